@@ -1,0 +1,1 @@
+"""Schema migrations for ScyllaDB and Apache Cassandra."""

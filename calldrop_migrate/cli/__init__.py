@@ -1,0 +1,1 @@
+"""Typer commands, one call each; the only place that prints."""

@@ -1,0 +1,221 @@
+"""`status`, `verify`, `show`, `new`: what is there, and a file to begin with. None of them changes
+a database.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from calldrop_migrate import config
+from calldrop_migrate.cli.feed import say
+from calldrop_migrate.cli.opening import environment_of, load_migrations, opened, readable
+from calldrop_migrate.cli.options import CONNECTION, FILES, Call, command
+from calldrop_migrate.cli.render import cut, moment, show, shows, width
+from calldrop_migrate.core.plan import target_number
+from calldrop_migrate.engine.history import History, read_history
+from calldrop_migrate.engine.reports import Situation, Verification, situation, verification
+from calldrop_migrate.errors import DriftError, UsageError
+
+Log = Annotated[bool, typer.Option("--log", help="Also what ran, from the journal.")]
+Check = Annotated[bool, typer.Option("--check", help="Exit 3 when revisions are pending.")]
+Revision = Annotated[str, typer.Argument(metavar="REVISION", help="Its number, or head.")]
+Applied = Annotated[
+    bool, typer.Option("--applied", help="As it was applied, from the database's history.")
+]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="What it does, in a few words.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The result of `show`."""
+
+    number: int
+    file: str
+    checksum: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The result of `new`."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A situation with its journal."""
+
+    situation: Situation
+
+
+@shows(Situation)
+def _situation(result: Situation) -> list[str]:
+    titles, names = (width([getattr(r, f) for r in result.revisions]) for f in ("title", "who"))
+    text = []
+    for r in result.revisions:
+        when = moment(r.at) if r.state == "applied" else ""
+        took = f"{r.seconds:.1f} s" if r.seconds is not None else ""
+        note = "" if r.state == "half-way" else r.note
+        text.append(
+            f"  {r.number:04d}  {cut(r.title, titles):<{titles}}  {r.state:<8}  {when:<20}  "
+            f"{cut(r.who, names):<{names}}  {took:>8}  {note}".rstrip()
+        )
+        text += [f"        {r.note}"] if r.note and not note else []
+    return [*text, " ".join(_remarks(result))]
+
+
+def _remarks(result: Situation) -> list[str]:
+    said = [f"{result.pending} pending." if result.pending else f"{result.keyspace} is at head."]
+    half_way = any(r.state == "half-way" for r in result.revisions)
+    lease = result.lease
+    if result.current > result.head:
+        said = [f"{result.keyspace} is at {result.current:04d}, ahead of this folder."]
+    if not result.exists:
+        return [*said, f"There is no keyspace {result.keyspace} yet: calldrop-migrate up makes it."]
+    if result.current and not half_way:
+        drift = "The schema is not as recorded: calldrop-migrate verify"
+        said.append(drift if result.drift else "Schema as recorded.")
+    if lease and lease.owner and lease.holder:
+        holder = lease.holder
+        said.append(f"The lease is held by {holder.who} (pid {holder.pid}, `{holder.command}`).")
+    else:
+        said.append("Nobody holds the lease.")
+    return [*said, "To go on: calldrop-migrate up"] if half_way else said
+
+
+@shows(Logged)
+def _logged(result: Logged) -> list[str]:
+    text = list(_situation(result.situation))
+    for e in result.situation.log:
+        statement = cut(" ".join((e.statement or "").split()), 70)
+        took = f"{e.duration_ms:,} ms" if e.duration_ms is not None else ""
+        fault = cut((e.error or "").partition("\n")[0], 100)
+        text.append(
+            f"  {moment(e.at):<20}  {e.who:<16}  {e.revision:04d} {e.direction:<4}  "
+            f"{e.event:<8}  {statement:<70}  {took:>9}  {fault}".rstrip()
+        )
+    return text
+
+
+@shows(Verification)
+def _verification(result: Verification) -> list[str]:
+    if result.findings:
+        return [f"  {line}" for line in result.findings]
+    what = f"{result.tables} tables and views as recorded, files as applied"
+    return [f"{result.keyspace} is at {result.current:04d}: {what}."]
+
+
+@shows(Shown)
+def _shown(result: Shown) -> list[str]:
+    return result.text.removesuffix("\n").split("\n")
+
+
+@shows(Made)
+def _made(result: Made) -> list[str]:
+    return [f"{result.path}: write its two sections, then  calldrop-migrate plan"]
+
+
+TEMPLATE = """\
+-- Why this revision: what reads or writes need it.
+
+-- migrate:up
+
+
+-- migrate:down
+
+"""
+
+
+def _of_file(call: Call, revision: str) -> Shown:
+    migrations, _ = load_migrations(environment_of(call))
+    number = target_number(revision, 0, [m.number for m in migrations])
+    if number == 0:
+        raise UsageError("base has no file", hint="calldrop-migrate show 1")
+    found = migrations[number - 1]
+    return Shown(number, found.file, found.checksum.hex(), found.text)
+
+
+def _of_history(call: Call, revision: str) -> Shown:
+    with opened(call) as place:
+        records = read_history(History(place.database), place.database.schema())
+    number = target_number(revision, 0, [*records, *(m.number for m in place.migrations), 1])
+    if number not in records:
+        raise UsageError(
+            f"revision {revision} is not applied", hint="What is:  calldrop-migrate status"
+        )
+    found = records[number]
+    return Shown(number, found.name, found.checksum.hex(), found.content)
+
+
+def _new(call: Call, name: str) -> Made:
+    environment = environment_of(call)
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    slug = re.sub(r"[^a-z0-9]+", "_", plain.lower())[:60].strip("_")
+    if not slug:
+        raise UsageError(
+            f"{name!r} gives no file name: it has neither letters nor digits",
+            hint="calldrop-migrate new add_roaming_flag",
+        )
+    folder = environment.settings.migrations or Path("migrations")
+    with readable():
+        if not folder.is_dir() and not environment.configured:
+            folder.mkdir(parents=True)
+        config.migrations_folder(environment, Path.cwd())
+        # From the names alone: a file that is not finished yet is no reason to refuse the next one.
+        numbers = [int(m[0]) for p in folder.iterdir() if (m := re.match(r"\d{4}(?=_)", p.name))]
+        path = folder / f"{max(numbers, default=0) + 1:04d}_{slug}.cql"
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(TEMPLATE)
+    return Made(path)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+
+    @command(app, "status", CONNECTION, FILES)
+    def status(call: Call, log: Log = False, check: Check = False) -> None:
+        """Show what is applied, what is pending, who holds the lease."""
+        with opened(call) as place:
+            found = situation(place.database, place.migrations, place.journal())
+        show(Logged(found) if log else found, json_wanted=call.json)
+        if check and found.pending:
+            raise typer.Exit(3)
+
+    @command(app, "verify", CONNECTION, FILES)
+    def verify(call: Call) -> None:
+        """Compare schema, files and replication with what is recorded."""
+        with opened(call) as place:
+            replication = place.settings.replication
+            found = verification(place.database, place.migrations, place.journal(), replication)
+        if found.findings and not call.json:
+            raise DriftError(
+                "\n".join(found.findings),
+                state=f"{found.keyspace} is at {found.current:04d}. Nothing was changed.",
+                hint="\n".join(found.remedies),
+            )
+        show(found, json_wanted=call.json)
+        if found.findings:
+            raise typer.Exit(DriftError.exit_code)
+
+    @command(app, "show", CONNECTION, FILES)
+    def show_revision(call: Call, revision: Revision, applied: Applied = False) -> None:
+        """Print a revision's file; with --applied as it was applied."""
+        found = (_of_history if applied else _of_file)(call, revision)
+        say(f"{found.file}, sha256 {found.checksum}")
+        if call.json:
+            show(found, json_wanted=True)
+        else:
+            sys.stdout.write(found.text)
+
+    @command(app, "new", FILES)
+    def new(call: Call, name: Name) -> None:
+        """Write an empty migration with the next number."""
+        show(_new(call, name), json_wanted=call.json)

@@ -1,0 +1,224 @@
+"""From flags to an open connection and the first line of every command: where we are; and the
+question before changes.
+
+The driver is imported here, inside the call that connects, so that --help and commands without a
+server start fast.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from getpass import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from calldrop_migrate import config
+from calldrop_migrate.cli.feed import Feed, say
+from calldrop_migrate.cli.options import Call
+from calldrop_migrate.cli.process import Stop, command_line, is_dead, this_process
+from calldrop_migrate.core.files import Migration, load
+from calldrop_migrate.engine.journal import Clock, Journal, Timing
+from calldrop_migrate.errors import ConfigurationError, Unreachable, UsageError
+
+if TYPE_CHECKING:
+    from calldrop_migrate.cluster.session import ClusterDatabase
+
+_SYSTEM = (
+    *("system", "system_auth", "system_distributed", "system_schema", "system_traces"),
+    *("system_views", "system_virtual_schema", "system_replicated_keys"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a command works with once it is connected."""
+
+    environment: config.Environment
+    database: ClusterDatabase
+    migrations: tuple[Migration, ...]
+    feed: Feed
+
+    @property
+    def settings(self) -> config.Settings:
+        """The command's settings."""
+        return self.environment.settings
+
+    def clock(self, stop: Stop | None = None) -> Clock:
+        """The real time; waiting ends when `stop` was asked for."""
+        return Clock(lambda: datetime.now(UTC), time.monotonic, stop.sleep if stop else time.sleep)
+
+    def journal(self) -> Journal:
+        """The keyspace's journal, to be read."""
+        return Journal(
+            *(self.database, self.clock(), timing(self.settings), this_process(), is_dead)
+        )
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Files and folders that can't be read or written are the user's to mend.
+
+    Raises:
+        ConfigurationError: one can't.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            f"{error.filename or 'the working directory'}: {error.strerror or error}",
+            hint="Is that the right place, and may this user read and write there?",
+        ) from error
+
+
+def environment_of(call: Call) -> config.Environment:
+    """The settings of a call, with the embedded server looked for where no hosts were given."""
+    from calldrop_migrate.embedded import server
+
+    with readable():
+        running = server.find()
+        embedded = config.Embedded(running.hosts, running.port) if running else None
+        return config.load(call.flags, Path.cwd(), os.environ, embedded)
+
+
+def load_migrations(environment: config.Environment) -> tuple[tuple[Migration, ...], str]:
+    """All migrations, checked, and how their folder is called.
+
+    Raises:
+        MigrationFileError: faults in the files.
+        ConfigurationError: there are none.
+    """
+    with readable():
+        folder = config.migrations_folder(environment, Path.cwd())
+        migrations = load(config.read_folder(folder.path))
+    if not migrations:
+        raise ConfigurationError(
+            f"there are no migrations in {folder.shown}",
+            hint=(
+                "Write the first one:  calldrop-migrate new NAME\n"
+                "or name another folder:  --migrations DIR"
+            ),
+        )
+    return migrations, folder.shown
+
+
+@contextmanager
+def opened(call: Call) -> Iterator[Opened]:
+    """A connection for one command; files and settings are checked before the server is touched."""
+    environment = environment_of(call)
+    settings = environment.settings
+    migrations, shown = load_migrations(environment)
+    timing(settings)
+    if settings.keyspace.lower() in _SYSTEM:
+        raise ConfigurationError(
+            f"{settings.keyspace} is the server's own keyspace",
+            hint="Name one of yours:  --keyspace NAME",
+        )
+    if not settings.hosts:
+        other = f"calldrop-migrate {call.name} --hosts 10.0.1.10"
+        raise Unreachable(
+            "no server: no hosts were given, and the embedded server isn't running",
+            hint=(
+                f"Either  {'calldrop-migrate server start':<{len(other)}}  a Cassandra on this"
+                f" machine\nor      {other}  a cluster of yours"
+            ),
+        )
+    database, feed = _connect(settings), Feed(as_json=call.json)
+    gc.set_threshold(700, 10, 10)  # Python's own: a copy makes garbage
+    try:
+        say(_where(environment, database, f"{shown} ({len(migrations)})"))
+        yield Opened(environment, database, migrations, feed)
+    finally:
+        feed.close()
+        database.close()
+
+
+def _connect(settings: config.Settings) -> ClusterDatabase:
+    from calldrop_migrate.cluster.session import Endpoint, connect
+
+    password = settings.password.get_secret_value()
+    if settings.username and not password:
+        if not _terminal():
+            raise UsageError(
+                f"there is no password for {settings.username}, and no terminal to ask on",
+                hint="Put it into CALLDROP_PASSWORD.",
+            )
+        password = getpass(f"Password of {settings.username}: ")
+    endpoint = Endpoint(
+        hosts=settings.hosts,
+        port=settings.port,
+        keyspace=settings.keyspace,
+        local_dc=settings.local_dc,
+        username=settings.username,
+        password=password,
+        consistency=settings.consistency,
+        ddl_timeout=settings.ddl_timeout,
+        wait=settings.wait,
+    )
+    return connect(endpoint, waiting=say)
+
+
+def _where(environment: config.Environment, database: ClusterDatabase, folder: str) -> str:
+    platform = database.platform
+    name = "embedded" if environment.embedded else platform.cluster
+    count = sum(platform.nodes.values())
+    nodes = f"{count} node{'s' * (count != 1)}"
+    profile = f"profile {environment.profile}" if environment.profile else "no profile"
+    return (
+        f"{name} ({platform.name} {platform.version}, {platform.host}, {nodes}) · "
+        f"keyspace {database.keyspace} · {profile} · {folder}"
+    )
+
+
+def timing(settings: config.Settings) -> Timing:
+    """The lease's times.
+
+    Raises:
+        UsageError: the lease would end before one statement may.
+    """
+    if settings.lease_ttl * 5 / 6 <= settings.ddl_timeout + 1:
+        least = int((settings.ddl_timeout + 1) * 6 / 5) + 1
+        raise UsageError(
+            f"--lease-ttl {settings.lease_ttl} is too short for --ddl-timeout "
+            f"{settings.ddl_timeout:g}: the lease could end before a statement does",
+            hint=f"--lease-ttl {least} or more, or a shorter --ddl-timeout.",
+        )
+    return Timing(settings.lease_ttl, settings.ddl_timeout, settings.settle)
+
+
+def _terminal() -> bool:
+    """Whether a question would be seen and can be answered."""
+    return bool(sys.stdin and sys.stdin.isatty() and sys.stderr.isatty())
+
+
+def ask(settings: config.Settings, *, always: bool, yes: bool) -> None:
+    """Asks before a change: with `confirm = true` for the keyspace's name, else, where `always`,
+    for a yes.
+
+    Raises:
+        UsageError: the answer was no, or there is no terminal to ask on.
+    """
+    if yes or not (settings.confirm or always):
+        return
+    if not _terminal():
+        raise UsageError(
+            "this has to be confirmed, and there is no terminal to ask on",
+            hint=f"Answer beforehand:  {command_line()} --yes",
+        )
+    question = f"Type the keyspace's name ({settings.keyspace}) to go on:"
+    sys.stderr.write(f"  {question if settings.confirm else 'Go on? [y/N]'} ")
+    sys.stderr.flush()
+    try:
+        answer = input().strip()
+    except EOFError:
+        answer = ""
+        say("")
+    agreed = answer == settings.keyspace if settings.confirm else answer.lower() in ("y", "yes")
+    if not agreed:
+        raise UsageError("not confirmed", hint=f"To begin again:  {command_line()}")

@@ -1,0 +1,144 @@
+"""The flags that commands share, and the decorator that gives them to a command.
+
+A command is written as a function of what is its own, with a `Call` first; `@command` adds the
+shared flags and `--json` to its signature, so that each command's --help shows them and no command
+repeats them.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+_SETTINGS = "Settings (each is also CALLDROP_NAME, and a name in calldrop-migrate.toml)"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What every command gets: the flags that were given, by setting, and how to answer."""
+
+    flags: dict[str, Any]
+    json: bool
+    name: str
+
+
+def _flag(kind: Any, *names: str, help: str, metavar: str | None = None) -> Any:
+    option = typer.Option(
+        *names, help=help, metavar=metavar, rich_help_panel=_SETTINGS, show_default=False
+    )
+    return Annotated[kind | None, option]
+
+
+_SECONDS = "SECONDS"
+FILES: dict[str, Any] = {
+    "migrations": _flag(Path, "--migrations", help="Folder of migrations.", metavar="DIR"),
+    "profile": _flag(str, "--profile", help="Profile of the configuration file.", metavar="NAME"),
+}
+CONNECTION: dict[str, Any] = {
+    "hosts": _flag(
+        str, "-H", "--hosts", "--contact-points", help="Nodes to connect to.", metavar="A,B,..."
+    ),
+    "port": _flag(int, "--port", help="CQL port; default 9042.", metavar="PORT"),
+    "local_dc": _flag(str, "--local-dc", help="Data centre to talk to.", metavar="NAME"),
+    "keyspace": _flag(
+        str, "-k", "--keyspace", help="Keyspace to work on; default calldrop.", metavar="NAME"
+    ),
+    "username": _flag(
+        str, "--username", help="The password comes from CALLDROP_PASSWORD, or is asked for."
+    ),
+    "consistency": _flag(
+        str, "--consistency", help="Of rows read and written; default LOCAL_QUORUM.", metavar="NAME"
+    ),
+    "wait": _flag(
+        float, "--wait", help="Wait for a server that isn't up yet; default 0.", metavar=_SECONDS
+    ),
+    "ddl_timeout": _flag(
+        float, "--ddl-timeout", help="For one statement; default 30.", metavar=_SECONDS
+    ),
+}
+CHANGING: dict[str, Any] = {
+    "wait_for_lease": _flag(
+        float, "--wait-for-lease", help="Wait for another run to end; default 0.", metavar=_SECONDS
+    ),
+    "lease_ttl": _flag(
+        int, "--lease-ttl", help="Until a crashed run's lease ends; default 60.", metavar=_SECONDS
+    ),
+    "settle_time": _flag(
+        float, "--settle-time", help="Before destroying after a crashed run.", metavar=_SECONDS
+    ),
+    "keep_shadow": _flag(
+        float, "--keep-shadow", help="How long a rebuild's copy stays; default 7.", metavar="DAYS"
+    ),
+    "repaired": _flag(
+        bool, "--repaired/", help="Tables were repaired: verify at LOCAL_QUORUM, not at ALL."
+    ),
+    "strict": _flag(bool, "--strict/", help="A history ahead of the folder is an error."),
+}
+SEEDING: dict[str, Any] = {
+    "seeds": _flag(Path, "--seeds", help="Folder of seed modules.", metavar="DIR")
+}
+
+Yes = Annotated[bool, typer.Option("--yes", help="Answer questions with yes; allows nothing else.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="The result, or the error, as JSON.", show_default=False)
+]
+
+
+class _Sectioned(TyperCommand):
+    """A command whose --help shows its own options first and the settings behind them."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Writes the options by section."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            argument = param.param_type_name == "argument"
+            title = getattr(param, "rich_help_panel", None) or (
+                "Arguments" if argument else "Options"
+            )
+            if record := param.get_help_record(ctx):
+                sections.setdefault(title, []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+def command(app: typer.Typer, name: str, *groups: dict[str, Any]) -> Callable[..., Any]:
+    """Registers a command whose function takes a Call and its own parameters; `groups` of flags are
+    added to them.
+    """
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        shared = {k: v for group in groups for k, v in group.items()}
+
+        @functools.wraps(function)
+        def run(**values: Any) -> None:
+            given = {k: values.pop(k) for k in shared}
+            json_wanted = values.pop("json")
+            flags = {k: v for k, v in given.items() if v is not None}
+            function(Call(flags, json_wanted, name), **values)
+
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        kind = inspect.Parameter.KEYWORD_ONLY
+        parameters = [p.replace(kind=kind) for p in own]
+        parameters.append(inspect.Parameter("json", kind, default=False, annotation=Json))
+        for setting, annotation in shared.items():
+            parameters.append(inspect.Parameter(setting, kind, default=None, annotation=annotation))
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        app.command(name, cls=_Sectioned)(run)
+        return function
+
+    return register
+
+
+def help_if_alone(context: typer.Context) -> None:
+    """A group of commands without a command shows what there is."""
+    if context.invoked_subcommand is None:
+        sys.stdout.write(context.get_help() + "\n")

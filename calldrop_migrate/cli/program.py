@@ -1,0 +1,102 @@
+"""The program: its commands, and what becomes of errors.
+
+Every error that the package raises on purpose, and every call that can't be understood, ends here
+as three lines (or as JSON) and its exit code. What else is raised is a bug: exit code 1, with the
+traceback for whoever mends it.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from calldrop_migrate.cli import inspecting, migrating, seeding, serving
+from calldrop_migrate.cli.options import help_if_alone
+from calldrop_migrate.cli.render import show_error
+from calldrop_migrate.core.cql import CqlError
+from calldrop_migrate.errors import CalldropError, Interrupted, MigrationFileError, UsageError
+
+
+class Program(TyperGroup):
+    """Turns errors into exit codes, in a real process and under a test runner alike."""
+
+    def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
+        """Runs the command and exits."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        json_wanted = "--json" in arguments
+        extra |= {"standalone_mode": False, "prog_name": "calldrop-migrate"}
+        try:
+            code = super().main(arguments, *more, **extra)
+        except CalldropError as error:
+            code = show_error(error, json_wanted=json_wanted)
+        except CqlError as error:
+            code = show_error(MigrationFileError((error.fault,)), json_wanted=json_wanted)
+        except typer.TyperException as error:
+            code = show_error(_usage(error), json_wanted=json_wanted)
+        except Exception as error:  # noqa: BLE001 (the last stop)
+            traceback.print_exc()
+            bug = CalldropError(
+                f"a bug in calldrop-migrate: {type(error).__name__}: {error}",
+                state="What was finished is recorded:  calldrop-migrate status --log",
+                hint="Please report it, with the lines above.",
+            )
+            code = show_error(bug, json_wanted=json_wanted)
+        sys.exit(code or 0)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command; Ctrl-C outside of a run (which stops by itself, at a safe point) ends
+        here.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as pressed:
+            if isinstance(pressed.__context__, CalldropError):  # a second one, on the way out
+                raise pressed.__context__ from None
+            raise Interrupted("interrupted", hint="Run the same command again.") from None
+
+
+def _usage(error: Any) -> UsageError:
+    """A call that Typer refused, as one of ours."""
+    path = error.ctx.command_path if getattr(error, "ctx", None) else "calldrop-migrate"
+    return UsageError(error.format_message(), hint=f"{path} --help")
+
+
+app = typer.Typer(
+    cls=Program,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Brings a ScyllaDB or Apache Cassandra keyspace from any schema revision to any other, "
+    "forwards and back, without losing a row.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"calldrop-migrate {version('calldrop-migrate')}\n")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    context: typer.Context,
+    show_version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version and exit."
+    ),
+) -> None:
+    del show_version
+    help_if_alone(context)
+
+
+migrating.register(app)
+inspecting.register(app)
+seeding.register(app)
+serving.register(app)

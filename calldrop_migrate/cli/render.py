@@ -1,0 +1,141 @@
+"""What is printed: results on stdout, everything else on stderr.
+
+A result is a frozen dataclass. One function makes JSON of any of them, one renderer shows it as the
+lines that its kind registers (`shows`). On a terminal a few words get a colour; elsewhere the same
+words come plain.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import Enum
+from functools import singledispatch
+from pathlib import Path
+from typing import Any, TextIO
+from uuid import UUID
+
+from calldrop_migrate.engine.journal import LeaseState, lease_as_json
+from calldrop_migrate.errors import CalldropError, MigrationFileError
+
+SCHEMA_VERSION = 1
+UNTOUCHED = "Nothing was changed."  # what an error that says nothing of it means
+_WIDEST = 44
+
+
+def as_json(value: object) -> Any:
+    """A result as what JSON has."""
+    match value:
+        case CalldropError():
+            return _error_as_json(value)
+        case LeaseState():
+            return lease_as_json(value)
+        case Mapping():
+            return {str(k): as_json(v) for k, v in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [as_json(v) for v in value]
+        case Enum():
+            return value.value
+        case datetime():
+            return value.isoformat()
+        case bytes():
+            return value.hex()
+        case UUID() | Path():
+            return str(value)
+    if dataclasses.is_dataclass(value):
+        fields = [f for f in dataclasses.fields(value) if f.repr]
+        return {f.name: as_json(getattr(value, f.name)) for f in fields}
+    return value
+
+
+def _error_as_json(error: CalldropError) -> dict[str, Any]:
+    body = {
+        "type": type(error).__name__,
+        "exit_code": error.exit_code,
+        "message": error.message,
+        "state": error.state or UNTOUCHED,
+        "hint": error.hint,
+    }
+    return body | (
+        {"faults": as_json(error.faults)} if isinstance(error, MigrationFileError) else {}
+    )
+
+
+def show(result: object, *, json_wanted: bool) -> None:
+    """The result of a command, on stdout."""
+    if json_wanted:
+        document = {"schema_version": SCHEMA_VERSION, **as_json(result)}
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    else:
+        write(sys.stdout, lines(result))
+    sys.stdout.flush()
+
+
+def show_error(error: CalldropError, *, json_wanted: bool) -> int:
+    """What failed, what state the database is in, what to type next. Gives the exit code."""
+    if json_wanted:
+        show({"error": error}, json_wanted=True)
+    first, *more = error.message.splitlines() or [type(error).__name__]
+    rest = [
+        f"  {line}" for line in (*(error.state or UNTOUCHED).splitlines(), *error.hint.splitlines())
+    ]
+    write(sys.stderr, [first], style="bold red")
+    write(sys.stderr, [*more, *rest, f"  (exit {error.exit_code})"])
+    return error.exit_code
+
+
+def write(stream: TextIO, text: Sequence[str], style: str = "") -> None:
+    """Lines; a terminal gets the few colours."""
+    if stream.isatty():
+        from rich.console import Console
+        from rich.highlighter import RegexHighlighter
+        from rich.theme import Theme
+
+        class Words(RegexHighlighter):
+            base_style = "word."
+            highlights = (r" {2}(?P<good>applied) ", r" {2}(?P<due>pending|half-way|warning)\b")
+
+        theme = Theme({"word.good": "green", "word.due": "yellow"})
+        console = Console(file=stream, soft_wrap=True, theme=theme, highlighter=Words())
+        for line in text:
+            console.print(line, markup=False, emoji=False, style=style)
+    else:
+        stream.write("".join(f"{line}\n" for line in text))
+
+
+@singledispatch
+def lines(result: object) -> list[str]:
+    """A result for people, line by line; each kind of result registers how (`shows`)."""
+    raise TypeError(type(result).__name__)
+
+
+def shows(kind: type) -> Callable[[Any], Any]:
+    """Registers how a kind of result is shown."""
+    return lines.register(kind)
+
+
+def width(texts: Sequence[str]) -> int:
+    """How wide a column of these is: as the longest one, within reason."""
+    return min(max(map(len, texts), default=0), _WIDEST)
+
+
+def cut(text: str, room: int) -> str:
+    """A text that fits into a column."""
+    return text if len(text) <= room else text[: room - 1] + "…"
+
+
+def moment(at: datetime | None) -> str:
+    """A time for people, in UTC."""
+    return f"{at.astimezone(UTC) if at.tzinfo else at:%Y-%m-%d %H:%M:%SZ}" if at else ""
+
+
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,101 @@
+"""`server start|stop|status|logs`: the embedded Cassandra, for development and tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from calldrop_migrate.cli.feed import say
+from calldrop_migrate.cli.options import Call, command, help_if_alone
+from calldrop_migrate.cli.render import show, shows, size
+
+if TYPE_CHECKING:
+    from calldrop_migrate.embedded.server import Server
+
+Port = Annotated[int, typer.Option("--port", metavar="PORT", min=1, max=65535, help="CQL port.")]
+Wipe = Annotated[bool, typer.Option("--wipe", help="Also delete its data.")]
+Lines = Annotated[int, typer.Option("--lines", "-n", metavar="N", min=1, help="How many.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The result of the server commands."""
+
+    running: bool
+    hosts: tuple[str, ...] = ()
+    port: int = 0
+    version: str = ""
+    directory: str = ""
+    pids: tuple[int, ...] = ()
+    data_bytes: int | None = None
+    uptime: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The end of the log."""
+
+    text: str
+
+
+@shows(Served)
+def _served(result: Served) -> list[str]:
+    if not result.running:
+        return ["The embedded server is not running.       try: calldrop-migrate server start"]
+    where = f"{', '.join(result.hosts)}:{result.port}"
+    pids = f"pid {', '.join(map(str, result.pids))}"
+    since = f", for {result.uptime / 60:.0f} min" if result.uptime is not None else ""
+    data = f" ({size(result.data_bytes)})" if result.data_bytes is not None else ""
+    there = f"{result.directory}{data}"
+    return [f"Cassandra {result.version} runs on {where}{since} ({pids}), in {there}"]
+
+
+@shows(Tail)
+def _tail(result: Tail) -> list[str]:
+    return result.text.splitlines() or ["There is no log: the embedded server was never started."]
+
+
+def _running(found: Server, data_bytes: int | None = None, uptime: float | None = None) -> Served:
+    where = (found.hosts, found.port, found.version, str(found.directory), found.pids)
+    return Served(True, *where, data_bytes, uptime)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    about = "A real Cassandra on this machine, for development."
+    group = typer.Typer(help=about, invoke_without_command=True)
+    group.callback()(help_if_alone)
+    app.add_typer(group, name="server")
+
+    @command(group, "start")
+    def start(call: Call, port: Port = 9042) -> None:
+        """Start it; it goes on when this command ends."""
+        from calldrop_migrate.embedded import server
+
+        show(_running(server.start(port=port, say=say)), json_wanted=call.json)
+
+    @command(group, "stop")
+    def stop(call: Call, wipe: Wipe = False) -> None:
+        """Stop it."""
+        from calldrop_migrate.embedded import server
+
+        server.stop(wipe=wipe, say=say)
+        show(Served(False), json_wanted=call.json)
+
+    @command(group, "status")
+    def status(call: Call) -> None:
+        """Show whether it is running, and where."""
+        from calldrop_migrate.embedded import server
+
+        found = server.status()
+        result = _running(found.server, found.data_bytes, found.uptime) if found else Served(False)
+        show(result, json_wanted=call.json)
+
+    @command(group, "logs")
+    def logs(call: Call, lines: Lines = 40) -> None:
+        """Show the end of its log."""
+        from calldrop_migrate.embedded import server
+
+        show(Tail(server.log_tail(lines)), json_wanted=call.json)

@@ -1,0 +1,142 @@
+"""Reads schemas, sizes and view progress from the server's own tables. Only reads.
+
+Names of keyspaces and tables are written into these queries as quoted literals
+(`core.cql.literal`): they are names, not data, and a prepared statement for each would double the
+number of requests.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from calldrop_migrate.core.cql import literal
+from calldrop_migrate.core.schema import Extra, Schema, from_rows
+
+Row = Mapping[str, Any]
+# Answers several queries, sent at once, in order.
+Ask = Callable[[Sequence[str]], list[list[Row]]]
+
+_TABLE_LIKE = ("tables", "views", "columns", "dropped_columns")
+
+
+def read(ask: Ask, keyspace: str) -> Schema:
+    """The whole keyspace; `exists` is False where there is none."""
+    where = f"WHERE keyspace_name = {literal(keyspace)}"
+    (keyspaces,) = ask([f"SELECT replication FROM system_schema.keyspaces {where}"])
+    if not keyspaces:
+        return Schema(keyspace)
+    sources = (*_TABLE_LIKE, "types", "indexes")
+    found = ask([f"SELECT * FROM system_schema.{source} {where}" for source in sources])
+    tables, views, columns, dropped, types, indexes = found
+    return from_rows(
+        keyspace,
+        replication=keyspaces[0]["replication"],
+        tables=[*tables, *views],
+        columns=columns,
+        dropped=dropped,
+        extras=[*_types(types), *_indexes(indexes)],
+    )
+
+
+def refresh(ask: Ask, known: Schema, names: Collection[tuple[str, str]]) -> Schema:
+    """`known` with the objects of these (kind, name) read again."""
+    for kind, name in names:
+        known = _refresh_one(ask, known, kind, name)
+    return known
+
+
+def _refresh_one(ask: Ask, known: Schema, kind: str, name: str) -> Schema:
+    keyspace = f"WHERE keyspace_name = {literal(known.keyspace)}"
+    if kind not in ("table", "view"):
+        types, indexes = ask(
+            [f"SELECT * FROM system_schema.{s} {keyspace}" for s in ("types", "indexes")]
+        )
+        extras = (*_types(types), *_indexes(indexes))
+        return Schema(known.keyspace, known.replication, known.tables, extras)
+    where = f"{keyspace} AND table_name = {literal(name)}"
+    views = f"{keyspace} AND view_name = {literal(name)}"
+    if kind == "view":
+        dropped: list[Row] = []
+        tables, columns = ask(
+            [
+                f"SELECT * FROM system_schema.views {views}",
+                f"SELECT * FROM system_schema.columns {where}",
+            ]
+        )
+    else:
+        tables, columns, dropped = ask(
+            [
+                f"SELECT * FROM system_schema.{s} {where}"
+                for s in ("tables", "columns", "dropped_columns")
+            ]
+        )
+    (*found,) = from_rows(
+        known.keyspace, replication=None, tables=tables, columns=columns, dropped=dropped
+    ).tables
+    return known.without(name).put(*found)
+
+
+def _types(rows: Sequence[Row]) -> list[Extra]:
+    return [
+        Extra("type", r["type_name"], json.dumps([list(r["field_names"]), list(r["field_types"])]))
+        for r in rows
+    ]
+
+
+def _indexes(rows: Sequence[Row]) -> list[Extra]:
+    return [
+        Extra(
+            "index",
+            r["index_name"],
+            json.dumps(
+                [
+                    r["table_name"],
+                    r["kind"],
+                    {str(k): str(v) for k, v in sorted(r["options"].items())},
+                ]
+            ),
+        )
+        for r in rows
+    ]
+
+
+def unbuilt(
+    ask: Ask, keyspace: str, view: str, nodes: Mapping[str, str], *, scylla: bool, version: str
+) -> list[str]:
+    """The nodes (host id -> address) that haven't finished building a view.
+
+    ScyllaDB from 6.2 on keeps the status in system.view_build_status_v2, which group 0 replicates
+    (SCYLLA.md 3).
+    """
+    newer = scylla and _version(version) >= (6, 2)
+    source = "system.view_build_status_v2" if newer else "system_distributed.view_build_status"
+    (rows,) = ask(
+        [
+            f"SELECT host_id, status FROM {source} "
+            f"WHERE keyspace_name = {literal(keyspace)} AND view_name = {literal(view)}"
+        ]
+    )
+    built = {str(r["host_id"]) for r in rows if r["status"] == "SUCCESS"}
+    return sorted(address for host_id, address in nodes.items() if host_id not in built)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    parts = text.split("-")[0].split("~")[0].split(".")
+    return tuple(int(p) for p in parts if p.isdigit()) or (9999,)
+
+
+def estimate(ask: Ask, keyspace: str, table: str) -> tuple[int, int]:
+    """Partitions and bytes by system.size_estimates: minutes old, and rough; zeros where there is
+    none.
+    """
+    (rows,) = ask(
+        [
+            "SELECT partitions_count, mean_partition_size FROM system.size_estimates "
+            f"WHERE keyspace_name = {literal(keyspace)} AND table_name = {literal(table)}"
+        ]
+    )
+    partitions = sum(r["partitions_count"] for r in rows)
+    size = sum(r["partitions_count"] * r["mean_partition_size"] for r in rows)
+    return partitions, size

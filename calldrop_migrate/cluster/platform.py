@@ -1,0 +1,43 @@
+"""Which server this is, from the tables it has: asked once per connection.
+
+ScyllaDB calls itself 3.0.8 in system.local, so the release version tells nothing. It is ScyllaDB
+when system has tables with "scylla" in their name; system_schema can be read by every role
+(SCYLLA.md 7), system.versions can't.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from calldrop_migrate.engine.ports import Platform
+
+TABLES_OF_SYSTEM = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'system'"
+LOCAL = "SELECT cluster_name, data_center, release_version, host_id FROM system.local"
+PEERS = "SELECT peer, data_center, host_id FROM system.peers"
+SCYLLA_VERSION = "SELECT version FROM system.versions WHERE key = 'local'"
+
+
+def is_scylla(tables_of_system: Iterable[str]) -> bool:
+    """Whether these tables of the keyspace `system` are ScyllaDB's."""
+    return any("scylla" in name for name in tables_of_system)
+
+
+def describe(
+    host: str,
+    local: Mapping[str, Any],
+    peers: Iterable[Mapping[str, Any]],
+    *,
+    scylla: bool,
+    scylla_version: str = "",
+) -> Platform:
+    """The platform from the rows that LOCAL and PEERS gave."""
+    nodes = Counter([local["data_center"], *(p["data_center"] for p in peers if p["data_center"])])
+    return Platform(
+        name="ScyllaDB" if scylla else "Cassandra",
+        version=(scylla_version or "of unknown version") if scylla else local["release_version"],
+        cluster=local["cluster_name"],
+        host=host,
+        nodes=dict(sorted(nodes.items())),
+    )

@@ -1,0 +1,457 @@
+"""One connection to one keyspace: implements engine/ports.py on the driver.
+
+Every statement goes out once: FallthroughRetryPolicy, because the driver's own policy sends a lost
+request to the next host, DDL and conditional writes included (PROTOCOLS.md 1). All schema changes
+of a run go through one pinned node, and return once every node that it knows shows one schema
+version: the driver would go on without agreement.
+
+Schema and token metadata of the driver are off: we read what we need, and it would re-read
+everything after each DDL. The default reactor of scylla-driver can stall the end of the process by
+5 s; the asyncio one doesn't (DESIGN.md).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cassandra import ConsistencyLevel, InvalidRequest
+from cassandra.auth import PlainTextAuthProvider
+from cassandra.cluster import (
+    EXEC_PROFILE_DEFAULT,
+    Cluster,
+    ExecutionProfile,
+    ResponseFuture,
+    Session,
+)
+from cassandra.io.asyncioreactor import AsyncioConnection
+from cassandra.policies import (
+    DCAwareRoundRobinPolicy,
+    FallthroughRetryPolicy,
+    NoSpeculativeExecutionPolicy,
+    RoundRobinPolicy,
+)
+from cassandra.protocol import ServerError
+from cassandra.query import UNSET_VALUE, PreparedStatement, SimpleStatement, dict_factory
+
+from calldrop_migrate.cluster import catalog, failures, platform
+from calldrop_migrate.cluster.compare import Comparison
+from calldrop_migrate.cluster.layout import show_key
+from calldrop_migrate.cluster.wire import Wire
+from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.ranges import Range
+from calldrop_migrate.core.schema import Schema, Table
+from calldrop_migrate.engine.ports import (
+    ABSENT,
+    Cas,
+    CopyTask,
+    Difference,
+    Key,
+    Platform,
+    RangeResult,
+    Row,
+    Sums,
+)
+from calldrop_migrate.errors import Unreachable
+
+_AGREEMENT_POLL = 0.05  # seconds
+_TABLE_PATIENCE = 5.0
+# For all hosts together, and one more second: a command says within 10 that nobody answers.
+_ANSWER = 7.0
+_CONTACT_POINTS = 8
+# Both servers speak it, and ScyllaDB no later one. With v5 the driver throws the beginning of a
+# segment away when its header arrives in two reads (3.29.12, Connection._process_segment_buffer),
+# and the connection ends with "CRC mismatch on header": about once in 500,000 rows.
+_PROTOCOL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to connect and as whom; times in seconds."""
+
+    hosts: tuple[str, ...]
+    port: int
+    keyspace: str
+    local_dc: str = ""
+    username: str = ""
+    password: str = ""
+    consistency: str = "LOCAL_QUORUM"
+    ddl_timeout: float = 30
+    wait: float = 0
+
+
+def connect(endpoint: Endpoint, waiting: Callable[[str], None]) -> ClusterDatabase:
+    """A connection, tried again until `endpoint.wait` is over; `waiting` is told once that it isn't
+    there yet.
+
+    Raises:
+        ConfigurationError: user or password refused, or no such data centre.
+        Unreachable: nobody answers.
+    """
+    for name in ("cassandra", "asyncio"):  # they tell of connections that are given up
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    deadline, told = time.monotonic() + endpoint.wait, False
+    while True:
+        try:
+            return _connect(endpoint)
+        except Unreachable as error:
+            problem = error
+        if time.monotonic() >= deadline:
+            raise problem
+        if not told:
+            waiting(f"{problem.message}; trying for up to {endpoint.wait:g} s")
+            told = True
+        time.sleep(min(1, max(0.0, deadline - time.monotonic())))
+
+
+def _connect(endpoint: Endpoint) -> ClusterDatabase:
+    balancing = _balancing(endpoint)
+    balancing.until = time.monotonic() + _ANSWER
+    cluster = None
+    try:
+        cluster = _cluster(endpoint, balancing)
+        database = ClusterDatabase(cluster, cluster.connect(), endpoint)
+    except BaseException as error:
+        found: set[str] = set()
+        if cluster is not None:
+            found = {h.datacenter for h in cluster.metadata.all_hosts() if h.datacenter}
+            cluster.shutdown()
+        if not isinstance(error, (*failures.FAILURES, ValueError)):
+            raise
+        if endpoint.local_dc and found and endpoint.local_dc not in found:
+            raise failures.no_data_centre(endpoint.local_dc, found) from error
+        raise failures.of_connect(
+            error, endpoint.hosts, endpoint.port, endpoint.username
+        ) from error
+    balancing.until = math.inf
+    return database
+
+
+class _Patient:
+    """Stops proposing nodes when nobody has answered for long enough: the driver goes through them
+    twice.
+    """
+
+    until = math.inf
+
+    def make_query_plan(self, *args: Any, **more: Any) -> Iterator[Any]:
+        """The nodes to ask, as long as there is time."""
+        for host in super().make_query_plan(*args, **more):  # type: ignore[misc]
+            if time.monotonic() > self.until:
+                return
+            yield host
+
+
+class _AnyNode(_Patient, RoundRobinPolicy):  # type: ignore[misc]
+    pass
+
+
+class _DataCentre(_Patient, DCAwareRoundRobinPolicy):  # type: ignore[misc]
+    pass
+
+
+def _balancing(endpoint: Endpoint) -> _AnyNode | _DataCentre:
+    return _DataCentre(endpoint.local_dc) if endpoint.local_dc else _AnyNode()
+
+
+def _hosts(endpoint: Endpoint) -> str:
+    return f"{','.join(endpoint.hosts)}:{endpoint.port}"
+
+
+def _cluster(endpoint: Endpoint, balancing: _AnyNode | _DataCentre) -> Cluster:
+    profile = ExecutionProfile(
+        load_balancing_policy=balancing,
+        retry_policy=FallthroughRetryPolicy(),
+        speculative_execution_policy=NoSpeculativeExecutionPolicy(),
+        consistency_level=ConsistencyLevel.name_to_value[endpoint.consistency],
+        serial_consistency_level=ConsistencyLevel.SERIAL,
+        request_timeout=endpoint.ddl_timeout,
+        row_factory=dict_factory,
+    )
+    # The driver goes through the contact points twice. It learns of the other nodes from any one.
+    points = endpoint.hosts[:_CONTACT_POINTS]
+    patience = _ANSWER / 2 / len(points)
+    cluster = Cluster(
+        list(points),
+        port=endpoint.port,
+        connection_class=AsyncioConnection,
+        protocol_version=_PROTOCOL,
+        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+        auth_provider=(
+            PlainTextAuthProvider(endpoint.username, endpoint.password)
+            if endpoint.username
+            else None
+        ),
+        schema_metadata_enabled=False,
+        token_metadata_enabled=False,
+        max_schema_agreement_wait=0,
+        connect_timeout=patience,
+        control_connection_timeout=patience,
+    )
+    # A statement is prepared on the node that first runs it: one request instead of one per node.
+    cluster.prepare_on_all_hosts = False
+    return cluster
+
+
+def _once_it_exists(send: Callable[[], list[Row]], *kinds: type[Exception]) -> list[Row]:
+    """Sends again while a node says that the table doesn't exist: another runner may just have made
+    it.
+
+    A refusal (InvalidRequest) was not applied, so a second time is safe also for what writes. In
+    the same moment a node can fail with "Unknown CF", which tells nothing about a write: `kinds`
+    has that for reads alone.
+    """
+    deadline = time.monotonic() + _TABLE_PATIENCE
+    while True:
+        try:
+            return send()
+        except kinds as refused:
+            if not failures.says_absent(refused) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
+
+
+class ClusterDatabase:
+    """The Database of engine/ports.py."""
+
+    def __init__(self, cluster: Cluster, session: Session, endpoint: Endpoint) -> None:
+        self._cluster = cluster
+        self._session = session
+        self._endpoint = endpoint
+        self._prepared: dict[str, PreparedStatement] = {}
+        self._wire: Wire | None = None
+        self.keyspace = endpoint.keyspace
+        self._pinned = cluster.get_control_connection_host()
+        if self._pinned is None:
+            raise Unreachable(f"the connection to {_hosts(endpoint)} broke at once")
+        self.platform = self._read_platform()
+
+    def _read_platform(self) -> Platform:
+        asked = [platform.LOCAL, platform.PEERS, platform.TABLES_OF_SYSTEM]
+        (local,), peers, tables = self._ask(asked)
+        host = str(self._pinned.endpoint.address)
+        self._nodes = {str(local["host_id"]): host}
+        self._nodes |= {str(p["host_id"]): str(p["peer"]) for p in peers}
+        scylla = platform.is_scylla(row["table_name"] for row in tables)
+        version = ""
+        if scylla:
+            try:
+                version = self._ask([platform.SCYLLA_VERSION])[0][0]["version"]
+            except (failures.Refused, IndexError):
+                version = ""  # not every role may read system.versions
+        return platform.describe(host, local, peers, scylla=scylla, scylla_version=version)
+
+    # -- statements --------------------------------------------------------------------------------
+
+    def _send(
+        self, statement: SimpleStatement | PreparedStatement, values: Sequence[object] = ()
+    ) -> ResponseFuture:
+        return self._session.execute_async(statement, values or None, host=self._pinned)
+
+    def _ask(self, queries: Sequence[str]) -> list[list[Row]]:
+        """Several plain SELECTs on the pinned node at once: local tables, so at ONE."""
+        with failures.of_read():
+            futures = [
+                self._send(SimpleStatement(q, consistency_level=ConsistencyLevel.ONE))
+                for q in queries
+            ]
+            return [list(future.result()) for future in futures]
+
+    def _prepare(self, cql: str) -> PreparedStatement:
+        if cql not in self._prepared:
+            self._prepared[cql] = self._session.prepare(cql)
+        return self._prepared[cql]
+
+    def query(self, cql: str, values: Sequence[object] = (), *, consistency: str = "") -> list[Row]:
+        """See `Database`."""
+
+        def ask() -> list[Row]:
+            statement: Any = SimpleStatement(cql)
+            if values:
+                statement = self._prepare(cql).bind(values)
+            if consistency:
+                statement.consistency_level = ConsistencyLevel.name_to_value[consistency]
+            return list(self._session.execute(statement))
+
+        with failures.of_read():
+            return _once_it_exists(ask, InvalidRequest, ServerError)
+
+    def write(self, cql: str, values: Sequence[object] = ()) -> None:
+        """See `Database`."""
+        with failures.of_write():
+            statement = self._prepare(cql) if values else SimpleStatement(cql)
+            self._session.execute(statement, values or None)
+
+    def compare_and_set(self, cql: str, values: Sequence[object]) -> Cas:
+        """See `Database`.
+
+        Only `[applied]` says what happened: ScyllaDB returns the old row in either case, Cassandra
+        only when the condition failed (SCYLLA.md 5), and a batch of ScyllaDB's gives a row for each
+        of its statements.
+        """
+        bound = [UNSET_VALUE if value is ABSENT else value for value in values]
+        with failures.of_write():
+            rows = _once_it_exists(
+                lambda: list(self._session.execute(self._prepare(cql), bound)), InvalidRequest
+            )
+        applied = all(row["[applied]"] for row in rows)
+        return Cas(applied, {} if applied else rows[0])
+
+    def ddl(self, *statements: str) -> None:
+        """See `Database`."""
+        for cql in statements:
+            with failures.of_write():
+                self._send(SimpleStatement(cql)).result()
+        self._await_agreement()
+
+    def _await_agreement(self) -> None:
+        """Until every node that the pinned one knows of shows its schema version."""
+        deadline = time.monotonic() + self._endpoint.ddl_timeout
+        while True:
+            local, peers = self._ask(
+                [
+                    "SELECT schema_version FROM system.local",
+                    "SELECT peer, schema_version FROM system.peers",
+                ]
+            )
+            behind = [
+                str(p["peer"]) for p in peers if p["schema_version"] != local[0]["schema_version"]
+            ]
+            if not behind:
+                return
+            if time.monotonic() > deadline:
+                raise Unreachable(
+                    f"{', '.join(behind)} did not take over the new schema within "
+                    f"{self._endpoint.ddl_timeout:g} s",
+                    state="The statement itself was applied on the other nodes.",
+                    hint=(
+                        "Bring these nodes up (nodetool describecluster), then run the same command"
+                        " again."
+                    ),
+                )
+            time.sleep(_AGREEMENT_POLL)
+
+    def use_keyspace(self) -> None:
+        """See `Database`."""
+        if self._session.keyspace != self.keyspace:
+            with failures.of_read():
+                self._session.set_keyspace(self.keyspace)
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def schema(self) -> Schema:
+        """See `Database`."""
+        return catalog.read(self._ask, self.keyspace)
+
+    def refresh(self, known: Schema, names: Collection[tuple[str, str]]) -> Schema:
+        """See `Database`."""
+        return catalog.refresh(self._ask, known, names)
+
+    def unbuilt(self, view: str) -> list[str]:
+        """See `Database`."""
+        return catalog.unbuilt(
+            self._ask,
+            self.keyspace,
+            view,
+            self._nodes,
+            scylla=self.platform.scylla,
+            version=self.platform.version,
+        )
+
+    def estimate(self, table: str) -> tuple[int, int]:
+        """See `Database`."""
+        return catalog.estimate(self._ask, self.keyspace, table)
+
+    def has_rows(self, table: Table, *, prove: bool = False) -> bool:
+        """See `Database`.
+
+        A page without rows says nothing while more are to come; each is a request of its own, with
+        its own timeout. Tokens are read because any other value can be one that Python's types
+        don't hold.
+        """
+        partition = ", ".join(map(quote, table.partition_key))
+        name = f"{quote(self.keyspace)}.{quote(table.name)}"
+        statement = SimpleStatement(f"SELECT token({partition}) FROM {name} LIMIT 1")
+        if prove:
+            statement.consistency_level = ConsistencyLevel.ALL
+        more = None
+        with failures.of_read():
+            while True:
+                page = self._session.execute(statement, paging_state=more)
+                if page.current_rows:
+                    return True
+                more = page.paging_state
+                if not more:
+                    return False
+
+    # -- rows in bulk ------------------------------------------------------------------------------
+
+    @property
+    def _bulk(self) -> Wire:
+        """The second session, whose results are raw; made when the first rows are copied."""
+        if self._wire is None:
+            with failures.of_read():
+                self._wire = Wire(
+                    _cluster(self._endpoint, _balancing(self._endpoint)), self.keyspace
+                )
+        return self._wire
+
+    def copy_ranges(
+        self, task: CopyTask, ranges: Sequence[Range]
+    ) -> Iterator[tuple[Range, RangeResult]]:
+        """See `Database`."""
+        return self._bulk.copy_ranges(task, ranges)
+
+    def move_ranges(
+        self, task: CopyTask, ranges: Sequence[Range], slack: float, *, present: bool
+    ) -> Iterator[tuple[Range, RangeResult]]:
+        """See `Database`."""
+        return Comparison(self._bulk, task).move_ranges(ranges, slack, present=present)
+
+    def keys_of_ranges(
+        self, task: CopyTask, ranges: Sequence[Range], *, times: bool
+    ) -> Iterator[tuple[Range, Iterator[tuple[Key, Key, int]]]]:
+        """See `Database`."""
+        return self._bulk.keys_of_ranges(task, ranges, times=times)
+
+    def sum_ranges(
+        self, task: CopyTask, ranges: Sequence[Range], parts: int, *, of_target: bool
+    ) -> Iterator[tuple[Range, Sums]]:
+        """See `Database`."""
+        comparison = Comparison(self._bulk, task)
+        if of_target:
+            return comparison.sums_of_target(ranges, parts)
+        return comparison.sums_of_source(ranges)
+
+    def missing(self, task: CopyTask, range_: Range, slack: float) -> list[Difference]:
+        """See `Database`."""
+        return Comparison(self._bulk, task).missing(range_, slack)
+
+    def show_key(self, table: Table, key: Key) -> str:
+        """See `Database`."""
+        types = [table.column(name).type for name in table.key]  # type: ignore[union-attr]
+        return show_key(types, key)
+
+    def load(self, table: Table, rows: Sequence[Mapping[str, object]]) -> int:
+        """See `Database`."""
+        names = [c.name for c in table.columns if c.name in rows[0]]
+        marks = ", ".join("?" * len(names))
+        cql = (
+            f"INSERT INTO {quote(self.keyspace)}.{quote(table.name)} "
+            f"({', '.join(map(quote, names))}) VALUES ({marks})"
+        )
+        with failures.of_write():
+            insert = self._prepare(cql)
+            values = [insert.bind([row[n] for n in names]).values for row in rows]
+            partitions = [tuple(row[k] for k in table.partition_key) for row in rows]
+            return self._bulk.load(cql, list(zip(partitions, values, strict=True)))
+
+    def close(self) -> None:
+        """See `Database`."""
+        if self._wire is not None:
+            self._wire.close()
+        self._cluster.shutdown()

@@ -1,0 +1,375 @@
+"""Rows in bulk: pages as raw bytes in, batches of raw bytes out. The hot loop of copying; nothing
+else lives here.
+
+Why raw: a value in a result and a bound value have the same encoding, so a cell passes through
+unread. That is faster than decoding, and it is exact where Python's types are not (timestamps
+beyond year 9999, empty values, vectors).
+
+How: a session of its own whose protocol handler reads every column's type as blob. Its prepared
+statements then take and give bytes. The session answers nothing but bulk work, because the handler
+sees every result.
+
+What PERFORMANCE.md measured and this follows: requests cost, not bytes, so rows go out in UNLOGGED
+batches within one partition (x5 to x10 over single rows; a batch over partitions is no gain and has
+a size limit), with a window of batches in flight; TTL is always bound (unset would mean the table's
+default). layout.py says what is written of a row.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from threading import Event
+from typing import Any, ClassVar
+
+from cassandra import ConsistencyLevel
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ResponseFuture, ResultSet
+from cassandra.cqltypes import BytesType
+from cassandra.protocol import ProtocolHandler, ResultMessage
+from cassandra.query import (
+    BatchStatement,
+    BatchType,
+    BoundStatement,
+    PreparedStatement,
+    tuple_factory,
+)
+
+from calldrop_migrate.cluster import failures
+from calldrop_migrate.cluster.layout import Layout, RawRow, long
+from calldrop_migrate.core.ranges import Range
+from calldrop_migrate.core.schema import Table
+from calldrop_migrate.engine.ports import CopyTask, Key, RangeResult
+
+PAGE_ROWS = (50, 5000)  # fewest, and most: as many as give about PAGE_BYTES
+PAGE_BYTES = 2**20
+FIRST_PAGE_ROWS = 1000
+AHEAD = 6  # ranges whose first page is asked for; small tables would spend their time waiting
+BATCH_ROWS = 100
+BATCH_BYTES = 32_000  # Cassandra warns of batches over 5 KB only where they span partitions
+WINDOW = 32  # batches in flight
+
+
+class RawResult(ProtocolHandler.message_types_by_opcode[ResultMessage.opcode]):  # type: ignore[misc]
+    """A result in which every column is a blob."""
+
+    @classmethod
+    def read_type(cls, f: Any, user_type_map: Any) -> Any:
+        """Reads over a type, whatever it is, and calls it a blob."""
+        super().read_type(f, user_type_map)
+        return BytesType
+
+
+class RawHandler(ProtocolHandler):  # type: ignore[misc]
+    """The protocol with raw results."""
+
+    message_types_by_opcode: ClassVar = {
+        **ProtocolHandler.message_types_by_opcode,
+        ResultMessage.opcode: RawResult,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows of one reply, and when it was asked for (monotonic): before its TTLs were true."""
+
+    rows: Sequence[RawRow]
+    asked: float
+
+
+class Request:
+    """A request on its way, waited for here and not by the driver.
+
+    The driver's timeout is a coroutine, and a cancelled one keeps its request with all rows in it
+    until a full garbage collection, which a copy never comes to: 300 MB for 300,000 rows.
+    """
+
+    def __init__(self, future: ResponseFuture, patience: float) -> None:
+        self._future = future
+        self._patience = patience
+        self._answered = answered = Event()
+        # Not bound to self: future and request would hold each other.
+        future.add_callbacks(lambda _: answered.set(), lambda _: answered.set())
+
+    def result(self) -> ResultSet:
+        """What the server answered; raises what the driver raises, or TimeoutError."""
+        if not self._answered.wait(self._patience):
+            raise TimeoutError(f"no answer within {self._patience:g} s")
+        return self._future.result()
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A range whose first page was asked for."""
+
+    statement: BoundStatement
+    asked: float
+    request: Request
+
+
+class Wire:
+    """The raw session and what goes over it. Not for use from several threads.
+
+    It takes a Cluster of its own: of a session whose connection broke the driver makes no new one
+    as long as another session of the same Cluster has one (Cluster._discount_down_events), and
+    every later request ends with "Pool is shutdown".
+    """
+
+    def __init__(self, cluster: Cluster, keyspace: str) -> None:
+        self.keyspace = keyspace
+        self._cluster = cluster
+        self._session = cluster.connect()
+        self._session.client_protocol_handler = RawHandler
+        self._profile = self._session.execution_profile_clone_update(
+            EXEC_PROFILE_DEFAULT, row_factory=tuple_factory
+        )
+        self._prepared: dict[str, PreparedStatement] = {}
+        self._layouts: dict[tuple[Table, Table, tuple[tuple[str, str], ...]], Layout] = {}
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._cluster.shutdown()
+
+    def layout(self, task: CopyTask) -> Layout:
+        """The layout of a task's rows; the same for all ranges of a copy."""
+        at = (task.source, task.target, task.columns)
+        if at not in self._layouts:
+            self._layouts[at] = Layout(self.keyspace, task)
+        return self._layouts[at]
+
+    def bound(self, cql: str, values: Sequence[Any], consistency: str = "") -> BoundStatement:
+        """A prepared statement with raw values."""
+        if cql not in self._prepared:
+            with failures.of_read():
+                self._prepared[cql] = self._session.prepare(cql)
+        statement = BoundStatement(self._prepared[cql])
+        # Bytes as they are: bind() would only hand them through a codec that gives them back.
+        statement.values = list(values)
+        if consistency:
+            statement.consistency_level = ConsistencyLevel.name_to_value[consistency]
+        return statement
+
+    def send(
+        self, statement: BoundStatement | BatchStatement, paging_state: bytes | None = None
+    ) -> Request:
+        """Sends without waiting."""
+        future = self._session.execute_async(
+            statement, paging_state=paging_state, execution_profile=self._profile, timeout=None
+        )
+        return Request(future, self._profile.request_timeout)
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def ranges(
+        self, cql: str, task: CopyTask, ranges: Sequence[Range]
+    ) -> Iterator[tuple[Range, Iterator[Page]]]:
+        """Each range with its pages; first pages of the next ranges are on their way meanwhile."""
+        begun: deque[tuple[Range, _Begun]] = deque()
+        for coming in ranges:
+            begun.append((coming, self._begin(cql, task, coming)))
+            if len(begun) > AHEAD:
+                part, first = begun.popleft()
+                yield part, self._pages(first, task)
+        for part, first in begun:
+            yield part, self._pages(first, task)
+
+    def _begin(self, cql: str, task: CopyTask, part: Range) -> _Begun:
+        statement = self.bound(cql, [long(part.low), long(part.high)], task.consistency)
+        statement.fetch_size = FIRST_PAGE_ROWS
+        return _Begun(statement, time.monotonic(), self.send(statement))
+
+    def _pages(self, first: _Begun, task: CopyTask) -> Iterator[Page]:
+        """The pages of a range, the next one on its way while one is worked on.
+
+        Pages can be short or empty with more to come: only the server's word ends the loop. A
+        page's number of rows follows from the size of those before it: memory stays bounded,
+        whatever the rows are.
+        """
+        statement, asked, request = first.statement, first.asked, first.request
+        while True:
+            with failures.of_read():
+                result = request.result()
+            page = Page(result.current_rows, asked)
+            more = result.paging_state
+            if more:
+                statement.fetch_size = rows_per_page(page.rows, statement.fetch_size)
+                asked, request = time.monotonic(), self.send(statement, more)
+            yield page
+            if not more:
+                return
+            task.between()
+
+    def chosen(
+        self, task: CopyTask, ranges: Sequence[Range]
+    ) -> Iterator[tuple[Range, Iterator[Page]]]:
+        """The source rows of each range that a task is about."""
+        layout = self.layout(task)
+        for part, pages in self.ranges(layout.select, task, ranges):
+            if task.skip or task.only is not None:
+                yield part, (Page(_meant(task, layout, p.rows), p.asked) for p in pages)
+            else:
+                yield part, pages
+
+    def keys_of_ranges(
+        self, task: CopyTask, ranges: Sequence[Range], *, times: bool
+    ) -> Iterator[tuple[Range, Iterator[tuple[Key, Key, int]]]]:
+        """See `Database`."""
+        layout = self.layout(task)
+        cql = layout.select if times else layout.key_select
+        for part, pages in self.ranges(cql, task, ranges):
+            yield part, _keys(layout, pages, times=times)
+
+    # -- copying ---------------------------------------------------------------------------------
+
+    def copy_ranges(
+        self, task: CopyTask, ranges: Sequence[Range]
+    ) -> Iterator[tuple[Range, RangeResult]]:
+        """See `Database`."""
+        for part, pages in self.chosen(task, ranges):
+            yield part, self._copy(task, pages)
+
+    def _copy(self, task: CopyTask, pages: Iterator[Page]) -> RangeResult:
+        layout, window = self.layout(task), Window(self)
+        rows = size = bare = unfit = 0
+        for page in pages:
+            by_partition: dict[Key, list[RawRow]] = {}
+            for row in page.rows:
+                if None in layout.target_key_of(row):
+                    unfit += 1
+                else:
+                    by_partition.setdefault(layout.partition_of(row), []).append(row)
+            for same in by_partition.values():
+                rows += len(same)
+                batch = Batch(window)
+                for row in same:
+                    bare += batch.put(layout, row, page.asked, task.low_timestamp)
+                batch.flush()
+                size += batch.size
+        window.drain()
+        return RangeResult(rows, size, bare, unfit)
+
+    # -- loading ---------------------------------------------------------------------------------
+
+    def load(self, insert: str, rows: Sequence[tuple[Any, Sequence[Any]]]) -> int:
+        """Inserts (partition, raw values), those of a partition in a row in one batch."""
+        window, batch, partition = Window(self), None, None
+        for at, values in rows:
+            if batch is None or at != partition:
+                if batch is not None:
+                    batch.flush()
+                batch, partition = Batch(window), at
+            batch.make_room()
+            batch.add(self.bound(insert, values))
+        if batch is not None:
+            batch.flush()
+        window.drain()
+        return len(rows)
+
+
+def _meant(task: CopyTask, layout: Layout, rows: Sequence[RawRow]) -> list[RawRow]:
+    keyed = ((layout.key_of(row), row) for row in rows)
+    return [
+        row
+        for key, row in keyed
+        if key not in task.skip and (task.only is None or key in task.only)
+    ]
+
+
+def _keys(layout: Layout, pages: Iterator[Page], *, times: bool) -> Iterator[tuple[Key, Key, int]]:
+    for page in pages:
+        for row in page.rows:
+            written = layout.newest(row) if times else 0
+            yield layout.key_of(row), layout.target_key_of(row), written
+
+
+def rows_per_page(rows: Sequence[RawRow], asked_for: int) -> int:
+    """How many rows the next page shall have, by the size of some rows of this one.
+
+    At most four times as many: the first rows may be small ones.
+    """
+    sample = rows[:: max(1, len(rows) // 50)]
+    if not sample:
+        return asked_for
+    mean = sum(len(cell or b"") for row in sample for cell in row) / len(sample)
+    fewest, most = PAGE_ROWS
+    return max(fewest, min(most, 4 * asked_for, int(PAGE_BYTES / max(1, mean))))
+
+
+class Window:
+    """At most WINDOW batches in flight; an error of any comes up at the next step."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        self._flying: deque[Request] = deque()
+
+    def make_room(self, size: int = WINDOW) -> None:
+        """Waits until fewer than `size` are in flight."""
+        while len(self._flying) >= size:
+            with failures.of_write():
+                self._flying.popleft().result()
+
+    def send(self, statement: BoundStatement | BatchStatement) -> None:
+        """Sends, when there is room."""
+        self.make_room()
+        with failures.of_write():
+            self._flying.append(self.wire.send(statement))
+
+    def drain(self) -> None:
+        """Waits until everything is acknowledged."""
+        self.make_room(1)
+
+
+class Batch:
+    """Writes of one partition, sent when there are many or at the end.
+
+    Such a batch is applied as a whole, and `put` keeps a row's statements in one: a row is there or
+    it isn't. Room in the window is waited for before a batch is begun, because its TTLs count from
+    then.
+    """
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._statements: list[BoundStatement] = []
+        self._bytes = 0
+        self.size = 0
+
+    def make_room(self) -> None:
+        """Sends a full batch; waits for room before the first statement of the next one."""
+        if len(self._statements) >= BATCH_ROWS or self._bytes >= BATCH_BYTES:
+            self.flush()
+        if not self._statements:
+            self._window.make_room()
+
+    def put(
+        self,
+        layout: Layout,
+        row: RawRow,
+        asked: float,
+        low_timestamp: int,
+        *,
+        with_marker: bool = True,
+    ) -> bool:
+        """Adds a row whose page was asked for at `asked`; gives whether it is one of keys alone."""
+        self.make_room()
+        groups, bare = layout.groups(row, time.monotonic() - asked, low_timestamp)
+        for cql, values in layout.writes(row, groups, with_marker=with_marker):
+            self.add(self._window.wire.bound(cql, values))
+        return bare
+
+    def add(self, statement: BoundStatement) -> None:
+        """Adds a statement to the batch that there is room for."""
+        self._statements.append(statement)
+        self._bytes += sum(len(v) for v in statement.values if isinstance(v, bytes))
+
+    def flush(self) -> None:
+        """Sends what there is."""
+        if len(self._statements) == 1:
+            self._window.send(self._statements[0])
+        elif self._statements:
+            batch = BatchStatement(BatchType.UNLOGGED)
+            for statement in self._statements:
+                batch.add(statement)
+            self._window.send(batch)
+        self.size += self._bytes
+        self._statements, self._bytes = [], 0

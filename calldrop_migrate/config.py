@@ -1,0 +1,262 @@
+"""Settings: flags > CALLDROP_* > profile > configuration file > defaults.
+
+The file is calldrop-migrate.toml, or [tool.calldrop-migrate] of pyproject.toml, in the working
+directory and nowhere else. A profile is a table [profiles.NAME] in it with any setting. Each field
+here is a flag `--a-b` and a variable `CALLDROP_A_B`; lists are written with commas.
+
+Also here, because it is the other thing that is found in the working directory: the folders of
+migrations and seeds.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from calldrop_migrate.errors import ConfigurationError
+
+DEFAULT_REPLICATION = {"class": "NetworkTopologyStrategy", "datacenter1": "3"}
+CONSISTENCIES = ("ONE", "LOCAL_ONE", "QUORUM", "LOCAL_QUORUM", "EACH_QUORUM", "ALL")
+
+
+class Settings(BaseSettings):
+    """All settings of a command; times in seconds, `keep_shadow` in days."""
+
+    model_config = SettingsConfigDict(env_prefix="CALLDROP_", extra="forbid", frozen=True)
+
+    hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    port: int = Field(9042, ge=1, le=65535)
+    local_dc: str = ""
+    keyspace: str = Field("calldrop", pattern=r"^[A-Za-z0-9_]{1,48}$")
+    profile: str = ""
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    migrations: Path | None = None
+    seeds: Path | None = None
+    replication: dict[str, str] = Field(default_factory=dict)
+    confirm: bool = False
+    consistency: str = "LOCAL_QUORUM"
+    wait: float = Field(0, ge=0)
+    wait_for_lease: float = Field(0, ge=0)
+    lease_ttl: int = Field(60, ge=2)
+    ddl_timeout: float = Field(30, gt=0)
+    settle_time: float | None = Field(None, ge=0)
+    keep_shadow: float = Field(7, ge=0)
+    repaired: bool = False
+    strict: bool = False
+
+    @field_validator("hosts", mode="before")
+    @classmethod
+    def _by_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("consistency")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.upper() not in CONSISTENCIES:
+            raise ValueError(f"one of {', '.join(CONSISTENCIES)}")
+        return value.upper()
+
+    @field_validator("replication", mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        if isinstance(value, Mapping):
+            return {"class": "NetworkTopologyStrategy"} | {str(k): str(v) for k, v in value.items()}
+        return value
+
+    @property
+    def settle(self) -> float:
+        """The settle time: as set, or what PROTOCOLS.md 3 derives."""
+        return (
+            self.ddl_timeout + self.lease_ttl / 4 if self.settle_time is None else self.settle_time
+        )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, environment; profile and file follow as one mapping (`load`)."""
+        lower = (
+            init_settings.init_kwargs.pop("_lower", {})
+            if isinstance(init_settings, InitSettingsSource)
+            else {}
+        )
+        return init_settings, env_settings, InitSettingsSource(settings_cls, lower)
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The running embedded server, as far as settings depend on it."""
+
+    hosts: tuple[str, ...]
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Settings, and where they and the folders came from."""
+
+    settings: Settings
+    embedded: bool
+    configured: bool
+    profile: str
+
+
+def load(
+    flags: Mapping[str, Any], folder: Path, environ: Mapping[str, str], embedded: Embedded | None
+) -> Environment:
+    """The settings of one command; `flags` are those that were given.
+
+    Raises:
+        ConfigurationError: a file, a profile or a value is wrong.
+    """
+    stored, source = read_file(folder)
+    profiles = stored.pop("profiles", {})
+    given = bool(flags.get("hosts") or environ.get("CALLDROP_HOSTS"))
+    name = flags.get("profile") or environ.get("CALLDROP_PROFILE") or stored.get("profile", "")
+    on_embedded = False
+    if not name and not given and not stored.get("hosts") and embedded:
+        name, on_embedded = "dev", True
+    if name and name not in profiles and not (name == "dev" and on_embedded):
+        known = ", ".join(profiles) or "none"
+        raise ConfigurationError(
+            f"there is no profile {name!r} in {source or 'any configuration file here'}; known:"
+            f" {known}",
+            state="Nothing was changed.",
+            hint=f"Add [profiles.{name}] to calldrop-migrate.toml, or leave --profile out.",
+        )
+    lower = {**stored, **profiles.get(name, {}), "profile": name}
+    if not given and not lower.get("hosts") and embedded:
+        lower |= {"hosts": embedded.hosts, "port": embedded.port}
+        on_embedded = True
+    if on_embedded:
+        lower.setdefault("keep_shadow", 0)
+        lower.setdefault(
+            "replication", {"datacenter1": str(len(embedded.hosts if embedded else ()))}
+        )
+    lower.setdefault("replication", DEFAULT_REPLICATION)
+    if not name:
+        lower.setdefault("confirm", True)
+    try:
+        settings = Settings(**{**flags, "_lower": lower})
+    except ValidationError as error:
+        raise _invalid(error, source) from None
+    return Environment(settings, on_embedded, bool(source), name)
+
+
+def _invalid(error: ValidationError, source: str) -> ConfigurationError:
+    lines = []
+    for fault in error.errors():
+        name = str(fault["loc"][0]) if fault["loc"] else "?"
+        flag = "--" + name.replace("_", "-")
+        said = fault["msg"].removeprefix("Value error, ")
+        what = (
+            "is no setting" if fault["type"] == "extra_forbidden" else f"{fault['input']!r}: {said}"
+        )
+        lines.append(
+            f"{flag} / CALLDROP_{name.upper()} / {name} in {source or 'a configuration file'}:"
+            f" {what}"
+        )
+    return ConfigurationError(
+        "\n".join(lines),
+        state="Nothing was changed.",
+        hint="calldrop-migrate up --help lists the settings.",
+    )
+
+
+def read_file(folder: Path) -> tuple[dict[str, Any], str]:
+    """The configuration file's contents and its name; empty where there is none.
+
+    Raises:
+        ConfigurationError: it is no TOML.
+    """
+    for name in ("calldrop-migrate.toml", "pyproject.toml"):
+        path = folder / name
+        if not path.is_file():
+            continue
+        try:
+            stored = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigurationError(
+                f"{name}: {error}", state="Nothing was changed.", hint="Mend the file."
+            ) from None
+        if name == "pyproject.toml":
+            stored = stored.get("tool", {}).get("calldrop-migrate")
+            if stored is None:
+                continue
+        return {key.replace("-", "_"): value for key, value in stored.items()}, name
+    return {}, ""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder of files, and how it is named to people."""
+
+    path: Path
+    shown: str
+
+
+def migrations_folder(environment: Environment, working: Path) -> Folder:
+    """Where the migrations are: as set, ./migrations, or the packaged ones where neither folder nor
+    file is found.
+
+    Raises:
+        ConfigurationError: the folder isn't there.
+    """
+    return _folder(environment, working, environment.settings.migrations, "migrations")
+
+
+def seeds_folder(environment: Environment, working: Path) -> Folder:
+    """Where the seed modules are: as set, ./seeds, or the packaged ones, which fit any keyspace
+    with that table.
+
+    Raises:
+        ConfigurationError: the folder that was set isn't there.
+    """
+    chosen = environment.settings.seeds
+    if chosen is None and not (working / "seeds").is_dir():
+        return Folder(packaged("seeds"), "packaged CallDrop seeds")
+    return _folder(environment, working, chosen, "seeds")
+
+
+def _folder(environment: Environment, working: Path, chosen: Path | None, name: str) -> Folder:
+    path = working / (chosen or name)
+    if path.is_dir():
+        return Folder(path, str(chosen) if chosen else f"./{name}")
+    if chosen is None and not environment.configured:
+        return Folder(packaged(name), f"packaged CallDrop {name}")
+    raise ConfigurationError(
+        f"there is no folder {chosen or './' + name}",
+        state="Nothing was changed.",
+        hint=f"Give --{name} DIR, or make it:  mkdir {name}",
+    )
+
+
+def packaged(name: str) -> Path:
+    """The CallDrop files inside the installed package, or beside it in a source checkout."""
+    inside = Path(__file__).parent / "packaged" / name
+    return inside if inside.is_dir() else Path(__file__).parent.parent / name
+
+
+def read_folder(folder: Path) -> dict[str, bytes]:
+    """The files of a folder by name."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}

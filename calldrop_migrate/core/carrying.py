@@ -1,0 +1,227 @@
+"""How a row of one table becomes a row of another: which columns are carried, which rows can't be.
+
+A target's column is filled from the source's of the same name, or by a selector of the rebuild:
+another column (a rename), or an expression that the server evaluates in the copy's SELECT. A column
+of the source that no target column takes as it is stays behind; that has to be said in the file.
+
+Expressions are guarded, because Copy and Verify evaluate the same ones: an aggregate would make one
+row of a whole range, and the Verify would find that very row in the target; one that depends on the
+moment would never be found equal. So only functions are let through that are known to be neither.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from calldrop_migrate.core.cql import CqlError, Token, bind_markers, quote, tokenize
+from calldrop_migrate.core.directives import Rebuild
+from calldrop_migrate.core.operations import Carried, Pairs
+from calldrop_migrate.core.schema import Column, Table, plain_type
+from calldrop_migrate.errors import Fault, Place
+
+# A value of the one is a value of the other, byte by byte, with the same meaning as a key.
+_SAME_BYTES = {("ascii", "text"), ("timeuuid", "uuid")}
+_NATIVE = {
+    *("ascii", "bigint", "blob", "boolean", "counter", "date", "decimal", "double", "duration"),
+    *("float", "inet", "int", "smallint", "text", "time", "timestamp", "timeuuid", "tinyint"),
+    *("uuid", "varint"),
+}
+# Functions of both servers that give one value per row, always the same.
+_SCALAR = re.compile(
+    r"to_?date|to_?timestamp|to_?unix_?timestamp|dateof|unixtimestampof|(min|max)_?timeuuid"
+    r"|cast|token|writetime|floor|abs|exp|log|log10|round|length|octet_length"
+    r"|blob_?as_?[a-z]+|[a-z]+_?as_?blob|map_(keys|values)|collection_(count|min|max|sum|avg)"
+    r"|similarity_[a-z]+|to_?json|from_?json|mask_(null|default|replace|inner|outer)"
+)
+_WORDS = {"as", "null", "true", "false", "nan", "infinity", *_NATIVE}
+_WORDS |= {"varchar", "frozen", "list", "set", "map", "tuple", "vector"}
+
+
+def identity(columns: Iterable[str]) -> Pairs:
+    """Each column from the one of the same name."""
+    return tuple((name, name) for name in columns)
+
+
+def carries(source: Column | None, target: Column | None) -> bool:
+    """Whether a value of one column is a value of the other."""
+    if source is None or target is None:
+        return False
+    here, there = plain_type(source.type), plain_type(target.type)
+    return here == there or (here, there) in _SAME_BYTES
+
+
+def shared_columns(source: Table, target: Table) -> Pairs:
+    """The columns that a copy carries when nothing else is said: those that both have."""
+    names = [c.name for c in target.columns]
+    return identity(n for n in names if carries(source.column(n), target.column(n)))
+
+
+def left_behind(source: Table, columns: Pairs) -> tuple[str, ...]:
+    """The source's columns that no target column takes as they are."""
+    taken = {selector for _, selector in columns}
+    return tuple(c.name for c in source.columns if c.name not in taken)
+
+
+# -- which rows don't fit --------------------------------------------------------------------------
+
+
+def can_misfit(source: Table, target: Table, columns: Pairs = ()) -> bool:
+    """Whether a row of the source may not fit: with a null for the target's key, or a taken key."""
+    return bool(nullable(source, target, columns)) or can_collide(source, target, columns)
+
+
+def nullable(source: Table, target: Table, columns: Pairs = ()) -> tuple[str, ...]:
+    """The target's key columns that may be null for a row of the source."""
+    chosen = dict(columns or identity(target.key))
+    return tuple(name for name in target.key if _may_be_null(chosen.get(name, ""), source))
+
+
+def _may_be_null(selector: str, source: Table) -> bool:
+    """Whether it can be null: a key column never is, nor what is made of key columns alone."""
+    if source.column(selector) is not None:
+        return selector not in source.key
+    read = {name for name in _names_in(selector) if source.column(name)}
+    return not read or not read <= set(source.key)
+
+
+def can_collide(source: Table, target: Table, columns: Pairs = ()) -> bool:
+    """Whether two rows of the source can have one key in the target."""
+    chosen = dict(columns or identity(target.key))
+    return not set(source.key) <= {chosen.get(name) for name in target.key}
+
+
+# -- which tables can't be copied ------------------------------------------------------------------
+
+
+def uncopyable(operation: Carried) -> list[str]:
+    """Why these rows can't be copied with all that belongs to them; empty when they can."""
+    source, target, name = operation.source, operation.target, operation.source.name
+    statics = [c.name for c in source.columns if c.kind == "static"]
+    found = [f"{name}.{c} is static: it belongs to the partition, not to a row" for c in statics]
+    for into, selector in operation.columns:
+        here, there = source.column(selector), target.column(into)
+        if there and there.kind == "static" and selector not in statics:
+            found.append(f"{into} is static in the new shape: rows of a partition can't share it")
+        if here and here.type == "counter":
+            found.append(
+                f"{name}.{here.name} is a counter: a counter can't be written, only added to"
+            )
+        elif any(c and is_many_cells(c) for c in (here, there)):
+            found.append(f"{name}.{selector} is not frozen: each element has times of its own")
+    return list(dict.fromkeys(found))
+
+
+def is_many_cells(column: Column) -> bool:
+    """Whether it is a collection or user type that isn't frozen: a cell per element."""
+    head, bracket, _ = plain_type(column.type).partition("<")
+    if bracket:
+        return head in ("list", "set", "map")
+    return head not in _NATIVE and not head.startswith("'")
+
+
+# -- what a rebuild's arguments say ----------------------------------------------------------------
+
+
+def mapping(rebuild: Rebuild, source: Table, target: Table) -> tuple[Pairs, list[Fault]]:
+    """The columns that a rebuild carries into `target`, and what is wrong with its arguments."""
+    faults: list[str] = []
+    chosen = dict(shared_columns(source, target))
+    for name, text in rebuild.assign:
+        chosen[name], wrong = _selector(name, text, source, target.column(name))
+        faults += wrong
+    columns = tuple((c.name, chosen[c.name]) for c in target.columns if c.name in chosen)
+    faults += _unfilled(rebuild, source, target, chosen)
+    faults += _left(rebuild, source, target, columns)
+    return columns, [_fault(rebuild.place, text) for text in faults]
+
+
+def _fault(place: Place, text: str) -> Fault:
+    message, _, hint = text.partition("\n")
+    return Fault(place, message, hint)
+
+
+def _unfilled(
+    rebuild: Rebuild, source: Table, target: Table, chosen: Collection[str]
+) -> Iterator[str]:
+    """What of the target would stay empty, and may not."""
+    for column in target.columns:
+        same = source.column(column.name)
+        if column.name in chosen:
+            continue
+        if same is not None and column.name not in rebuild.drop:
+            yield _other_type(source, same, column)
+        elif column.is_key:
+            yield (
+                f"{column.name} is part of the new key, and nothing fills it\n"
+                f"say what does:  {column.name}=SELECTOR"
+            )
+
+
+def _other_type(source: Table, column: Column, target: Column) -> str:
+    name, kind = target.name, target.type
+    return (
+        f"{source.name}.{column.name} is {column.type}, and the new {name} is {kind}\n"
+        f"say what becomes of its values:  {name}=CAST({quote(column.name)} AS {kind})"
+    )
+
+
+def _left(rebuild: Rebuild, source: Table, target: Table, columns: Pairs) -> Iterator[str]:
+    """What would stay behind without a word, or is told to and doesn't."""
+    left = left_behind(source, columns)
+    for name in rebuild.drop:
+        if source.column(name) is None:
+            yield f"`drop={name}`: {source.name} has no column {name}"
+        elif name not in left:
+            yield f"`drop={name}`: the new shape carries {name}"
+    # `a=CAST(a AS text)` says what becomes of the values of a.
+    said = {*rebuild.drop, *(name for name, text in rebuild.assign if name in _names_in(text))}
+    filled = {name for name, _ in columns}
+    for name in left:
+        if name not in said and (target.column(name) is None or name in filled):
+            yield (
+                f"the new shape doesn't take {source.name}.{name}\n"
+                f"say that it is left behind:  drop={name}    or where it goes:  NEW={name}"
+            )
+
+
+def _selector(name: str, text: str, source: Table, target: Column | None) -> tuple[str, list[str]]:
+    """A selector as Copy has it, and what is wrong with it."""
+    if target is None:
+        return text, [f"`{name}={text}`: the new shape has no column {name}"]
+    try:
+        tokens = tokenize(text)
+    except CqlError as error:
+        return text, [f"`{name}={text}`: {error.fault.message}"]
+    if len(tokens) > 1 or not tokens[0].is_name():
+        return text, [f"`{name}={text}`: {wrong}" for wrong in _misread(tokens, source)]
+    selector = tokens[0].value
+    column = source.column(selector)
+    if column is None:
+        return selector, [f"`{name}={text}`: {source.name} has no column {selector}"]
+    return selector, [] if carries(column, target) else [_other_type(source, column, target)]
+
+
+def _misread(tokens: Sequence[Token], source: Table) -> Iterator[str]:
+    """What is wrong with an expression as one over a row of the source."""
+    if next(bind_markers(tokens), None):
+        yield "nothing is bound in a rebuild"
+    depth = 0
+    for before, token, following in zip((None, *tokens), tokens, (*tokens[1:], None), strict=False):
+        depth += token.is_symbol("([{") - token.is_symbol(")]}")
+        if depth == 0 and token.is_symbol(","):
+            yield "these are two selectors, for one column"
+        if not token.is_name() or (before and before.is_symbol(".")):
+            continue
+        if following and following.is_symbol("("):
+            if not _SCALAR.fullmatch(token.value):
+                yield f"{token.text}() is not known to give one value for each row, always the same"
+        elif source.column(token.value) is None and not token.is_word(*_WORDS):
+            yield f"{source.name} has no column {token.value}"
+
+
+def _names_in(text: str) -> set[str]:
+    try:
+        return {token.value for token in tokenize(text) if token.is_name()}
+    except CqlError:
+        return set()

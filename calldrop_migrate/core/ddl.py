@@ -1,0 +1,422 @@
+"""What a statement does to the schema: the object it names, what it declares, what it destroys.
+
+Reads the few statement forms that change a schema or rows, from tokens; every other statement is an
+`Effect` with verb "other" and no name. It doesn't judge syntax, that is the server's part: a
+statement that can't be read raises `CqlError` only where the tool has to understand it.
+
+What an effect leads to is in effects.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from calldrop_migrate.core.cql import CqlError, Kind, Statement, Token, quote
+from calldrop_migrate.core.cursor import Cursor
+from calldrop_migrate.core.schema import Column, Extra, Table, sorted_columns
+from calldrop_migrate.errors import Fault, Place
+
+_KINDS = {"columnfamily": "table"}
+# What changes the schema and that no single name finds again: a function is overloaded, the others
+# are not read back. Such a statement is sent like any other schema change, and repeated if its
+# outcome is unknown.
+_NAMELESS = ("function", "aggregate", "trigger", "keyspace")
+_ROWS = ("insert", "update", "delete")
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What one statement does.
+
+    Attributes:
+        verb: create, alter, drop, truncate, delete, write, or other.
+        kind: table, view, type, index, function, ...; empty for other.
+        name: the object; empty when the statement names none that can be read back.
+        table: the declared table or view of a CREATE.
+        extra: the declared type or index of a CREATE.
+        add, drop, rename, options: the parts of an ALTER; of a type, `add` are fields.
+        conditional: IF [NOT] EXISTS was written of the object.
+        loose: IF [NOT] EXISTS was written of the parts of an ALTER.
+        writes: tables that rows are written into.
+        id: the ID that a CREATE TABLE asks for.
+    """
+
+    verb: str
+    kind: str = ""
+    name: str = ""
+    table: Table | None = None
+    extra: Extra | None = None
+    add: tuple[Column, ...] = ()
+    drop: tuple[str, ...] = ()
+    rename: tuple[tuple[str, str], ...] = ()
+    options: tuple[tuple[str, str], ...] = ()
+    conditional: bool = False
+    loose: bool = False
+    writes: tuple[str, ...] = ()
+    id: str = ""
+
+    @property
+    def destroys(self) -> bool:
+        """Whether rows or cells that exist now are gone afterwards."""
+        if self.kind == "table" and self.verb in ("drop", "truncate", "delete"):
+            return True
+        return (self.verb, self.kind) == ("alter", "table") and bool(self.drop)
+
+    @property
+    def changes_schema(self) -> bool:
+        """Whether schema agreement has to be awaited after it."""
+        return self.verb in ("create", "alter", "drop")
+
+
+OTHER = Effect("other")
+
+
+def read(statement: Statement) -> Effect:
+    """The effect of a statement.
+
+    Raises:
+        CqlError: a statement of a form that the tool has to understand, and can't make out.
+    """
+    reader = Cursor(statement)
+    match reader.peek():
+        case "create":
+            return _create(reader)
+        case "alter":
+            return _alter(reader)
+        case "drop":
+            return _drop(reader)
+        case "truncate":
+            reader.expect("truncate")
+            _ = reader.take("table") or reader.take("columnfamily")
+            return Effect("truncate", "table", reader.name())
+        case "insert" | "update" | "delete" | "begin":
+            return _rows(statement)
+    return OTHER
+
+
+# -- rows ------------------------------------------------------------------------------------------
+
+
+def _rows(statement: Statement) -> Effect:
+    """INSERT, UPDATE, DELETE, or a BATCH: its `;` may be left out, but these words are reserved."""
+    written: list[str] = []
+    deleted: dict[str, Token] = {}
+    for at, token in enumerate(statement.tokens):
+        if not token.is_word(*_ROWS):
+            continue
+        reader = Cursor(statement, at + 1)
+        if token.value != "update":
+            word = "from" if token.value == "delete" else "into"
+            reader.until(word)
+            reader.expect(word)
+        name = reader.name()
+        if token.value == "delete":
+            deleted.setdefault(name, token)
+        else:
+            written.append(name)
+    writes = tuple(dict.fromkeys(written))
+    if not deleted:
+        return Effect("write", "table", writes=writes)
+    first, *others = deleted
+    if others:
+        place = Place(statement.place.file, deleted[others[0]].line, deleted[others[0]].column)
+        message = f"a BATCH that deletes from {first} and from {others[0]}"
+        hint = "what may be deleted is decided for each table: write one BATCH for each"
+        raise CqlError(Fault(place, message, hint))
+    return Effect("delete", "table", first, writes=writes)
+
+
+# -- CREATE and DROP -------------------------------------------------------------------------------
+
+
+def _kind(reader: Cursor) -> str:
+    """What a CREATE, ALTER or DROP is about; the cursor stands behind it."""
+    if reader.take("materialized", "view"):
+        return "view"
+    while reader.take("or", "replace") or reader.take("custom"):
+        pass
+    word = reader.next().value
+    return _KINDS.get(word, word)
+
+
+def _drop(reader: Cursor) -> Effect:
+    reader.expect("drop")
+    kind = _kind(reader)
+    conditional = reader.take("if", "exists")
+    if kind in _NAMELESS:
+        return Effect("drop", kind, conditional=conditional)
+    if kind not in ("table", "view", "type", "index"):
+        return OTHER
+    return Effect("drop", kind, reader.name(), conditional=conditional)
+
+
+def _create(reader: Cursor) -> Effect:
+    reader.expect("create")
+    custom = reader.peek() == "custom"
+    kind = _kind(reader)
+    conditional = reader.take("if", "not", "exists")
+    effect = Effect("create", kind, conditional=conditional)
+    match kind:
+        case "table":
+            table, table_id = _table(reader)
+            return replace(effect, name=table.name, table=table, id=table_id)
+        case "view":
+            view = _view(reader)
+            return replace(effect, name=view.name, table=view)
+        case "type":
+            made = _type(reader)
+            return replace(effect, name=made.name, extra=made)
+        case "index":
+            made = _index(reader, custom=custom)
+            return replace(effect, name=made.name, extra=made)
+    return effect if kind in _NAMELESS else OTHER
+
+
+def type_text(tokens: Sequence[Token]) -> str:
+    """A type, or an index's target, as the server writes it: `map<text, int>`, `keys(m)`."""
+    text = ""
+    for token in tokens:
+        word = token.text
+        if token.kind is Kind.WORD:
+            word = {"varchar": "text"}.get(token.value, token.value)
+        elif token.kind is Kind.QUOTED:
+            word = quote(token.value)
+        text += ", " if word == "," else word
+    return text
+
+
+def _type(reader: Cursor) -> Extra:
+    name = reader.name()
+    reader.expect("(")
+    names, types = [], []
+    while True:
+        names.append(reader.name())
+        types.append(type_text(reader.until(",", ")", angles=True)))
+        if not reader.take(","):
+            break
+    reader.expect(")")
+    return Extra("type", name, json.dumps([names, types]))
+
+
+def _index(reader: Cursor, *, custom: bool) -> Extra:
+    """An index; one without a name gets the one that servers choose, when it is free."""
+    name = "" if reader.peek() == "on" else reader.name()
+    reader.expect("on")
+    table = reader.name()
+    reader.expect("(")
+    tokens = reader.until(")")
+    reader.expect(")")
+    options = {"target": type_text(tokens)}
+    if reader.take("using"):
+        options["class_name"] = reader.next().value
+        custom = True
+    if reader.take("with"):
+        given = dict([_option(reader)])
+        options |= json.loads(given.get("options", "{}"))
+    if not name:
+        columns = [t.value for t in tokens if t.is_name()]
+        name = re.sub(r"\W", "", f"{table}_{columns[-1] if columns else ''}_idx")
+    kind = "CUSTOM" if custom else "COMPOSITES"
+    return Extra("index", name, json.dumps([table, kind, options]))
+
+
+def _table(reader: Cursor) -> tuple[Table, str]:
+    """A declared table, and the ID that was asked for."""
+    name = reader.name()
+    reader.expect("(")
+    columns: list[Column] = []
+    partition: tuple[str, ...] = ()
+    clustering: tuple[str, ...] = ()
+    while True:
+        if reader.take("primary", "key"):
+            partition, clustering = _primary_key(reader)
+        else:
+            column, is_key = _column(reader)
+            columns.append(column)
+            partition = (column.name,) if is_key else partition
+        if not reader.take(","):
+            break
+    reader.expect(")")
+    if not partition:
+        raise reader.error(f"{name} has no PRIMARY KEY")
+    order, options = _with(reader)
+    table_id = options.pop("id", "")
+    keyed = _keyed(reader, columns, partition, clustering, order)
+    return Table(name, keyed, tuple(sorted(options.items()))), table_id
+
+
+def _column(reader: Cursor) -> tuple[Column, bool]:
+    """One column of a CREATE TABLE, and whether it is the whole PRIMARY KEY."""
+    name = reader.name()
+    type_ = type_text(reader.until(",", "static", "primary", "masked", angles=True))
+    kind = "static" if reader.take("static") else "regular"
+    if reader.take("masked"):
+        reader.until(",", "primary")
+    is_key = reader.take("primary", "key")
+    return Column(name, type_, kind), is_key
+
+
+def _primary_key(reader: Cursor) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    reader.expect("(")
+    partition = reader.names_in_brackets() if reader.peek() == "(" else (reader.name(),)
+    clustering = reader.names() if reader.take(",") else ()
+    reader.expect(")")
+    return partition, clustering
+
+
+def _keyed(
+    reader: Cursor,
+    columns: Sequence[Column],
+    partition: Sequence[str],
+    clustering: Sequence[str],
+    order: dict[str, str],
+) -> tuple[Column, ...]:
+    known = {c.name for c in columns}
+    for name in (*partition, *clustering, *order):
+        if name not in known:
+            raise reader.error(f"the key names {name}, which is no column", reader.written(name))
+
+    def place(column: Column) -> Column:
+        name = column.name
+        if name in partition:
+            at = list(partition).index(name)
+            return Column(name, column.type, "partition_key", at)
+        if name in clustering:
+            at = list(clustering).index(name)
+            return Column(name, column.type, "clustering", at, order.get(name, "asc"))
+        return column
+
+    return sorted_columns(map(place, columns))
+
+
+def _with(reader: Cursor) -> tuple[dict[str, str], dict[str, str]]:
+    """Clustering order and options behind a CREATE's WITH."""
+    order: dict[str, str] = {}
+    options: dict[str, str] = {}
+    more = reader.take("with")
+    while more:
+        if reader.take("clustering", "order", "by"):
+            reader.expect("(")
+            while not reader.take(")"):
+                name = reader.name()
+                order[name] = "desc" if reader.take("desc") else "asc"
+                _ = reader.take("asc") or reader.take(",")
+                reader.take(",")
+        elif not reader.take("compact", "storage"):
+            options |= dict([_option(reader)])
+        more = reader.take("and")
+    return order, options
+
+
+def _option(reader: Cursor) -> tuple[str, str]:
+    """One `name = value`; a map as JSON, as the server's maps are kept."""
+    name = reader.name()
+    reader.expect("=")
+    if not reader.take("{"):
+        return name, "".join(t.value for t in reader.until("and"))
+    entries: dict[str, str] = {}
+    while not reader.take("}"):
+        key = reader.next().value
+        reader.expect(":")
+        entries[key] = "".join(t.value for t in reader.until(","))
+        reader.take(",")
+    return name, json.dumps(dict(sorted(entries.items())))
+
+
+def _view(reader: Cursor) -> Table:
+    """A declared view. Its columns have no types yet, and one of SELECT * only those of its key."""
+    name = reader.name()
+    reader.expect("as", "select")
+    selected = reader.until("from")
+    reader.expect("from")
+    base = reader.name()
+    reader.expect("where")
+    where = " ".join(t.text for t in reader.until("primary"))
+    reader.expect("primary", "key")
+    partition, clustering = _primary_key(reader)
+    order, options = _with(reader)
+    options.pop("id", None)
+    whole = any(t.is_symbol("*") for t in selected)
+    named = (*partition, *clustering) if whole else [t.value for t in selected if t.is_name()]
+    columns = _keyed(reader, [Column(c, "") for c in named], partition, clustering, order)
+    return Table(name, columns, tuple(sorted(options.items())), base=base, where=where, whole=whole)
+
+
+# -- ALTER -----------------------------------------------------------------------------------------
+
+
+def _alter(reader: Cursor) -> Effect:
+    reader.expect("alter")
+    kind = _kind(reader)
+    conditional = reader.take("if", "exists")
+    if kind in _NAMELESS:
+        return Effect("alter", kind, conditional=conditional)
+    if kind not in ("table", "view", "type"):
+        return OTHER
+    effect = Effect("alter", kind, reader.name(), conditional=conditional)
+    if reader.take("add"):
+        loose = reader.take("if", "not", "exists")
+        return replace(effect, add=_added(reader), loose=loose)
+    if reader.take("drop"):
+        if reader.take("compact", "storage"):
+            return effect
+        loose, brackets = reader.take("if", "exists"), reader.peek() == "("
+        dropped = reader.names_in_brackets() if brackets else reader.names()
+        return replace(effect, drop=dropped, loose=loose)
+    if reader.take("rename"):
+        loose = reader.take("if", "exists")
+        return replace(effect, rename=tuple(_renames(reader)), loose=loose)
+    if reader.take("with"):
+        options = [_option(reader)]
+        while reader.take("and"):
+            options.append(_option(reader))
+        return replace(effect, options=tuple(sorted(options)))
+    return effect
+
+
+def _added(reader: Cursor) -> tuple[Column, ...]:
+    reader.take("(")
+    added = []
+    while True:
+        name = reader.name()
+        kind = type_text(reader.until(",", "static", "masked", angles=True))
+        added.append(Column(name, kind, "static" if reader.take("static") else "regular"))
+        reader.until(",")
+        if not reader.take(","):
+            return tuple(added)
+
+
+def _renames(reader: Cursor) -> Iterator[tuple[str, str]]:
+    while True:
+        old = reader.name()
+        reader.expect("to")
+        yield old, reader.name()
+        if not reader.take("and"):
+            return
+
+
+# -- the text of a statement, changed --------------------------------------------------------------
+
+
+def renamed(statement: Statement, name: str) -> str:
+    """The text of a CREATE TABLE or VIEW with another name, as CQL, for what it makes."""
+    reader = Cursor(statement)
+    reader.expect("create")
+    _kind(reader)
+    reader.take("if", "not", "exists")
+    token, start = reader.name_token(), statement.tokens[0].start
+    return statement.text[: token.start - start] + name + statement.text[token.end - start :]
+
+
+def with_id(statement: Statement, table_id: str) -> str:
+    """The text of a CREATE TABLE with `ID = table_id` among its options (Cassandra only)."""
+    start, depth = statement.tokens[0].start, 0
+    for token in statement.tokens:
+        depth += token.is_symbol("(") - token.is_symbol(")")
+        if depth == 0 and token.is_word("with"):
+            at = token.end - start
+            return f"{statement.text[:at]} ID = {table_id} AND{statement.text[at:]}"
+    return f"{statement.text} WITH ID = {table_id}"

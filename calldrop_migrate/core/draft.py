@@ -1,0 +1,121 @@
+"""Operations in the making: what is planned so far, and what the keyspace will be like after it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from itertools import count
+from uuid import UUID
+
+from calldrop_migrate.core import names
+from calldrop_migrate.core.carrying import identity
+from calldrop_migrate.core.ddl import Effect
+from calldrop_migrate.core.declared import describe
+from calldrop_migrate.core.effects import after
+from calldrop_migrate.core.files import Migration
+from calldrop_migrate.core.operations import (
+    Await,
+    Copy,
+    Operation,
+    Pairs,
+    Rows,
+    Run,
+    Verify,
+    run,
+)
+from calldrop_migrate.core.plan import Direction, Facts
+from calldrop_migrate.core.schema import Schema, Table
+from calldrop_migrate.errors import Fault, Place
+
+
+@dataclass
+class Draft:
+    """Operations so far, and what is known of the keyspace after them.
+
+    Attributes:
+        filled: tables that have rows then.
+        made: tables that this revision creates.
+        rebuilt: tables that it has brought into another shape.
+        perhaps_empty: tables made for rows of which nobody knows yet whether there are any.
+    """
+
+    migration: Migration
+    direction: Direction
+    attempt: UUID
+    facts: Facts
+    schema: Schema
+    operations: list[Operation] = field(default_factory=list)
+    outages: list[str] = field(default_factory=list)
+    at_risk: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    filled: set[str] = field(default_factory=set)
+    made: set[str] = field(default_factory=set)
+    rebuilt: set[str] = field(default_factory=set)
+    perhaps_empty: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.filled |= self.facts.filled
+
+    def add(self, *operations: Operation) -> None:
+        """These operations, and the waiting for a view that one of them makes."""
+        for operation in operations:
+            self.operations.append(operation)
+            if isinstance(operation, Run):
+                self._ran(operation.effect)
+            elif isinstance(operation, Copy):
+                self.filled.add(operation.target.name)
+
+    def _ran(self, effect: Effect) -> None:
+        name = effect.name
+        match effect.verb, effect.kind:
+            case "create", "table" if self.schema.table(name) is None:
+                self.made.add(name)
+                self.filled.discard(name)
+            case "create", "view":
+                self.operations.append(Await(name))
+            case "drop" | "truncate", "table":
+                self.filled.discard(name)
+        self.filled |= set(effect.writes)
+        self.schema = after(self.schema, effect)
+
+    def fault(self, place: Place, message: str, hint: str = "") -> None:
+        """Something wrong in the file."""
+        self.faults.append(Fault(place, message, hint))
+
+    def set_aside(
+        self,
+        table: Table,
+        columns: Collection[str] | None = None,
+        rows: Rows = Rows.ALL,
+        fits: Table | None = None,
+        fit_columns: Pairs = (),
+    ) -> None:
+        """Copies rows, or only the values of some columns and the keys, into a table of their own.
+
+        It is a new one each time: were rows added to those of an earlier time that found no way
+        back, one key would merge what are two rows.
+        """
+        cells = columns is not None
+        kept = tuple(c for c in table.columns if columns is None or c.is_key or c.name in columns)
+        name = next(
+            n for nth in count(1) if not self.schema.table(n := self._aside(table, nth, cells))
+        )
+        # No default TTL of its own: each cell brings the one it has left.
+        options = tuple(o for o in table.options if o[0] == "compaction")
+        shape = Table(name, kept, options)
+        same = identity(c.name for c in kept)
+        self.add(
+            run(describe(shape)),
+            Copy(table, shape, same, rows, fits, fit_columns),
+            Verify(table, shape, same, rows, fits, fit_columns, final=True),
+        )
+        if rows is Rows.MISFITS:
+            self.perhaps_empty.append(name)
+        what = f"values of {', '.join(columns)}" if columns is not None else str(rows)
+        self.notes.append(
+            f"{table.name}: {what} go to {name}; the opposite direction brings them back"
+        )
+
+    def _aside(self, table: Table, nth: int, cells: bool) -> str:
+        return names.aside(table.name, self.migration.number, self.direction, cells=cells, nth=nth)

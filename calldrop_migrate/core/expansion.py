@@ -1,0 +1,187 @@
+"""One revision in one direction, expanded into operations.
+
+A statement of a file becomes a Run; one that destroys gets in front of it what proves that it may.
+A rebuild is no state machine: it is a list of operations like every other statement, only longer
+(rebuilding.py). What the opposite direction set aside comes back at the end, when all tables have
+their shape.
+
+What is wrong in a file is collected and raised at once: `examine` does it for a whole folder before
+a server is asked anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from calldrop_migrate.core import names
+from calldrop_migrate.core.carrying import can_misfit, left_behind, shared_columns, uncopyable
+from calldrop_migrate.core.cql import CqlError, Statement, quote
+from calldrop_migrate.core.ddl import Effect, read
+from calldrop_migrate.core.draft import Draft
+from calldrop_migrate.core.files import Migration, Step
+from calldrop_migrate.core.operations import Copy, Pairs, Proof, Rows, Run, Verify, run
+from calldrop_migrate.core.plan import Attempt, Direction, Facts, steps_of
+from calldrop_migrate.core.rebuilding import rebuild
+from calldrop_migrate.core.schema import Schema, Table
+from calldrop_migrate.errors import Fault, Irreversible, MigrationFileError
+
+# More tables of one kind, for one table and revision, are not looked for.
+_MOST_ASIDES = 99
+
+
+def expand(
+    migration: Migration, direction: Direction, attempt: UUID, before: Schema, facts: Facts
+) -> Attempt:
+    """One revision in one direction as operations, from the schema it begins at.
+
+    Raises:
+        Irreversible: it can't be taken back.
+        MigrationFileError: what its file asks for can't be done to this schema.
+    """
+    if direction == "down" and migration.irreversible is not None:
+        raise Irreversible(
+            f"{migration.file} says that it can't be taken back: {migration.irreversible}",
+            state="Nothing was changed.",
+        )
+    draft = Draft(migration, direction, attempt, facts, before)
+    _fill(draft)
+    if draft.faults:
+        raise MigrationFileError(tuple(draft.faults))
+    # What a shadow gives back has come from the table before: it is no reason of its own.
+    copies = [
+        op
+        for op in draft.operations
+        if isinstance(op, Copy)
+        and (before.table(op.source.name) or not names.is_internal(op.source.name))
+    ]
+    refusals = dict.fromkeys(reason for copy in copies for reason in uncopyable(copy))
+    return Attempt(
+        *(attempt, migration, direction, tuple(draft.operations), before, draft.schema, facts),
+        outages=tuple(dict.fromkeys(draft.outages)),
+        at_risk=tuple(dict.fromkeys(draft.at_risk)),
+        refusals=tuple(refusals),
+        filled=frozenset(draft.filled),
+        notes=tuple(draft.notes),
+    )
+
+
+def examine(migrations: Sequence[Migration]) -> tuple[Fault, ...]:
+    """What is wrong in a folder, found by going up and back through it with rows in every table."""
+    schema, faults = Schema(""), []
+    for migration in migrations:
+        ways: list[Direction] = ["up"] if migration.irreversible is not None else ["up", "down"]
+        for way in ways:
+            facts = Facts(filled=frozenset(t.name for t in schema.tables), set_aside=True)
+            draft = Draft(migration, way, UUID(int=0), facts, schema)
+            _fill(draft)
+            faults += draft.faults
+            if way == "up":  # the next revision begins here, and so does the way back
+                schema = draft.schema.owned()
+    return tuple(sorted(set(faults)))
+
+
+def _fill(draft: Draft) -> None:
+    for step in steps_of(draft.migration, draft.direction):
+        _step(draft, step)
+    _bring_back(draft)
+    for name in draft.perhaps_empty:
+        draft.add(run(f"DROP TABLE {quote(name)}", Proof.EMPTY_ELSE_KEEP))
+
+
+def _step(draft: Draft, step: Step) -> None:
+    statement = step.statement
+    try:
+        effect = read(statement)
+    except CqlError as error:
+        draft.faults.append(error.fault)
+        return
+    if effect.id:
+        hint = "leave it out: each table that is made gets a new one"
+        draft.fault(statement.place, f"{effect.name} is given an ID", hint)
+    if step.rebuild:
+        rebuild(draft, step.rebuild, statement, effect)
+    elif effect.destroys:
+        _destroy(draft, statement, effect)
+    else:
+        draft.add(Run(statement, effect))
+        if "default_time_to_live" in dict(effect.options) and effect.name in draft.filled:
+            draft.notes.append(
+                f"{effect.name}: rows already there keep the TTL they were written with"
+            )
+
+
+def _destroy(draft: Draft, statement: Statement, effect: Effect) -> None:
+    """A statement that deletes: from an empty table, or after what it deletes went aside."""
+    table, proof = draft.schema.table(effect.name), Proof.EMPTY
+    lost = None
+    if effect.verb == "alter" and table:
+        lost = [c.name for c in table.columns if c.name in effect.drop]
+        if not lost:  # DROP IF EXISTS of what isn't there
+            draft.add(Run(statement, replace(effect, drop=())))
+            return
+    if table and table.name in draft.filled:
+        if draft.facts.set_aside:
+            draft.set_aside(table, lost)
+            proof = Proof.VERIFIED
+        elif draft.facts.discard:
+            proof = Proof.DISCARD
+        else:
+            draft.at_risk.append(table.name)
+    draft.add(Run(statement, effect, proof))
+
+
+# -- what was set aside comes back -----------------------------------------------------------------
+
+
+def _bring_back(draft: Draft) -> None:
+    for table in draft.schema.owned().tables:
+        if not table.base:
+            for aside in _asides(draft, table, cells=False):
+                _return_rows(draft, aside, table)
+            for aside in _asides(draft, table, cells=True):
+                _return_cells(draft, aside, table)
+
+
+def _asides(draft: Draft, table: Table, *, cells: bool) -> list[Table]:
+    """What the opposite direction set aside of a table, the latest first."""
+    back = "down" if draft.direction == "up" else "up"
+    number = draft.migration.number
+    if not any(f"__aside_{number:04d}" in t.name for t in draft.schema.tables):
+        return []
+    made = [
+        draft.schema.table(names.aside(table.name, number, back, cells=cells, nth=nth))
+        for nth in range(_MOST_ASIDES, 0, -1)
+    ]
+    return [aside for aside in made if aside is not None]
+
+
+def _way_back(draft: Draft, aside: Table, table: Table) -> Pairs:
+    """The columns that bring an aside's rows back; none, and a note, if one has no place."""
+    columns = shared_columns(aside, table)
+    keyed = set(table.key) <= {name for name, _ in columns}
+    if keyed and not left_behind(aside, columns):
+        return columns
+    draft.notes.append(f"{aside.name} stays: {table.name} has no place for all of its columns")
+    return ()
+
+
+def _return_rows(draft: Draft, aside: Table, table: Table) -> None:
+    """Rows return onto free keys: in a table made just now all are. The others stay aside."""
+    columns, drop = _way_back(draft, aside, table), f"DROP TABLE {quote(aside.name)}"
+    if not columns:
+        return
+    fresh = table.name in draft.made and table.name not in draft.filled
+    if fresh and not can_misfit(aside, table):
+        draft.add(Copy(aside, table, columns), Verify(aside, table, columns, final=True))
+        draft.add(run(drop, Proof.VERIFIED))
+    else:
+        draft.add(Copy(aside, table, columns, Rows.FREE), run(drop, Proof.EMPTY_ELSE_KEEP))
+
+
+def _return_cells(draft: Draft, aside: Table, table: Table) -> None:
+    """Values of a dropped column return to the rows that still are: none comes to life by them."""
+    if columns := _way_back(draft, aside, table):
+        draft.add(Copy(aside, table, columns, Rows.PRESENT))
+        draft.add(run(f"DROP TABLE {quote(aside.name)}", Proof.EMPTY_ELSE_KEEP))

@@ -1,0 +1,63 @@
+"""The names of tables that the tool makes beside the user's own: built and recognised here alone.
+
+    call_records__0002_a1b2c3e7       the shadow of a rebuild; the first six of its last digits are
+                                      the attempt's, so that a new attempt starts clean
+    call_records__aside_0002          rows in the shape of 0002 that the way down couldn't keep
+    call_records__aside_0002_up       rows in the shape before 0002 that the way up couldn't keep
+    call_records__aside_0002_cells    values of columns that the way down dropped, with their keys
+    call_records__aside_0002_2        a second time: the first ones are still there
+
+A shadow's last two digits are a check over the rest: else `sales__2024_202401ab` would be one.
+
+A server's limit is 48 characters (Cassandra before 5.0.3; the later ones allow more): a longer name
+loses the end of the table's own part to a digest of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from uuid import UUID
+
+LONGEST = 48
+BOOKKEEPING = ("database_migrations", "migration_journal", "migration_progress")
+_SHADOW = re.compile(r".+__\d{4,}_[0-9a-f]{8}", re.ASCII)
+_ASIDE = re.compile(r".+__aside_\d{4,}(_up)?(_cells)?(_\d+)?", re.ASCII)
+_SERVERS_OWN = ("$paxos", "_scylla_cdc_log")
+
+
+def shadow(table: str, revision: int, attempt: UUID) -> str:
+    """The shadow table of a rebuild of `table` in one attempt."""
+    name = _fit(table, f"__{revision:04d}_{attempt.hex[:6]}", room=2)
+    return name + _digest(name)[:2]
+
+
+def aside(table: str, revision: int, direction: str, *, cells: bool = False, nth: int = 1) -> str:
+    """Where goes what the other side of a revision can't hold, when it is passed in `direction`.
+
+    Args:
+        cells: the values of dropped columns, not whole rows.
+        nth: counts the tables of that kind which are kept at one time.
+    """
+    ending = "_up" * (direction == "up") + "_cells" * cells + f"_{nth}" * (nth > 1)
+    return _fit(table, f"__aside_{revision:04d}{ending}")
+
+
+def is_internal(name: str) -> bool:
+    """Whether a table is bookkeeping, a shadow, an aside, or one that a server made for itself."""
+    if name in BOOKKEEPING or name.endswith(_SERVERS_OWN):
+        return True
+    if _SHADOW.fullmatch(name):
+        return name.endswith(_digest(name[:-2])[:2])
+    return bool(_ASIDE.fullmatch(name))
+
+
+def _fit(table: str, ending: str, *, room: int = 0) -> str:
+    longest = LONGEST - len(ending) - room
+    if len(table) > longest:
+        table = table[: longest - 6] + _digest(table)[:6]
+    return table + ending
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

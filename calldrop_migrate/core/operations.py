@@ -1,0 +1,247 @@
+"""The four operations. All that changes a database is a list of these, made here, run by one loop.
+
+    Run(statement)                   one CQL statement
+    Copy(source, target, columns)    rows with every cell's write time and remaining TTL
+    Verify(source, target)           every source cell is in the target
+    Await(view)                      built on every node
+
+The rule that no row is lost is a property of such lists, `unproven`: each statement that destroys
+comes after Verifys that cover all it destroys, or is run only once its table is proven empty, or
+the rows were told to be discarded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from calldrop_migrate.core.cql import Statement, split
+from calldrop_migrate.core.ddl import Effect, read
+from calldrop_migrate.core.schema import Table
+
+# (column of the target, selector on the source): a column of the source by its name as it is,
+# without quotes, and anything else is an expression in CQL.
+Pairs = tuple[tuple[str, str], ...]
+
+
+class Proof(StrEnum):
+    """Why a statement that destroys may run."""
+
+    NONE = "nothing is destroyed"
+    VERIFIED = "all its rows are verified elsewhere"
+    EMPTY = "proven empty when it runs"
+    EMPTY_ELSE_KEEP = "dropped if it is empty by then, else kept"
+    DISCARD = "--discard-rows"
+
+
+class Rows(StrEnum):
+    """Which rows of the source an operation is about."""
+
+    ALL = "all rows"
+    FITS = "rows that fit"
+    MISFITS = "rows that do not fit"
+    FREE = "rows whose key is free, moved"
+    PRESENT = "rows whose key is there, moved"
+
+    @property
+    def moved(self) -> bool:
+        """Whether a row leaves the source once it is in the target."""
+        return self in (Rows.FREE, Rows.PRESENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One CQL statement, what it does, and why it may."""
+
+    statement: Statement
+    effect: Effect
+    proof: Proof = Proof.NONE
+
+    @property
+    def text(self) -> str:
+        """What the journal keeps of it."""
+        return self.statement.text
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The objects whose digest tells whether it has happened."""
+        return (self.effect.name,) if self.effect.name and self.effect.changes_schema else ()
+
+    @property
+    def label(self) -> str:
+        """Its head, for people: CREATE TABLE call_records."""
+        kind = {"view": "MATERIALIZED VIEW"}.get(self.effect.kind, self.effect.kind.upper())
+        if self.effect.name and self.effect.verb in ("create", "alter", "drop", "truncate"):
+            return f"{self.effect.verb.upper()} {kind} {self.effect.name}"
+        return " ".join(self.statement.text.split())[:60]
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """Rows of one table that are, or are proven to be, in another one: what Copy and Verify share.
+
+    Attributes:
+        columns: which of the target is filled from what of the source.
+        fits: the shape by which FITS and MISFITS are told apart, and in which ALL must fit; None
+            when every row fits whatever it holds.
+        fit_columns: how a row of the source becomes one of `fits`.
+    """
+
+    source: Table
+    target: Table
+    columns: Pairs
+    rows: Rows = Rows.ALL
+    fits: Table | None = None
+    fit_columns: Pairs = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tables that must be the same ones from begin to end."""
+        return (self.source.name, self.target.name)
+
+    @property
+    def what(self) -> str:
+        """Columns and rows, as the journal keeps them: all that decides which cells go where."""
+        text = f"({_pairs(self.columns)}), {self.rows}"
+        if self.fits is None:
+            return text
+        chosen = dict(self.fit_columns)
+        key = [(name, chosen[name]) for name in self.fits.key if name in chosen]
+        return f"{text} for KEY ({_pairs(key)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Copy(Carried):
+    """Rows from one table into another."""
+
+    @property
+    def text(self) -> str:
+        """What the journal keeps of it."""
+        return f"COPY {self.source.name} TO {self.target.name} {self.what}"
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        verb = "move" if self.rows.moved else "copy"
+        return f"{verb} {self.source.name} to {self.target.name}: {self.rows}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verify(Carried):
+    """Proves that every cell of the source's rows is in the target (PROTOCOLS.md 6).
+
+    Attributes:
+        final: the last one before the source is dropped: reads at ALL.
+    """
+
+    final: bool = False
+
+    @property
+    def text(self) -> str:
+        """What the journal keeps of it."""
+        at = " AT ALL" if self.final else ""
+        return f"VERIFY {self.source.name} IN {self.target.name} {self.what}{at}"
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"verify {self.source.name} in {self.target.name}: {self.rows}"
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Wait until a materialized view is built on every node."""
+
+    view: str
+
+    @property
+    def text(self) -> str:
+        """What the journal keeps of it."""
+        return f"AWAIT {self.view}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Nothing is changed by it."""
+        return ()
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"wait until {self.view} is built on every node"
+
+
+Operation = Run | Copy | Verify | Await
+
+
+def _pairs(columns: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(c if c == s else f"{c}={s}" for c, s in columns)
+
+
+def run(cql: str, proof: Proof = Proof.NONE) -> Run:
+    """A Run of a statement that the tool wrote itself."""
+    (statement,) = split(cql, "calldrop-migrate")
+    return Run(statement, read(statement), proof)
+
+
+def hash_of(operation: Operation) -> str:
+    """What a resumed attempt compares: the same files must give the same operations again."""
+    return hashlib.sha256(operation.text.encode()).hexdigest()[:16]
+
+
+# -- the rule --------------------------------------------------------------------------------------
+
+
+def unproven(operations: Sequence[Operation]) -> list[Run]:
+    """The destroying statements whose rows nothing protects; empty for every plan that is right.
+
+    A final Verify covers the columns that it carries, of its rows, until something is written into
+    the source again, or something destroys in the table that holds the other copy.
+    """
+    verified: list[Verify] = []
+    wrong: list[Run] = []
+    for operation in operations:
+        match operation:
+            case Verify(final=True):
+                verified.append(operation)
+            case Copy(source=source, target=target, rows=rows):
+                verified = [v for v in verified if v.source.name != target.name]
+                if rows.moved:
+                    verified = [v for v in verified if v.target.name != source.name]
+            case Run(effect=effect, proof=proof):
+                if effect.destroys and not _is_proven(effect, proof, verified):
+                    wrong.append(operation)
+                touched = {effect.name, *effect.writes}
+                verified = [v for v in verified if not _ends(v, effect, touched)]
+    return wrong
+
+
+def _ends(verify: Verify, effect: Effect, touched: Collection[str]) -> bool:
+    """Whether a statement ends what a Verify has proven."""
+    if effect.destroys and verify.target.name in touched:
+        return True
+    changes = effect.verb in ("create", "write", "delete", "drop", "truncate")
+    return changes and effect.kind == "table" and verify.source.name in touched
+
+
+def _is_proven(effect: Effect, proof: Proof, verified: Sequence[Verify]) -> bool:
+    if proof is not Proof.VERIFIED:
+        return proof is not Proof.NONE
+    of_table = [v for v in verified if v.source.name == effect.name]
+    if not of_table:
+        return False
+    source = of_table[-1].source
+    lost = effect.drop if effect.verb == "alter" else [c.name for c in source.columns]
+    gone = {*source.key, *lost} & {c.name for c in source.columns}
+    return all(_is_covered(column, of_table) for column in gone)
+
+
+def _is_covered(column: str, verified: Sequence[Verify]) -> bool:
+    """Whether that column of each row is elsewhere as it is: an expression over it isn't it."""
+    holding = [v for v in verified if any(selector == column for _, selector in v.columns)]
+    fits, misfits = (
+        {(v.fits, v.fit_columns) for v in holding if v.rows is rows}
+        for rows in (Rows.FITS, Rows.MISFITS)
+    )
+    return any(v.rows is Rows.ALL for v in holding) or bool(fits & misfits)

@@ -1,0 +1,207 @@
+"""The rebuild of a table: into another shape, with its rows (PROTOCOLS.md 5 to 7).
+
+    in place, with rows    Run create shadow, Copy, Verify, Run drop views, Run drop, Run create,
+                           Run create indexes, Copy back, Verify, Run create views, Await;
+                           and with keep_shadow 0 at once: Verify, Run drop shadow
+    in place, no rows      Run drop views, Run drop, Run create, ...
+    into=NAME              Run create NAME, Copy, Verify: the old table stays as it is
+
+Rows that the new shape can't hold, and values of columns that it doesn't take, go aside before the
+old table is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from calldrop_migrate.core import names
+from calldrop_migrate.core.carrying import can_misfit, identity, left_behind, mapping
+from calldrop_migrate.core.cql import Statement, quote, split, tokenize
+from calldrop_migrate.core.ddl import Effect, read, renamed
+from calldrop_migrate.core.declared import describe, describe_index, options_hold
+from calldrop_migrate.core.directives import Rebuild
+from calldrop_migrate.core.draft import Draft
+from calldrop_migrate.core.operations import Copy, Pairs, Proof, Rows, Run, Verify, run
+from calldrop_migrate.core.schema import Extra, Table
+
+# What both servers give an option that a CREATE TABLE doesn't name. Of compaction and the like each
+# server has its own, and none is known here.
+_DEFAULTS = {
+    "default_time_to_live": "0",
+    "gc_grace_seconds": "864000",
+    "comment": "",
+    "bloom_filter_fp_chance": "0.01",
+    "memtable_flush_period_in_ms": "0",
+    "speculative_retry": "99p",
+}
+
+
+def rebuild(draft: Draft, asked: Rebuild, create: Statement, effect: Effect) -> None:
+    """Bring the existing table into the declared shape, with its rows."""
+    source, target = draft.schema.table(effect.name), effect.table
+    if target is None:  # no CREATE TABLE: said when the file was loaded
+        return
+    if source is None or source.base:
+        what = "is a materialized view" if source else "is not there"
+        hint = "has somebody changed it by hand?  calldrop-migrate verify"
+        draft.fault(asked.place, f"{effect.name} is to be rebuilt, and {what}", hint)
+        draft.add(Run(create, effect))
+        return
+    columns, faults = mapping(asked, source, target)
+    draft.faults += faults
+    if asked.into:
+        _into(draft, asked, create, source, columns)
+        return
+    if source.name in draft.rebuilt:
+        hint = "declare the last of the shapes, once: each rebuild copies all rows twice"
+        draft.fault(asked.place, f"a second rebuild of {source.name} in one section", hint)
+    draft.rebuilt.add(source.name)
+    for message, hint in _in_the_way(draft, source, target):
+        draft.fault(asked.place, message, hint)
+    _in_place(draft, Run(create, effect), source, target, columns)
+
+
+def _in_place(draft: Draft, create: Run, source: Table, target: Table, columns: Pairs) -> None:
+    filled = source.name in draft.filled
+    if filled or (source.name in draft.facts.elder and source.name not in draft.made):
+        draft.outages.append(source.name)
+    draft.notes += _changed_options(source, target)
+    views, indexes = draft.schema.views_on(source.name), draft.schema.indexes_on(source.name)
+    drop_views = [run(f"DROP MATERIALIZED VIEW {quote(v.name)}") for v in views]
+    make_views = [run(describe(v, all_options=True)) for v in views]
+    # On the empty table an index is complete at once, and stays so.
+    make_indexes = [run(describe_index(i)) for i in indexes]
+    drop = f"DROP TABLE {quote(source.name)}"
+    if not filled:
+        draft.add(*drop_views, run(drop, Proof.EMPTY), create, *make_indexes, *make_views)
+        return
+    shadow_name = names.shadow(target.name, draft.migration.number, draft.attempt)
+    shadow = _created(draft, create.statement, shadow_name)
+    proof = _copy_out(draft, source, shadow, target, columns)
+    draft.add(*drop_views, run(drop, proof), create, *make_indexes)
+    back = identity(c.name for c in target.columns)
+    draft.add(Copy(shadow, target, back), Verify(shadow, target, back), *make_views)
+    if draft.facts.keep_shadow == 0:
+        draft.add(Verify(shadow, target, back, final=True))
+        draft.add(run(f"DROP TABLE {quote(shadow.name)}", Proof.VERIFIED))
+    else:
+        days = f"{draft.facts.keep_shadow:g} days"
+        draft.notes.append(f"{shadow.name} stays for {days} as a second copy")
+
+
+def _into(draft: Draft, asked: Rebuild, create: Statement, source: Table, columns: Pairs) -> None:
+    """The new shape under another name, beside the old table; what doesn't fit stays there."""
+    name = asked.into or ""
+    if draft.schema.table(name) is not None:
+        hint = "into= makes a new table; without it the new shape takes the old table's place"
+        draft.fault(asked.place, f"`into={name}`: there is a table {name} already", hint)
+    target = _created(draft, create, name)
+    if source.name not in draft.filled:
+        return
+    rows, fits, fit_columns = _selection(draft, source, target, columns)
+    if rows is Rows.FITS:
+        draft.notes.append(f"{source.name}: rows that do not fit {name} stay in it alone")
+    draft.add(
+        Copy(source, target, columns, rows, fits, fit_columns),
+        Verify(source, target, columns, rows, fits, fit_columns),
+    )
+
+
+def _created(draft: Draft, create: Statement, name: str) -> Table:
+    """The declared table under another name."""
+    (statement,) = split(renamed(create, quote(name)), create.place.file)
+    made = Run(statement, read(statement))
+    draft.add(made)
+    assert made.effect.table is not None
+    return made.effect.table
+
+
+def _selection(
+    draft: Draft, source: Table, target: Table, columns: Pairs
+) -> tuple[Rows, Table | None, Pairs]:
+    """The rows that a copy is about, and the shape that tells those that fit from the others."""
+    if not can_misfit(source, target, columns):
+        return Rows.ALL, None, ()
+    told = draft.facts.set_aside or draft.facts.discard
+    return (Rows.FITS if told else Rows.ALL), target, columns
+
+
+def _copy_out(draft: Draft, source: Table, shadow: Table, target: Table, columns: Pairs) -> Proof:
+    """Copies what is in the source into the shadow, or aside; gives the proof for its DROP."""
+    left, facts = left_behind(source, columns), draft.facts
+    rows, fits, fit_columns = _selection(draft, source, target, columns)
+    proof = Proof.VERIFIED
+    if left:
+        draft.notes.append(f"{source.name}: the new shape does not take {', '.join(left)}")
+    if facts.set_aside:
+        if rows is Rows.FITS:
+            draft.set_aside(source, None, Rows.MISFITS, fits, fit_columns)
+        if left:
+            draft.set_aside(source, left, rows, fits, fit_columns)
+    elif facts.discard:
+        proof = Proof.DISCARD if left or fits else Proof.VERIFIED
+    elif left:
+        draft.at_risk.append(source.name)
+        proof = Proof.EMPTY
+    draft.add(
+        Copy(source, shadow, columns, rows, fits, fit_columns),
+        Verify(source, shadow, columns, rows, fits, fit_columns, final=True),
+    )
+    return proof
+
+
+# -- what else belongs to a table ------------------------------------------------------------------
+
+
+def _in_the_way(draft: Draft, source: Table, target: Table) -> Iterator[tuple[str, str]]:
+    """Views and indexes of the table that could not be made again over the new shape."""
+    for view in draft.schema.views_on(source.name):
+        if why := _misses_view(view, target):
+            hint = f"put  DROP MATERIALIZED VIEW {quote(view.name)};  before the rebuild"
+            yield f"the view {view.name} can't stand over the new shape: {why}", hint
+    for index in draft.schema.indexes_on(source.name):
+        if missing := sorted(_indexed(index, source) - {c.name for c in target.columns}):
+            hint = f"put  DROP INDEX {quote(index.name)};  before the rebuild"
+            what = f"the index {index.name} can't stand over the new shape"
+            yield f"{what}: there is no {', '.join(missing)}", hint
+
+
+def _misses_view(view: Table, target: Table) -> str:
+    """Why a view can't stand over a table; empty when it can."""
+    have = {c.name for c in target.columns}
+    needed = view.key if view.whole else [c.name for c in view.columns]
+    if missing := [name for name in needed if name not in have]:
+        return f"there is no {', '.join(missing)}"
+    if missing := [name for name in target.key if name not in view.key]:
+        return f"its key lacks {', '.join(missing)}"
+    if len(view.key) > len(target.key) + 1:
+        return "its key has more than one column besides the table's own key"
+    return ""
+
+
+def _indexed(index: Extra, table: Table) -> set[str]:
+    target = json.loads(index.definition)[2].get("target", "")
+    if target.startswith("{"):
+        parts = json.loads(target)
+        return {*parts["pk"], *parts["ck"]}
+    named = [t.value for t in tokenize(target) if t.is_name()]
+    return {name for name in named if table.column(name)}
+
+
+def _changed_options(source: Table, target: Table) -> Iterator[str]:
+    """Options that change: what the new shape doesn't name gets the server's default."""
+    declared = dict(target.options)
+    for option, value in source.options:
+        if option in declared:
+            continue
+        default = _DEFAULTS.get(option)
+        if option == "compaction":
+            yield f"{source.name}: compaction is not named and gets the server's default"
+        elif default is not None and not options_hold([(option, default)], source):
+            yield f"{source.name}: {option} goes from {value} to the server's default"
+    for option in ("compaction", "default_time_to_live"):
+        if option in declared and not options_hold([(option, declared[option])], source):
+            value = declared[option]
+            shown = json.loads(value)["class"] if option == "compaction" else value
+            yield f"{source.name}: {option} becomes {shown}"

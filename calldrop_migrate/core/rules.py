@@ -1,0 +1,111 @@
+"""What a statement of a migration may not say, whatever the schema.
+
+What needs more than the statement itself (is there such a table, and such a column?) is for the
+plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from calldrop_migrate.core.cql import Statement, Token, bind_markers
+from calldrop_migrate.core.directives import Rebuild
+from calldrop_migrate.errors import Fault, Place
+
+_CONFIGURED = "the keyspace comes from the configuration"
+
+
+_READING = ("select", "describe", "desc", "list")
+_ROWS = ("insert", "update", "delete", "begin", "select")
+# Reserved words, so nowhere but at the beginning of a statement (or in the permissions of a GRANT).
+_BEGINNINGS = ("create", "insert", "update", "delete", "truncate")
+_OBJECTS = ("table", "columnfamily", "materialized", "index", "keyspace")
+
+
+def misplaced(statement: Statement) -> Iterator[Fault]:
+    """What is wrong with a statement wherever it stands."""
+    first = statement.tokens[0]
+    if first.is_word(*_READING):
+        hint = "read with a program or in cqlsh"
+        yield Fault(statement.place, f"{first.text.upper()} changes nothing", hint)
+    if first.is_word("use"):
+        yield Fault(statement.place, "USE in a migration", _CONFIGURED)
+    for token in statement.tokens:
+        if token.is_word("keyspace", "schema"):
+            message = f"{token.text.upper()} in a migration"
+            yield Fault(_place(statement, token), message, _CONFIGURED)
+    for keyspace, table in _qualified(statement):
+        message = f"`{keyspace.text}.{table.text}` names a keyspace"
+        hint = f"write `{table.text}`: {_CONFIGURED}"
+        yield Fault(_place(statement, keyspace), message, hint)
+    for marker in bind_markers(statement.tokens):
+        hint = "nothing is bound in a migration: write the value itself"
+        yield Fault(_place(statement, marker), "a bind marker", hint)
+    if begins := _second_beginning(statement):
+        message = f"{begins.text.upper()} inside the statement of line {first.line}"
+        yield Fault(_place(statement, begins), message, "a `;` is missing before it")
+
+
+def _place(statement: Statement, token: Token) -> Place:
+    return Place(statement.place.file, token.line, token.column)
+
+
+def _second_beginning(statement: Statement) -> Token | None:
+    """Where another statement begins inside this one."""
+    tokens = statement.tokens
+    if tokens[0].is_word("begin", "grant", "revoke", "list"):
+        return None
+    for token, following in pairwise(tokens[1:]):
+        if token.is_word(*_BEGINNINGS):
+            return token
+        if token.is_word("drop", "alter") and following.is_word(*_OBJECTS):
+            return token
+    return None
+
+
+def _qualified(statement: Statement) -> Iterator[tuple[Token, Token]]:
+    """The `keyspace.name` pairs of a statement.
+
+    Where it is about rows, `a.b` may also be the field of a user type, and only three words are
+    followed by the name of a table. In all other statements a dot means a keyspace.
+    """
+    tokens = statement.tokens
+    about_rows = tokens[0].is_word(*_ROWS)
+    for before, name, dot, other in zip(
+        (None, *tokens), tokens, tokens[1:], tokens[2:], strict=False
+    ):
+        is_pair = name.is_name() and dot.is_symbol(".") and other.is_name()
+        if is_pair and (not about_rows or (before and before.is_word("into", "from", "update"))):
+            yield name, other
+
+
+def created_table(statement: Statement) -> Token | None:
+    """The name of the table that a statement creates."""
+    if statement.words(2) not in (("create", "table"), ("create", "columnfamily")):
+        return None
+    for token in statement.tokens[2:]:
+        if not token.is_word("if", "not", "exists"):
+            return token if token.is_name() else None
+    return None
+
+
+def misbuilt(rebuild: Rebuild, statement: Statement) -> Iterator[Fault]:
+    """What is wrong with a statement as the one that a rebuild applies to."""
+    table = created_table(statement)
+    if not table:
+        message = "the statement after `-- migrate:rebuild` is no CREATE TABLE"
+        yield Fault(rebuild.place, message, f"it is `{' '.join(statement.words(3)).upper()}`")
+        return
+    if statement.tokens[2].is_word("if"):
+        hint = "a rebuild needs the table to be there: remove IF NOT EXISTS"
+        yield Fault(_place(statement, statement.tokens[2]), "IF NOT EXISTS under a rebuild", hint)
+    if rebuild.into == table.value:
+        hint = "without into= the new shape takes the table's place"
+        yield Fault(rebuild.place, f"`into={rebuild.into}` is the table itself", hint)
+    # Not every name in it is a column: enough to find a misspelt `into=`, the plan knows better.
+    names = {token.value for token in statement.tokens if token.is_name()}
+    for column, selector in rebuild.assign:
+        if column not in names:
+            message = f"no column `{column}` in the CREATE TABLE to fill with `{selector}`"
+            yield Fault(rebuild.place, message)

@@ -1,0 +1,257 @@
+"""What is applied: the table `database_migrations`, and nothing else touches it.
+
+The layout is cassandra-migrate's, with the column `attempt` added: its `status` reads our work. A
+row is a state machine moved by conditional updates alone, never by a plain write (PROTOCOLS.md 2
+has the schedule that a plain DELETE loses):
+
+    up      (none) -> IN_PROGRESS -> SUCCEEDED
+    down    SUCCEEDED -> IN_PROGRESS -> (none)
+
+IN_PROGRESS is there before the first statement runs, so a cassandra-migrate beside us stops by
+itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.files import Migration
+from calldrop_migrate.core.schema import Schema
+from calldrop_migrate.engine.ports import Database, Row
+from calldrop_migrate.engine.settling import settled
+from calldrop_migrate.errors import HistoryError, OutcomeUnknown
+
+TABLE = "database_migrations"
+NAMESPACE = UUID("6f2b6ac4-1f0b-5c39-9b43-3a9a4f1f2d10")
+APPLIED = ("SUCCEEDED", "SKIPPED")
+
+
+def create_table(keyspace: str) -> str:
+    """CQL of the table."""
+    return f"""CREATE TABLE IF NOT EXISTS {quote(keyspace)}.{TABLE} (
+    id uuid PRIMARY KEY,
+    version int,
+    name text,
+    content text,
+    checksum blob,
+    state text,
+    applied_at timestamp,
+    attempt uuid
+)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row: a revision that is applied, or on its way up or down."""
+
+    number: int
+    name: str
+    state: str
+    checksum: bytes
+    applied_at: datetime | None
+    attempt: UUID | None
+    content: str
+    id: UUID
+
+    @property
+    def applied(self) -> bool:
+        """Whether the revision is applied and nothing is going on with it."""
+        return self.state in APPLIED
+
+
+class History:
+    """The rows of one keyspace."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._table = f"{quote(database.keyspace)}.{TABLE}"
+
+    def id_of(self, number: int) -> UUID:
+        """The id of a revision's row: the same from every runner, so that its CAS can exclude
+        another's.
+        """
+        return uuid5(NAMESPACE, f"{self._database.keyspace} {number}")
+
+    def read(self) -> dict[int, Record]:
+        """All rows by number.
+
+        A read at the session's level sees every state that a runner was told it reached; one whose
+        reply is still out has begun nothing yet, and is settled by the CAS of whoever comes next.
+
+        Raises:
+            HistoryError: two rows for one revision, or rows of another tool.
+        """
+        found = self._database.query(f"SELECT * FROM {self._table}")
+        records: dict[int, Record] = {}
+        for record in sorted(map(_record, found), key=lambda r: r.number):
+            if record.number in records:
+                raise _broken(f"{TABLE} has two rows for revision {record.number:04d}")
+            if record.id != self.id_of(record.number):
+                raise _broken(
+                    f"{TABLE} has a row for revision {record.number:04d} ({record.name},"
+                    f" {record.state}) that another tool wrote"
+                )
+            records[record.number] = record
+        gaps = [n for n, number in enumerate(records, 1) if n != number]
+        if gaps:
+            raise _broken(f"{TABLE} has no row for revision {gaps[0]:04d}, but for later ones")
+        return records
+
+    def begin_up(self, migration: Migration, attempt: UUID, now: datetime) -> None:
+        """(none) -> IN_PROGRESS."""
+        self._move(
+            f"INSERT INTO {self._table} (id, version, name, content, checksum, state, "
+            "applied_at, attempt) VALUES (?, ?, ?, ?, ?, 'IN_PROGRESS', ?, ?) IF NOT EXISTS",
+            [
+                *(self.id_of(migration.number), migration.number, migration.file),
+                *(migration.text, migration.checksum, now, attempt),
+            ],
+            migration.number,
+            ("IN_PROGRESS", attempt),
+        )
+
+    def finish_up(self, migration: Migration, attempt: UUID, now: datetime) -> None:
+        """IN_PROGRESS -> SUCCEEDED, with the file as it is now: a refused statement may have been
+        mended since.
+        """
+        self._move(
+            f"UPDATE {self._table} SET state = 'SUCCEEDED', applied_at = ?, name = ?, content = ?, "
+            "checksum = ? WHERE id = ? IF state = 'IN_PROGRESS' AND attempt = ?",
+            [
+                *(now, migration.file, migration.text, migration.checksum),
+                *(self.id_of(migration.number), attempt),
+            ],
+            migration.number,
+            ("SUCCEEDED", attempt),
+        )
+
+    def begin_down(self, record: Record, attempt: UUID) -> None:
+        """SUCCEEDED -> IN_PROGRESS, of another attempt."""
+        self._move(
+            f"UPDATE {self._table} SET state = 'IN_PROGRESS', attempt = ? "
+            "WHERE id = ? IF state = ? AND attempt = ?",
+            [attempt, record.id, record.state, record.attempt],
+            record.number,
+            ("IN_PROGRESS", attempt),
+        )
+
+    def withdraw_down(self, number: int, attempt: UUID) -> None:
+        """IN_PROGRESS -> SUCCEEDED of a way down of which nothing was done."""
+        self._move(
+            f"UPDATE {self._table} SET state = 'SUCCEEDED' "
+            "WHERE id = ? IF state = 'IN_PROGRESS' AND attempt = ?",
+            [self.id_of(number), attempt],
+            number,
+            ("SUCCEEDED", attempt),
+        )
+
+    def remove(self, number: int, attempt: UUID) -> None:
+        """IN_PROGRESS -> (none): the way down is done, or nothing of the way up was."""
+        self._move(
+            f"DELETE FROM {self._table} WHERE id = ? IF state = 'IN_PROGRESS' AND attempt = ?",
+            [self.id_of(number), attempt],
+            number,
+            None,
+        )
+
+    def _move(
+        self, cql: str, values: Sequence[object], number: int, wanted: tuple[str, UUID] | None
+    ) -> None:
+        """One transition; a reply that didn't come is settled by reading at SERIAL, then it is
+        tried again.
+        """
+        for _ in range(5):
+            try:
+                if self._database.compare_and_set(cql, values).applied:
+                    return
+            except OutcomeUnknown:
+                pass
+            if self._state(number) == wanted:
+                return
+        raise HistoryError(
+            f"the row of revision {number:04d} in {TABLE} is {self._state(number)}, not as this run"
+            " left it",
+            state="Another runner has changed it meanwhile.",
+            hint="Look:  calldrop-migrate status --log",
+        )
+
+    def _state(self, number: int) -> tuple[str, UUID] | None:
+        rows = settled(
+            lambda: self._database.query(
+                f"SELECT state, attempt FROM {self._table} WHERE id = ?",
+                [self.id_of(number)],
+                consistency="SERIAL",
+            )
+        )
+        return (rows[0]["state"], rows[0]["attempt"]) if rows else None
+
+
+def read_history(records: History, schema: Schema) -> dict[int, Record]:
+    """The history; empty where its table is not there yet.
+
+    Raises:
+        HistoryError: the table is another tool's.
+    """
+    table = schema.table(TABLE)
+    if table is None:
+        return {}
+    if table.column("attempt") is None:
+        raise HistoryError(
+            f"{schema.keyspace}.{TABLE} was made by cassandra-migrate",
+            state="Nothing was changed.",
+            hint="This release can't take such a history over yet; use a keyspace of its own.",
+        )
+    return records.read()
+
+
+def _record(row: Row) -> Record:
+    return Record(
+        number=row["version"],
+        name=row["name"],
+        state=row["state"],
+        checksum=bytes(row["checksum"] or b""),
+        applied_at=row["applied_at"],
+        attempt=row.get("attempt"),
+        content=row["content"] or "",
+        id=row["id"],
+    )
+
+
+def _broken(message: str) -> HistoryError:
+    return HistoryError(
+        message,
+        state="Nothing was changed.",
+        hint="Look at the rows:  SELECT id, version, name, state, attempt FROM database_migrations",
+    )
+
+
+def check_files(records: Mapping[int, Record], migrations: Sequence[Migration]) -> None:
+    """That every applied revision's file is the one that was applied.
+
+    Raises:
+        HistoryError: a file changed, or its row isn't of this tool.
+    """
+    by_number = {m.number: m for m in migrations}
+    for record in records.values():
+        migration = by_number.get(record.number)
+        if record.attempt is None or record.state not in (*APPLIED, "IN_PROGRESS"):
+            raise _broken(
+                f"revision {record.number:04d} is {record.state} in {TABLE}, which another tool"
+                " wrote"
+            )
+        # A file under way may still be mended: what has run of it is compared hash by hash instead.
+        if migration and record.applied and migration.checksum != record.checksum:
+            raise HistoryError(
+                f"{migration.file} changed after it was applied "
+                f"({record.checksum.hex()[:12]} then, {migration.checksum.hex()[:12]} now)",
+                state="The database has it as it was then; nothing was changed.",
+                hint=(
+                    f"Put the file back; what was applied:  calldrop-migrate show {record.number}"
+                    " --applied\nFor the change write a new revision:     calldrop-migrate new"
+                    " NAME"
+                ),
+            )

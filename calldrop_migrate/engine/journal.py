@@ -1,0 +1,407 @@
+"""Who may change the schema now (the lease), and what ran (the journal): one table, one partition
+per keyspace.
+
+They share a partition so that they can share a conditional write: each row appended to the journal
+renews the lease in the same CAS, and is refused when the lease is no longer ours. A runner that
+lost it can't begin an operation, and every operation starts with a full lease. The static columns
+owner, holder and since carry a TTL; a crashed holder's lease ends by itself.
+
+The lease is trusted until (monotonic clock when its renewal was *sent*) + 5/6 of the TTL. What it
+can't stop is one statement that was in flight when its sender stopped: hence the settle time before
+the first destroying statement after a lease that was never released (PROTOCOLS.md 3).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.schema import Schema
+from calldrop_migrate.engine.ports import ABSENT, Cas, Database, Row
+from calldrop_migrate.engine.settling import settled
+from calldrop_migrate.errors import LeaseHeld, LeaseLost, OutcomeUnknown, StatementRefused
+
+TABLE = "migration_journal"
+_POLL = 0.5  # seconds between two looks at a lease that is held
+
+
+def create_table(keyspace: str) -> str:
+    """CQL of the table; the newest rows come first."""
+    return f"""CREATE TABLE IF NOT EXISTS {quote(keyspace)}.{TABLE} (
+    keyspace_name text,
+    epoch bigint,
+    seq int,
+    owner uuid static,
+    holder text static,
+    since timestamp static,
+    lease_epoch bigint static,
+    released_epoch bigint static,
+    finished_epoch bigint static,
+    recorded text static,
+    event text,
+    attempt uuid,
+    revision int,
+    direction text,
+    operation int,
+    statement text,
+    hash text,
+    digest text,
+    detail text,
+    who text,
+    at timestamp,
+    duration_ms int,
+    error text,
+    PRIMARY KEY (keyspace_name, epoch, seq)
+) WITH CLUSTERING ORDER BY (epoch DESC, seq DESC)"""
+
+
+_COLUMNS = (
+    *("event", "attempt", "revision", "direction", "operation", "statement", "hash", "digest"),
+    *("detail", "at", "duration_ms", "error"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One row of the journal. `event`: before, then applied, refused or unknown.
+
+    Attributes:
+        digest: of the objects that the operation names, as they are when the row is written.
+        detail: JSON: of a "before" what a resume needs; an attempt's first one has what its
+            expansion depends on.
+    """
+
+    event: str
+    attempt: UUID
+    revision: int
+    direction: str
+    operation: int | None = None
+    statement: str | None = None
+    hash: str | None = None
+    digest: str | None = None
+    detail: str | None = None
+    at: datetime | None = None
+    duration_ms: int | None = None
+    error: str | None = None
+    who: str = ""
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A runner: `host` and `process` tell whether it is still alive, `command` is for people."""
+
+    user: str
+    host: str
+    boot: str
+    namespace: str
+    pid: int
+    started: str
+    command: str
+
+    @property
+    def who(self) -> str:
+        """user@host."""
+        return f"{self.user}@{self.host}"
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseState:
+    """What stands in the static columns; `left` are seconds.
+
+    Attributes:
+        released: the epoch whose holder last gave the lease back.
+        finished: the epoch whose holder last came to the end of its plan.
+    """
+
+    owner: UUID | None
+    holder: Holder | None
+    since: datetime | None
+    left: int
+    epoch: int | None
+    released: int | None
+    finished: int | None
+    recorded: str
+
+    @property
+    def released_cleanly(self) -> bool:
+        """Whether the last holder gave the lease back."""
+        return self.epoch == self.released
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds. See PROTOCOLS.md 3 for what each protects."""
+
+    lease_ttl: int = 60
+    ddl_timeout: float = 30
+    settle_time: float = 45
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The time, as arguments: the wall's, a monotonic one in seconds, and a way to wait."""
+
+    now: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    sleep: Callable[[float], None]
+
+
+class Journal:
+    """Lease and journal of one keyspace, as one runner sees them."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        timing: Timing,
+        holder: Holder,
+        is_dead: Callable[[Holder], bool],
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._timing = timing
+        self._holder = holder
+        self._is_dead = is_dead
+        self._table = f"{quote(database.keyspace)}.{TABLE}"
+        self._token: UUID | None = None
+        self._epoch = 0
+        self._seq = 0
+        self._since: datetime | None = None
+        self._valid_until = 0.0
+        self._settle_until = 0.0
+        self._sends_take = timing.ddl_timeout + 1
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def read(self, consistency: str = "") -> LeaseState:
+        """The lease as it is.
+
+        An ordinary read is enough to begin with: whoever acts on it does so by a CAS on what was
+        read. One at SERIAL is a Paxos round of its own, and many waiters that send them hold up the
+        holder; it is for settling a CAS whose reply didn't come.
+        """
+        rows = settled(lambda: self._read_lease(consistency))
+        row: Row = rows[0] if rows else {}
+        return LeaseState(
+            owner=row.get("owner"),
+            holder=Holder(**json.loads(row["holder"])) if row.get("holder") else None,
+            since=row.get("since"),
+            left=row.get("seconds") or 0,
+            epoch=row.get("lease_epoch"),
+            released=row.get("released_epoch"),
+            finished=row.get("finished_epoch"),
+            recorded=row.get("recorded") or "",
+        )
+
+    def _read_lease(self, consistency: str) -> list[Row]:
+        return self._database.query(
+            "SELECT owner, holder, since, TTL(owner) AS seconds, lease_epoch, released_epoch, "
+            f"finished_epoch, recorded FROM {self._table} WHERE keyspace_name = ? LIMIT 1",
+            [self._database.keyspace],
+            consistency=consistency,
+        )
+
+    def events(self, attempt: UUID | None = None, *, detail: bool = False) -> list[Event]:
+        """The journal from its beginning, or one attempt's part of it; the details are long."""
+        names = [name for name in (*_COLUMNS, "who", "epoch") if detail or name != "detail"]
+        rows = self._database.query(
+            f"SELECT {', '.join(names)} FROM {self._table} WHERE keyspace_name = ?",
+            [self._database.keyspace],
+        )
+        events = [Event(**row) for row in rows if row["event"]]
+        events.reverse()
+        return [e for e in events if attempt is None or e.attempt == attempt]
+
+    def unfinished(self) -> list[Event]:
+        """What ran since a run last came to the end of its plan: killed, interrupted and refused
+        ones are one run.
+        """
+        since = self.read().finished or 0
+        return [event for event in self.events() if event.epoch > since]
+
+    # -- the lease ---------------------------------------------------------------------------------
+
+    @property
+    def settle_left(self) -> float:
+        """Seconds to wait before a destroying statement may be sent."""
+        return max(0.0, self._settle_until - self._clock.monotonic())
+
+    def acquire(self, wait: float, waiting: Callable[[str], None]) -> LeaseState:
+        """Takes the lease, or waits up to `wait` seconds for it; gives the state that was found.
+
+        `waiting` is told once who holds it, before the first wait.
+
+        Raises:
+            LeaseHeld: somebody else has it.
+        """
+        deadline, told = self._clock.monotonic() + wait, False
+        while True:
+            found = self.read()
+            if found.owner is None or (found.holder and self._is_dead(found.holder)):
+                if self._take(found):
+                    return found
+            elif self._clock.monotonic() >= deadline:
+                raise self._held(found)
+            elif not told:
+                waiting(self._held(found).message)
+                told = True
+            self._clock.sleep(min(_POLL, max(0.0, deadline - self._clock.monotonic())))
+
+    def _held(self, found: LeaseState) -> LeaseHeld:
+        holder, ends = found.holder, self._clock.now() + timedelta(seconds=found.left)
+        who = f"{holder.who} (pid {holder.pid}, `{holder.command}`, " if holder else "somebody ("
+        since = f"since {found.since:%H:%M:%S} UTC, " if found.since else ""
+        return LeaseHeld(
+            f"the lease on {self._database.keyspace} is held by {who}{since}"
+            f"ends at {ends:%H:%M:%S} UTC unless renewed)",
+            state="Nothing was changed by this command.",
+            hint=f"Wait for it:  {self._holder.command} --wait-for-lease 120",
+        )
+
+    def _take(self, found: LeaseState) -> bool:
+        token, epoch, now = uuid4(), (found.epoch or 0) + 1, self._clock.now()
+        sent = self._clock.monotonic()
+        cql = (
+            "BEGIN BATCH "
+            f"UPDATE {self._table} USING TTL ? SET owner = ?, holder = ?, since = ? "
+            "WHERE keyspace_name = ? IF owner = ?; "
+            f"UPDATE {self._table} SET lease_epoch = ? WHERE keyspace_name = ? IF lease_epoch = ?; "
+            "APPLY BATCH"
+        )
+        keyspace = self._database.keyspace
+        values = [self._timing.lease_ttl, token, self._holder_json(), now, keyspace, found.owner]
+        try:
+            taken = self._database.compare_and_set(
+                cql, [*values, epoch, keyspace, found.epoch]
+            ).applied
+        except OutcomeUnknown:
+            taken = self.read("SERIAL").owner == token
+        if taken:
+            self._token, self._epoch, self._seq, self._since = token, epoch, 0, now
+            self._valid_from(sent)
+            if not found.released_cleanly:
+                self.settle()
+        return taken
+
+    def settle(self) -> None:
+        """From here on, no destroying statement before the settle time is over."""
+        self._settle_until = self._clock.monotonic() + self._timing.settle_time
+
+    def _holder_json(self) -> str:
+        holder = self._holder
+        return json.dumps({name: getattr(holder, name) for name in Holder.__slots__})
+
+    def _valid_from(self, sent: float) -> None:
+        self._valid_until = sent + self._timing.lease_ttl * 5 / 6
+
+    def check(self) -> None:
+        """That what is left of the lease is enough for one more statement.
+
+        Raises:
+            LeaseLost: it isn't, and the statement must not be sent.
+        """
+        if self._clock.monotonic() + self._sends_take > self._valid_until:
+            raise _lost(self._database.keyspace)
+
+    def keep(self) -> None:
+        """Renews the lease when a third of it is used up: for long operations, between ranges."""
+        if self._clock.monotonic() > self._valid_until - self._timing.lease_ttl / 2:
+            self._append(None, None)
+
+    def append(self, event: Event, recorded: str | None = None) -> None:
+        """Adds a row and renews the lease in one CAS; `recorded` replaces the recorded schema.
+
+        Raises:
+            LeaseLost: the lease is no longer ours; nothing was written.
+        """
+        self._append(event, recorded)
+
+    def _append(self, event: Event | None, recorded: str | None) -> None:
+        keyspace, seq = self._database.keyspace, self._seq
+        sets = ", ".join(f"{name} = ?" for name in _COLUMNS)
+        lease = (
+            f"UPDATE {self._table} USING TTL ? SET owner = ?, holder = ?, since = ? "
+            "WHERE keyspace_name = ? IF owner = ?"
+        )
+        values: list[object] = [
+            self._timing.lease_ttl,
+            self._token,
+            self._holder_json(),
+            self._since,
+        ]
+        values += [keyspace, self._token]
+        cql = lease
+        if event is not None:
+            row = [getattr(event, name) for name in _COLUMNS]
+            row[_COLUMNS.index("at")] = self._clock.now()
+            extra = [recorded, self._holder.who, *row]
+            values += [ABSENT if value is None else value for value in extra]
+            values += [keyspace, self._epoch, seq]
+            cql = (
+                f"BEGIN BATCH {lease}; "
+                f"UPDATE {self._table} SET recorded = ?, who = ?, {sets} "
+                "WHERE keyspace_name = ? AND epoch = ? AND seq = ?; APPLY BATCH"
+            )
+        sent = self._clock.monotonic()
+        if not self._settled(cql, values).applied:
+            raise _lost(keyspace)
+        self._valid_from(sent)
+        self._seq += event is not None
+
+    def _settled(self, cql: str, values: list[object]) -> Cas:
+        """A CAS that may be repeated: its token and its row's place make a second time harmless."""
+        for _ in range(4):
+            try:
+                return self._database.compare_and_set(cql, values)
+            except OutcomeUnknown:
+                continue
+        return self._database.compare_and_set(cql, values)
+
+    def release(self, *, finished: bool) -> None:
+        """Gives the lease back; a lease that was lost meanwhile stays with its new holder."""
+        if self._token is None:
+            return
+        cql = (
+            f"UPDATE {self._table} SET owner = null, holder = null, since = null, "
+            "released_epoch = ?, finished_epoch = ? WHERE keyspace_name = ? IF owner = ?"
+        )
+        token, self._token = self._token, None
+        ended = self._epoch if finished else ABSENT
+        values = [self._epoch, ended, self._database.keyspace, token]
+        with suppress(OutcomeUnknown, StatementRefused):  # it ends by itself after its TTL
+            self._database.compare_and_set(cql, values)
+
+
+def has_journal(schema: Schema) -> bool:
+    """Whether there is a journal to read."""
+    return schema.table(TABLE) is not None
+
+
+def _lost(keyspace: str) -> LeaseLost:
+    return LeaseLost(
+        f"the lease on {keyspace} was lost: another runner has it, or it could not be renewed in"
+        " time",
+        state="What was done is in the journal; nothing was begun after the loss.",
+        hint="Run the same command again: it goes on from there.",
+    )
+
+
+def lease_as_json(state: LeaseState) -> Mapping[str, Any] | None:
+    """Who holds the lease, for --json; None when nobody does."""
+    if state.owner is None:
+        return None
+    holder = state.holder
+    return {
+        "who": holder.who if holder else None,
+        "pid": holder.pid if holder else None,
+        "command": holder.command if holder else None,
+        "since": state.since.isoformat() if state.since else None,
+        "seconds_left": state.left,
+    }

@@ -1,0 +1,143 @@
+"""Before revision 1: the keyspace and the tool's own three tables.
+
+First contact is a race that every runner may be in (PROTOCOLS.md 2): everything is made IF NOT
+EXISTS, tables with an id that each runner would choose, all through one node, and what a server
+refuses because somebody else is just making it is tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from uuid import uuid5
+
+from calldrop_migrate.core import names
+from calldrop_migrate.core.cql import literal, quote, split
+from calldrop_migrate.core.ddl import with_id
+from calldrop_migrate.core.operations import Run, run
+from calldrop_migrate.core.schema import Schema
+from calldrop_migrate.engine import copying, history, journal
+from calldrop_migrate.engine.ports import Database
+from calldrop_migrate.errors import ConfigurationError, OutcomeUnknown, StatementRefused
+
+_TRIES = 6
+_CREATORS = {
+    history.TABLE: history.create_table,
+    journal.TABLE: journal.create_table,
+    copying.TABLE: copying.create_table,
+}
+
+
+def create_keyspace(database: Database, replication: Mapping[str, str]) -> Run:
+    """The operation that makes the keyspace.
+
+    Raises:
+        ConfigurationError: the cluster can't hold that replication.
+    """
+    check_replication(replication, database.platform.nodes)
+    options = ", ".join(f"{literal(k)}: {literal(str(v))}" for k, v in replication.items())
+    name = quote(database.keyspace)
+    return run(f"CREATE KEYSPACE IF NOT EXISTS {name} WITH replication = {{{options}}}")
+
+
+def missing_tables(schema: Schema) -> list[str]:
+    """The bookkeeping tables that are not there yet."""
+    return [name for name in names.BOOKKEEPING if schema.table(name) is None]
+
+
+def make(
+    database: Database, sleep: Callable[[float], None], statements: Sequence[str], what: str
+) -> None:
+    """Runs CREATE ... IF NOT EXISTS that a runner beside us may be running too.
+
+    A server that gets CREATE TABLE IF NOT EXISTS of one table twice at the same moment can refuse
+    one of them. `what` names it all when it is refused every time.
+
+    Raises:
+        StatementRefused: it is refused every time.
+    """
+    with _named(what):
+        for again in range(_TRIES if statements else 0):
+            try:
+                return database.ddl(*statements)
+            except (StatementRefused, OutcomeUnknown):
+                if again + 1 == _TRIES:
+                    raise
+            sleep(0.1 * 2**again)
+
+
+def make_tables(database: Database, sleep: Callable[[float], None], schema: Schema) -> bool:
+    """Makes the bookkeeping tables that a schema lacks; whether there were any."""
+    missing = missing_tables(schema)
+    wanted = [_identified(database, name) for name in missing]
+    make(database, sleep, wanted, f"the tables of the tool itself: {', '.join(missing)}")
+    return bool(missing)
+
+
+def _identified(database: Database, name: str) -> str:
+    cql = _CREATORS[name](database.keyspace)
+    if database.platform.scylla:
+        return cql
+    return with_id(split(cql)[0], str(uuid5(history.NAMESPACE, f"{database.keyspace}.{name}")))
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """A refusal before the first revision says what was refused."""
+    try:
+        yield
+    except StatementRefused as refused:
+        said = (
+            f"the server refused to make what comes before revision 1: {refused.message}\n   "
+            f" {what}"
+        )
+        hint = refused.hint or "Mend what it names, then run the same command again."
+        raise StatementRefused(said, state="No revision was begun.", hint=hint) from refused
+
+
+def check_replication(replication: Mapping[str, str], nodes: Mapping[str, int]) -> None:
+    """That every data centre named exists and has enough nodes.
+
+    Raises:
+        ConfigurationError: it doesn't.
+    """
+    found = ", ".join(f"{dc} ({count} node{'s' * (count != 1)})" for dc, count in nodes.items())
+    for dc, factor in replication.items():
+        if dc == "class" or not str(factor).isdigit():
+            continue
+        most = sum(nodes.values()) if dc == "replication_factor" else nodes.get(dc)
+        if most is None:
+            raise ConfigurationError(
+                f"replication names the data centre {dc!r}; the cluster has {found}",
+                state="Nothing was changed.",
+                hint="Set [profiles.NAME.replication] to the cluster's data centres.",
+            )
+        if int(factor) > most:
+            raise ConfigurationError(
+                f"replication asks for {factor} copies in {dc}; the cluster has {found}",
+                state="Nothing was changed.",
+                hint=(
+                    "Add nodes, or choose a profile with a smaller replication factor (--profile"
+                    " dev has 1)."
+                ),
+            )
+
+
+def replication_differences(schema: Schema, wanted: Mapping[str, str]) -> list[str]:
+    """How an existing keyspace's replication differs from the configured one; empty when it
+    doesn't.
+    """
+    if not schema.exists:
+        return []
+    have = {k: v.rpartition(".")[2] for k, v in schema.replication}
+    want = {k: str(v).rpartition(".")[2] for k, v in wanted.items()}
+    if have == want:
+        return []
+    return [
+        f"keyspace {schema.keyspace} has replication {_flat(have)}, configured is {_flat(want)}"
+    ]
+
+
+def _flat(replication: Mapping[str, str]) -> str:
+    rest = ", ".join(f"{k}: {v}" for k, v in replication.items() if k != "class")
+    return f"{replication.get('class', '')} {rest}"

@@ -1,0 +1,206 @@
+"""What the engine asks of a database; cluster/session.py answers.
+
+Every statement has three outcomes (PROTOCOLS.md 1): it returns (applied), it raises
+`StatementRefused` (the server said no, nothing was applied), or it raises `OutcomeUnknown`, which
+the engine settles by reading. `Unreachable` means that nothing was sent. No method
+sends a statement again whose outcome is open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from calldrop_migrate.core.ranges import Range
+from calldrop_migrate.core.schema import Schema, Table
+
+Row = Mapping[str, Any]
+
+
+class _Absent:
+    """Bound to a column that shall stay as it is: null would write a tombstone."""
+
+
+ABSENT = _Absent()
+Key = tuple[bytes | None, ...]
+Sums = Mapping[int, tuple[int, int]]  # index of a range -> rows, and the sum over them
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """Which server this is, and what of it matters to us.
+
+    Attributes:
+        name: Cassandra or ScyllaDB.
+        nodes: data centre -> number of its nodes.
+        cluster: the cluster's own name.
+    """
+
+    name: str
+    version: str
+    cluster: str
+    host: str
+    nodes: Mapping[str, int]
+
+    @property
+    def scylla(self) -> bool:
+        """Whether it is ScyllaDB."""
+        return self.name == "ScyllaDB"
+
+
+@dataclass(frozen=True, slots=True)
+class Cas:
+    """The answer to a conditional statement; `row` is what stood there if it wasn't applied."""
+
+    applied: bool
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class CopyTask:
+    """One copy, or one verification, of whatever ranges.
+
+    Attributes:
+        columns: (column of the target, selector on the source) pairs; a selector that is no column
+        of
+            the source is an expression, evaluated by the server.
+        skip, only: source keys, as the server's bytes, that are left out, or the only ones meant.
+        low_timestamp: microseconds; for rows of keys alone, whose own time can't be read.
+        consistency: for the reads; the writes go at the session's. between: called between the
+        pages of a long range: keeps the lease, and raises to end the work.
+    """
+
+    source: Table
+    target: Table
+    columns: tuple[tuple[str, str], ...]
+    skip: Collection[Key] = ()
+    only: Collection[Key] | None = None
+    low_timestamp: int = 0
+    consistency: str = ""
+    between: Callable[[], None] = field(default=lambda: None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RangeResult:
+    """What came of a range.
+
+    Attributes:
+        bare: rows of keys alone among them, whose write time can't be kept.
+        unfit: source rows that the target can't hold because a key column is null.
+    """
+
+    rows: int = 0
+    bytes: int = 0
+    bare: int = 0
+    unfit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A source row that the target doesn't hold, in words."""
+
+    key: str
+    what: str
+
+
+class Database(Protocol):
+    """One keyspace of one cluster, while we are connected to it."""
+
+    platform: Platform
+    keyspace: str
+
+    def query(self, cql: str, values: Sequence[object] = (), *, consistency: str = "") -> list[Row]:
+        """The rows of a SELECT, all pages; `consistency` by name, e.g. SERIAL."""
+        ...
+
+    def write(self, cql: str, values: Sequence[object] = ()) -> None:
+        """One statement that changes rows, without a condition."""
+        ...
+
+    def ddl(self, *statements: str) -> None:
+        """Schema changes through the pinned node, returned once every known node agrees.
+
+        Several at once are for objects that don't need each other.
+
+        Raises:
+            Unreachable: the nodes do not agree in time; the change itself was applied.
+        """
+        ...
+
+    def compare_and_set(self, cql: str, values: Sequence[object]) -> Cas:
+        """One conditional statement or single-partition batch."""
+        ...
+
+    def use_keyspace(self) -> None:
+        """Unqualified names mean the migrated keyspace from here on."""
+        ...
+
+    def schema(self) -> Schema:
+        """The keyspace as it is now."""
+        ...
+
+    def refresh(self, known: Schema, names: Collection[tuple[str, str]]) -> Schema:
+        """`known` with the objects of these (kind, name) read again."""
+        ...
+
+    def unbuilt(self, view: str) -> list[str]:
+        """The nodes that have not finished building a materialized view."""
+        ...
+
+    def estimate(self, table: str) -> tuple[int, int]:
+        """Partitions and bytes of a table by the server's own estimate; 0 where it has none."""
+        ...
+
+    def has_rows(self, table: Table, *, prove: bool = False) -> bool:
+        """Whether any row is there; to `prove` that none is reads every page at ALL."""
+        ...
+
+    def copy_ranges(
+        self, task: CopyTask, ranges: Sequence[Range]
+    ) -> Iterator[tuple[Range, RangeResult]]:
+        """Copies ranges; each is given back once all its writes are acknowledged."""
+        ...
+
+    def move_ranges(
+        self, task: CopyTask, ranges: Sequence[Range], slack: float, *, present: bool
+    ) -> Iterator[tuple[Range, RangeResult]]:
+        """Moves rows whose key is free in the target, or `present`: then their cells are added
+        there.
+
+        `unfit` counts the rows that stay.
+        """
+        ...
+
+    def keys_of_ranges(
+        self, task: CopyTask, ranges: Sequence[Range], *, times: bool
+    ) -> Iterator[tuple[Range, Iterator[tuple[Key, Key, int]]]]:
+        """Source key, target key and newest write time of each row; 0 without `times`."""
+        ...
+
+    def sum_ranges(
+        self, task: CopyTask, ranges: Sequence[Range], parts: int, *, of_target: bool
+    ) -> Iterator[tuple[Range, Sums]]:
+        """Rows and an order-free sum over one side's cells, by range of the *source's* partition
+        key.
+
+        `ranges` are ranges of that side's own tokens, `parts` is the number of those of the source.
+        Of a target that doesn't keep the source's partition key, all comes as range -1.
+        """
+        ...
+
+    def missing(self, task: CopyTask, range_: Range, slack: float) -> list[Difference]:
+        """The source rows of a range that the target doesn't hold, looked at key by key."""
+        ...
+
+    def show_key(self, table: Table, key: Key) -> str:
+        """A key for people."""
+        ...
+
+    def load(self, table: Table, rows: Sequence[Mapping[str, object]]) -> int:
+        """Inserts rows, in batches within a partition; gives how many."""
+        ...
+
+    def close(self) -> None:
+        """Ends the connection."""
+        ...

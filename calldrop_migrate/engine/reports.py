@@ -1,0 +1,164 @@
+"""What the reading commands show: where each revision stands, who holds the lease, what drifted.
+Reads only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from calldrop_migrate.core.files import Migration
+from calldrop_migrate.core.schema import Schema, diff
+from calldrop_migrate.engine.history import History, Record, check_files, read_history
+from calldrop_migrate.engine.journal import Event, Journal, LeaseState, has_journal
+from calldrop_migrate.engine.keyspace import replication_differences
+from calldrop_migrate.engine.ports import Database
+from calldrop_migrate.errors import HistoryError
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionState:
+    """One line of `status`. `state`: applied, pending, half-way, or unknown to the folder."""
+
+    number: int
+    title: str
+    state: str
+    at: datetime | None = None
+    who: str = ""
+    seconds: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Where a keyspace stands."""
+
+    keyspace: str
+    exists: bool
+    current: int
+    head: int
+    revisions: tuple[RevisionState, ...]
+    drift: tuple[str, ...]
+    lease: LeaseState | None
+    log: tuple[Event, ...]
+
+    @property
+    def pending(self) -> int:
+        """Revisions of the folder that are not applied."""
+        return sum(r.state in ("pending", "half-way") for r in self.revisions)
+
+
+def situation(database: Database, migrations: Sequence[Migration], log: Journal) -> Situation:
+    """Where the keyspace stands against the folder."""
+    schema = database.schema()
+    records = read_history(History(database), schema)
+    lease = log.read() if has_journal(schema) else None
+    events = log.events() if has_journal(schema) else []
+    titles = {m.number: m.title for m in migrations}
+    titles |= {n: _title(r.name) for n, r in records.items() if n not in titles}
+    revisions = tuple(
+        _revision(n, titles[n], records.get(n), events, {m.number for m in migrations})
+        for n in sorted(titles)
+    )
+    applied = [r.number for r in records.values() if r.applied]
+    return Situation(
+        *(database.keyspace, schema.exists, max(applied, default=0)),
+        *(max((m.number for m in migrations), default=0), revisions),
+        tuple(drift(schema, lease)),
+        lease,
+        tuple(events),
+    )
+
+
+def _title(file: str) -> str:
+    return file.rpartition(".")[0].partition("_")[2].replace("_", " ")
+
+
+def _revision(
+    number: int, title: str, record: Record | None, events: Sequence[Event], known: set[int]
+) -> RevisionState:
+    if record is None:
+        return RevisionState(number, title, "pending")
+    of_attempt = [e for e in events if e.attempt == record.attempt]
+    if not record.applied:
+        done = sum(e.event == "applied" for e in of_attempt)
+        way = of_attempt[0].direction if of_attempt else "?"
+        failed = next((e.error for e in reversed(of_attempt) if e.error), "") or ""
+        note = f"{way}, {done} operation{'s' * (done != 1)} applied" + (
+            f"; {failed.splitlines()[0]}" if failed else ""
+        )
+        return RevisionState(number, title, "half-way", record.applied_at, note=note)
+    begin = of_attempt[0].at if of_attempt else None
+    end = of_attempt[-1] if of_attempt else None
+    seconds = (end.at - begin).total_seconds() if end and end.at and begin else None
+    note = "" if number in known else "applied by a newer release; not in this folder"
+    return RevisionState(
+        number, title, "applied", record.applied_at, end.who if end else "", seconds, note
+    )
+
+
+def drift(schema: Schema, lease: LeaseState | None) -> list[str]:
+    """How the live schema differs from the one recorded after the last revision; empty when it
+    doesn't.
+    """
+    if lease is None or not lease.recorded:
+        return []
+    recorded: Mapping[str, object] = json.loads(lease.recorded)
+    return diff(recorded, json.loads(json.dumps(schema.comparable())))
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What `verify` found; no findings is good. `remedies` are what to do about them."""
+
+    keyspace: str
+    current: int
+    tables: int
+    findings: tuple[str, ...]
+    remedies: tuple[str, ...]
+
+
+def verification(
+    database: Database,
+    migrations: Sequence[Migration],
+    log: Journal,
+    replication: Mapping[str, str],
+) -> Verification:
+    """Live schema against the recorded one, files against history, replication against the
+    configured one.
+    """
+    found = situation(database, migrations, log)
+    schema = database.schema()
+    half_way = [r for r in found.revisions if r.state == "half-way"]
+    findings = [
+        (f"{r.number:04d} {r.title} is half-way: {r.note}", "Finish it:  calldrop-migrate up")
+        for r in half_way
+    ]
+    if not half_way:  # else the schema can't be as recorded
+        findings += [(line, _DRIFT) for line in found.drift]
+    findings += [(line, _REPLICATION) for line in replication_differences(schema, replication)]
+    for record in read_history(History(database), schema).values():
+        try:
+            check_files({record.number: record}, migrations)
+        except HistoryError as error:
+            findings.append((error.message, error.hint))
+    if not schema.exists:
+        findings.append(
+            (f"there is no keyspace {database.keyspace}", "Make it:  calldrop-migrate up")
+        )
+    return Verification(
+        *(database.keyspace, found.current, len(schema.owned().tables)),
+        tuple(what for what, _ in findings),
+        tuple(dict.fromkeys(remedy for _, remedy in findings)),
+    )
+
+
+_DRIFT = (
+    "Put the schema back as it was, or make the difference a revision:  calldrop-migrate new NAME"
+)
+_REPLICATION = (
+    "Change the configuration, or the keyspace:  ALTER KEYSPACE ... WITH replication, then nodetool"
+    " repair"
+)

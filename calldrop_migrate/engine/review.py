@@ -1,0 +1,135 @@
+"""A plan with what a person has to know before it runs, and what keeps it from running.
+
+A `Review` is what is shown, and what is made again, from fresh reads, once the lease is held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from calldrop_migrate.core.plan import Plan
+from calldrop_migrate.core.schema import Schema
+from calldrop_migrate.engine.copying import Misfits
+from calldrop_migrate.engine.history import Record
+from calldrop_migrate.errors import MisfitRows, RowsAtRisk
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user allows, and what the keyspace should be like.
+
+    Attributes:
+        replication: of the keyspace, class included; used when it has to be made.
+        scan: count misfits when planning.
+        keep_shadow: days.
+    """
+
+    replication: Mapping[str, str]
+    set_aside: bool = False
+    discard: bool = False
+    outage_accepted: bool = False
+    keep_shadow: float = 7
+    scan: bool = True
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A table to be copied, by the server's own estimate."""
+
+    table: str
+    partitions: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A plan with what else has to be known before it runs."""
+
+    plan: Plan
+    schema: Schema
+    records: Mapping[int, Record]
+    misfits: tuple[Misfits, ...] = ()
+    uncounted: tuple[str, ...] = ()
+    sizes: tuple[Size, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def rebuilds_rows(self) -> bool:
+        """Whether a table with rows is rebuilt: always asked about."""
+        return any(table in a.facts.filled for a in self.plan.attempts for table in a.outages)
+
+    def refuse(self) -> None:
+        """Raises what keeps the plan from being run under the flags that were given.
+
+        Raises:
+            MisfitRows: rows that don't fit, and no --set-aside or --discard-rows.
+            RowsAtRisk: rows that can't be copied, or that a statement would delete; an outage that
+                wasn't accepted.
+        """
+        attempts = self.plan.attempts
+        refused = [(a, reason) for a in attempts if not a.done for reason in a.refusals]
+        if refused:
+            attempt = refused[0][0]
+            reasons = "".join(f"\n    {reason}" for a, reason in refused if a is attempt)
+            raise RowsAtRisk(
+                f"{attempt.label}, {attempt.direction}: there are rows that can't be"
+                f" copied:{reasons}",
+                state="Nothing was changed.",
+                hint=(
+                    "Such a table can be rebuilt or dropped while it is empty, or dropped with"
+                    " --discard-rows."
+                ),
+            )
+        misfits = [m for m in self.misfits if m.count]
+        if any(a.facts.set_aside or a.facts.discard for a in attempts):
+            misfits = []
+        problems = [(_misfit_lines(m), _KEEP_OR_DELETE) for m in misfits]
+        problems += [
+            (
+                f"{a.label}, {a.direction}: {table} has rows, and they would be deleted",
+                _KEEP_OR_DELETE,
+            )
+            for a in attempts
+            for table in a.at_risk
+        ]
+        problems += [
+            (
+                (
+                    f"{a.label}, {a.direction}: while {table} is rebuilt, readers see it"
+                    " incomplete, and what is written to it is lost"
+                ),
+                "Stop the writers, then add --outage-accepted.",
+            )
+            for a in attempts
+            if not a.facts.outage_accepted
+            for table in a.outages
+        ]
+        if problems:
+            raise (MisfitRows if misfits else RowsAtRisk)(
+                "\n".join(what for what, _ in problems),
+                state="Nothing was changed.",
+                hint="\n".join(dict.fromkeys(hint for _, hint in problems)),
+            )
+
+
+_KEEP_OR_DELETE = (
+    "--set-aside keeps such rows in a table beside, and the opposite direction brings them back; "
+    "--discard-rows deletes them."
+)
+
+
+def _misfit_lines(misfits: Misfits) -> str:
+    what = []
+    if misfits.nulls:
+        what.append(f"{misfits.nulls:,} rows have a null in a column that becomes part of the key")
+    if misfits.collisions:
+        what.append(
+            f"{misfits.collisions:,} rows share their key in the new shape with a newer row"
+        )
+    shown = "".join(f"\n      {example}" for example in misfits.examples)
+    more = misfits.count - len(misfits.examples)
+    return f"{misfits.table}: {'; '.join(what)}{shown}" + (
+        f"\n      ... {more:,} more" if more > 0 else ""
+    )

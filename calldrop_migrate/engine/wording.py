@@ -1,0 +1,127 @@
+"""What the runner says of a revision: what it does, what of its rows could not be kept, where in
+its file it was refused.
+
+A server names line and column of the text that it got. What was sent can differ from the file in
+two ways: a table id was put among the options, and a rebuild gave the table its shadow's name. Both
+are one change within the text, so a place before it stays and a place behind it moves by the
+difference. A statement that no file has is told by its file.
+"""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from textwrap import dedent, indent
+
+from calldrop_migrate.core.cql import Statement, quote
+from calldrop_migrate.core.ddl import read, renamed
+from calldrop_migrate.core.operations import Copy, Run
+from calldrop_migrate.core.plan import Attempt, steps_of
+from calldrop_migrate.engine.ports import RangeResult
+from calldrop_migrate.errors import Place, StatementRefused
+
+
+def summary(attempt: Attempt, results: dict[int, RangeResult] | None = None) -> tuple[str, ...]:
+    """What a revision does or did, in a few words each: statements of its file, and rows that were
+    carried.
+    """
+    words: list[str] = []
+    for step in steps_of(attempt.migration, attempt.direction):
+        effect = read(step.statement)
+        if not step.rebuild:
+            words.append(Run(step.statement, effect).label)
+            continue
+        copied = [
+            results[i].rows
+            for i, op in enumerate(attempt.operations)
+            if results and i in results and isinstance(op, Copy) and op.target.name == effect.name
+        ]
+        rows = "empty" if effect.name not in attempt.facts.filled else "with its rows"
+        if copied:
+            rows = f"{sum(copied):,} rows"
+        words.append(f"rebuild {quote(effect.name)} ({rows})")
+    return tuple(words)
+
+
+def counted(attempt: Attempt, results: dict[int, RangeResult]) -> list[str]:
+    """What of the copied rows could not be kept exactly, and which stayed aside."""
+    notes = []
+    for index, result in results.items():
+        operation = attempt.operations[index]
+        if result.bare and isinstance(operation, Copy):
+            notes.append(
+                f"{result.bare:,} rows of {operation.source.name} have keys alone: their write time"
+                " is unknown"
+            )
+        if result.unfit and isinstance(operation, Copy):
+            notes.append(
+                f"{result.unfit:,} rows stay in {operation.source.name}: their key is taken"
+            )
+    return notes
+
+
+def located(
+    attempt: Attempt, operation: Run, sent: str, refused: StatementRefused
+) -> StatementRefused:
+    """The refusal of `sent` with file:line:column and the statement as it is written there."""
+    written = _written(attempt, operation)
+    shown = _indented(written or operation.statement)
+    if written is None:
+        said = f"{attempt.migration.file}: the server refused a statement that the tool made for it"
+        return _again(attempt, refused, f"{said}: {refused.message}\n{shown}")
+    place, message = written.place, refused.message
+    line, column = getattr(refused, "line", 0), getattr(refused, "column", 0)
+    if line:
+        at = _offset(sent, line, column)
+        for have, want in ((sent, operation.text), (operation.text, written.text)):
+            at = _moved(at, have, want)
+        place = _place(written, at)
+        message = message.removeprefix(f"line {line}:{column} ")
+    said = f"{place}: the server refused this statement"
+    return _again(attempt, refused, f"{said}: {message}\n{shown}")
+
+
+def _indented(statement: Statement) -> str:
+    """A statement as it stands in its file, moved together to a margin of four."""
+    margin = " " * (statement.place.column - 1)
+    return indent(dedent(margin + statement.text), "    ")
+
+
+def _again(attempt: Attempt, refused: StatementRefused, message: str) -> StatementRefused:
+    mend = f"Mend {attempt.migration.file}, then run the same command again."
+    return StatementRefused(message, state=refused.state, hint=refused.hint or mend)
+
+
+def _written(attempt: Attempt, operation: Run) -> Statement | None:
+    """The statement of the file that an operation runs, be it under another name."""
+    for step in steps_of(attempt.migration, attempt.direction):
+        if step.statement == operation.statement:
+            return step.statement
+        if step.rebuild and renamed(step.statement, quote(operation.effect.name)) == operation.text:
+            return step.statement
+    return None
+
+
+def _offset(text: str, line: int, column: int) -> int:
+    """The offset of a place as servers count: lines from 1, columns from 0."""
+    before = text.split("\n")[: line - 1]
+    return min(sum(len(passed) + 1 for passed in before) + column, len(text))
+
+
+def _moved(at: int, have: str, want: str) -> int:
+    """An offset in `have` as one in `want`, which differs from it in one place."""
+    same = _alike(have, want)
+    tail = _alike(have[same:][::-1], want[same:][::-1])
+    if at < same:
+        return at
+    return max(same, at + len(want) - len(have)) if at >= len(have) - tail else same
+
+
+def _place(statement: Statement, at: int) -> Place:
+    lines = statement.text[:at].split("\n")
+    column = len(lines[-1]) + (statement.place.column if len(lines) == 1 else 1)
+    return Place(statement.place.file, statement.place.line + len(lines) - 1, column)
+
+
+def _alike(one: str, other: str) -> int:
+    """How many characters two texts begin with in common."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

@@ -1,0 +1,157 @@
+"""What an independent client sees of a table: every cell with value, write time and the instant it
+ends.
+
+Shares nothing with the product but the server. `read` takes the table's columns from system_schema,
+so it reads any revision; `differences` compares two readings cell by cell, and knows that time has
+passed between them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# What a copy may take from a life: it writes what is left rounded down, and sends it a little
+# later.
+EARLIER = 3.0  # seconds
+LATER = 1.5  # a TTL is read in whole seconds
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value, its write time in microseconds, and when it ends (Unix seconds); None: never."""
+
+    value: Any
+    written: int | None
+    ends: float | None = None
+
+
+Rows = dict[Key, dict[str, Cell]]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A table's columns, the key's in order."""
+
+    key: tuple[str, ...]
+    regular: tuple[str, ...]
+
+
+def columns(client: Any, keyspace: str, table: str) -> Columns:
+    found = list(
+        client.execute(
+            "SELECT column_name, kind, position FROM system_schema.columns "
+            "WHERE keyspace_name = %s AND table_name = %s",
+            (keyspace, table),
+        )
+    )
+    order = {"partition_key": 0, "clustering": 1}
+    keys = sorted(
+        (order[c["kind"]], c["position"], c["column_name"]) for c in found if c["kind"] in order
+    )
+    return Columns(
+        tuple(name for _, _, name in keys),
+        tuple(c["column_name"] for c in found if c["kind"] == "regular"),
+    )
+
+
+def read(
+    client: Any,
+    keyspace: str,
+    table: str = "call_records",
+    through: Mapping[str, str] | None = None,
+) -> Rows:
+    """All rows: key -> column -> cell, absent cells left out.
+
+    `through` names functions by column, for values that Python's types can't hold.
+    """
+    shape = columns(client, keyspace, table)
+
+    def value(name: str) -> str:
+        function = (through or {}).get(name)
+        return f'{function.format(name)} AS "{name}"' if function else f'"{name}"'
+
+    selected = [value(name) for name in shape.key]
+    for name in shape.regular:
+        selected += [
+            value(name),
+            f'WRITETIME("{name}") AS "w_{name}"',
+            f'TTL("{name}") AS "t_{name}"',
+        ]
+    rows: Rows = {}
+    asked = time.time()
+    for row in client.execute(f"SELECT {', '.join(selected)} FROM {keyspace}.{table}"):
+        rows[tuple(row[name] for name in shape.key)] = {
+            name: Cell(
+                row[name],
+                row[f"w_{name}"],
+                None if row[f"t_{name}"] is None else asked + row[f"t_{name}"],
+            )
+            for name in shape.regular
+            if row[name] is not None
+        }
+    return rows
+
+
+def by(rows: Rows, shape: Columns, key: Collection[str], *, leave: Collection[str] = ()) -> Rows:
+    """The rows by other columns; a column that was key, or becomes it, has no times."""
+    result: Rows = {}
+    for old_key, cells in rows.items():
+        all_of = {n: Cell(v, None) for n, v in zip(shape.key, old_key, strict=True)} | cells
+        new_key = tuple(all_of[name].value if name in all_of else None for name in key)
+        assert new_key not in result, f"two rows with {new_key}"
+        result[new_key] = {
+            name: cell for name, cell in all_of.items() if name not in key and name not in leave
+        }
+    return result
+
+
+def differences(
+    before: Rows, after: Rows, *, earlier: float = EARLIER, later: float = LATER
+) -> list[str]:
+    """What is not the same, a line each. Cells that have ended since, or are about to, may be gone.
+
+    A cell without write time on one side (it was key there) is compared by value alone.
+    """
+    now = time.time()
+    found = [f"{key} appeared" for key in after if key not in before]
+    for key, cells in before.items():
+        have = after.get(key)
+        if have is None:
+            if not cells or any(not _ended(cell, now, earlier) for cell in cells.values()):
+                found.append(f"{key} is gone: {cells}")
+            continue
+        found += [f"{key}.{name} appeared: {have[name]}" for name in have if name not in cells]
+        for name, cell in cells.items():
+            what = _differs(cell, have.get(name), now, earlier, later)
+            found += [f"{key}.{name} {what}: {cell} -> {have.get(name)}"] if what else []
+    return found
+
+
+def _ended(cell: Cell, now: float, earlier: float) -> bool:
+    return cell.ends is not None and cell.ends - earlier <= now
+
+
+def _differs(cell: Cell, have: Cell | None, now: float, earlier: float, later: float) -> str:
+    if have is None:
+        return "" if _ended(cell, now, earlier) else "is gone"
+    if have.value != cell.value:
+        return "has another value"
+    if cell.written is None or have.written is None:
+        return ""
+    if have.written != cell.written:
+        return "has another write time"
+    if (cell.ends is None) != (have.ends is None):
+        return "gained or lost its TTL"
+    if cell.ends is not None and have.ends is not None:
+        moved = have.ends - cell.ends
+        return "" if -earlier <= moved <= later else f"ends {moved:+.1f} s from when it did"
+    return ""
+
+
+def cells_of(rows: Mapping[Key, Mapping[str, Cell]]) -> int:
+    """How many cells there are."""
+    return sum(len(cells) for cells in rows.values())

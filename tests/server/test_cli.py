@@ -1,0 +1,295 @@
+"""The command line as a person or a pipeline meets it: questions, Ctrl-C, waiting, JSON."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from cassandra.cluster import Session
+
+from tests.conftest import Cli, Result
+from tests.terminal import Terminal
+from tests.told import only, tables, told, until
+
+CONFIRM = "confirm = true\nkeep_shadow = 0\n\n[replication]\n{} = 1\n"
+
+
+def ends(process: subprocess.Popen[str], seconds: float = 60) -> Result:
+    out, err = process.communicate(timeout=seconds)
+    return Result(process.returncode, out, err)
+
+
+def says(process: subprocess.Popen[str], words: str) -> None:
+    """Waits for a line on stderr."""
+    assert process.stderr
+    for line in process.stderr:
+        if words in line:
+            return
+    raise AssertionError(f"it never said {words!r}")
+
+
+# -- questions ------------------------------------------------------------------------------------
+
+
+def test_down_asks_for_a_yes(cli: Cli) -> None:
+    only(cli, r0001_a=tables("a"), r0002_b=tables("b"))
+    assert cli("up").code == 0
+    with Terminal(cli, "down", "1") as terminal:
+        terminal.shows("Go on? [y/N]")
+        assert "Down to 0001 takes back 1 revision:" in terminal.text
+        assert "0002 b  DROP TABLE b" in terminal.text
+        terminal.types("no\n")
+        assert terminal.ends() == 2
+        assert "not confirmed\n  Nothing was changed.\n" in terminal.text
+        assert "To begin again:  calldrop-migrate down 1" in terminal.text
+    for keys, code in (("\x03", 130), ("\x04", 2)):
+        with Terminal(cli, "down", "base") as terminal:
+            terminal.shows("Go on? [y/N]")
+            terminal.types(keys)
+            assert terminal.ends() == code
+            assert "Nothing was changed." in terminal.text
+            assert "Traceback" not in terminal.text
+    with Terminal(cli, "down", "1", stdout=subprocess.DEVNULL) as terminal:
+        terminal.shows("Go on? [y/N]")
+        terminal.types("y\n")
+        assert terminal.ends() == 0
+    assert cli.json("status")["current"] == 1
+
+
+def test_a_profile_that_confirms_asks_for_the_name(cli: Cli, datacenter: str) -> None:
+    """Every changing command, also `up` on a new keyspace and `seed`; but not when there is nothing
+    to do.
+    """
+    only(cli, r0001_a=tables("call_records").replace("id int", "source_phone_number text"))
+    (cli.folder / "calldrop-migrate.toml").write_text(CONFIRM.format(datacenter), encoding="utf-8")
+    question = f"Type the keyspace's name ({cli.keyspace}) to go on:"
+    with Terminal(cli, "up") as terminal:
+        terminal.shows(question)
+        terminal.types("yes\n")
+        assert terminal.ends() == 2
+        assert "not confirmed" in terminal.text
+    with Terminal(cli, "up") as terminal:
+        terminal.shows(question)
+        terminal.types(f"{cli.keyspace}\n")
+        assert terminal.ends() == 0
+        assert f"{cli.keyspace} is at 0001 (head)." in terminal.text
+        assert "try: calldrop-migrate status" in terminal.text  # not: seed
+    assert cli("up").code == 0
+    with Terminal(cli, "seed") as terminal:
+        terminal.shows(question)
+        terminal.types("\x03")
+        assert terminal.ends() == 130
+        assert "Nothing was changed." in terminal.text
+    told(cli("seed"), 2, "no terminal to ask on", "calldrop-migrate seed --yes")
+    told(cli("down", "base"), 2, "no terminal to ask on", "calldrop-migrate down base --yes")
+
+
+def test_no_terminal_and_no_yes(cli: Cli, client: Session) -> None:
+    """--yes answers, and allows nothing: neither an outage nor a loss."""
+    only(cli, r0001_a=tables("a"))
+    assert cli("up").code == 0
+    told(
+        cli("down", "base", input="y\n"),
+        2,
+        "this has to be confirmed, and there is no terminal to ask on",
+        "Nothing was changed.",
+        "calldrop-migrate down base --yes",
+    )
+    client.execute(f"INSERT INTO {cli.keyspace}.a (id) VALUES (1)")
+    told(cli("down", "base", "--yes"), 9, "a has rows", "--set-aside", "--discard-rows")
+    refused = cli("plan", "base", "--json")
+    assert refused.code == 9
+    assert json.loads(refused.out)["refused"]["exit_code"] == 9
+    assert cli("down", "base", "--yes", "--discard-rows").code == 0
+
+
+# -- Ctrl-C ---------------------------------------------------------------------------------------
+
+
+def made(client: Session, keyspace: str) -> int:
+    asked = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s"
+    return sum(row["table_name"].startswith("t_") for row in client.execute(asked, (keyspace,)))
+
+
+def test_interrupted_in_the_middle(cli: Cli, client: Session) -> None:
+    """It stops behind the statement that is under way; the same command goes on there."""
+    names = [f"t_{n:02d}" for n in range(14)]
+    only(cli, r0001_many=tables(*names))
+    process = cli.start("up")
+    until(lambda: made(client, cli.keyspace) > 2)
+    process.send_signal(signal.SIGINT)
+    result = ends(process)
+    told(
+        result, 130, "stopping at the next safe point", "interrupted", "Run the same command again"
+    )
+    done = made(client, cli.keyspace)
+    assert 2 < done < 14
+    assert f"0001 is half-way (up): {done} of 14 operations are applied." in result.err
+    status = cli("status")
+    assert f"up, {done} operations applied" in status.out
+    assert "Nobody holds the lease. To go on: calldrop-migrate up" in status.out
+    again = cli("up")
+    assert again.code == 0, again.err
+    assert f"resumes at operation {done + 1} of 14: CREATE TABLE t_{done:02d}" in again.err
+    assert made(client, cli.keyspace) == 14
+    log = cli.json("status", "--log")["situation"]["log"]
+    assert sum(event["event"] == "applied" for event in log) == 14
+
+
+def test_interrupted_while_waiting_for_a_server(cli: Cli) -> None:
+    process = cli.start("up", "--hosts", "127.0.0.1", "--port", "1", "--wait", "60")
+    says(process, "connection refused; trying for up to 60 s")
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    told(ends(process), 130, "interrupted", "Nothing was changed.", "Run the same command again")
+    assert time.monotonic() - began < 5
+
+
+@contextmanager
+def lease_of_another(client: Session, keyspace: str) -> Iterator[None]:
+    """As the journal takes it, from a machine that nobody here can look at."""
+    holder = {
+        "user": "ci",
+        "host": "build-7",
+        "boot": "b",
+        "namespace": "n",
+        "pid": 4121,
+        "started": "1",
+        "command": "calldrop-migrate up",
+    }
+    token = uuid4()
+    take = (
+        f"UPDATE {keyspace}.migration_journal USING TTL 300 SET owner = %s, holder = %s, "
+        "since = toTimestamp(now()) WHERE keyspace_name = %s IF owner = null"
+    )
+    assert client.execute(take, (token, json.dumps(holder), keyspace)).was_applied
+    try:
+        yield
+    finally:
+        client.execute(
+            f"UPDATE {keyspace}.migration_journal SET owner = null, holder = null, since = null "
+            "WHERE keyspace_name = %s IF owner = %s",
+            (keyspace, token),
+        )
+
+
+def test_a_lease_that_another_holds(cli: Cli, client: Session) -> None:
+    only(cli, r0001_a=tables("a"), r0002_b=tables("b"))
+    assert cli("up", "1").code == 0
+    with lease_of_another(client, cli.keyspace):
+        told(
+            cli("up"),
+            6,
+            f"the lease on {cli.keyspace} is held by ci@build-7 (pid 4121, `calldrop-migrate up`,",
+            "Nothing was changed by this command.",
+            "Wait for it:  calldrop-migrate up --wait-for-lease 120",
+        )
+        assert (
+            "The lease is held by ci@build-7 (pid 4121, `calldrop-migrate up`)."
+            in cli("status").out
+        )
+        process = cli.start("up", "--wait-for-lease", "60")
+        says(process, "waiting up to 60 s: the lease on")
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        told(ends(process), 130, "interrupted", "Run the same command again")
+        assert time.monotonic() - began < 5
+        process = cli.start("up", "--wait-for-lease", "60")
+        says(process, "waiting up to 60 s: the lease on")
+    result = ends(process)
+    assert result.code == 0, result.err
+    assert f"{cli.keyspace} is at 0002 (head)." in result.out
+
+
+VIEW = """\
+-- migrate:up
+CREATE MATERIALIZED VIEW a_by_x AS SELECT x, id FROM a WHERE x IS NOT NULL AND id IS NOT NULL
+    PRIMARY KEY (x, id);
+-- migrate:down
+DROP MATERIALIZED VIEW a_by_x;
+"""
+FUTURE = 4_000_000_000_000_000  # microseconds; the server's own writes of the status come too early
+
+
+def pretend(client: Session, keyspace: str, status: str, when: int) -> None:
+    """How far a view is built, as if the server had written it."""
+    node = client.execute("SELECT host_id FROM system.local").one()["host_id"]
+    client.execute(
+        "INSERT INTO system_distributed.view_build_status (keyspace_name, view_name, host_id, "
+        f"status) VALUES (%s, 'a_by_x', %s, %s) USING TIMESTAMP {when}",
+        (keyspace, node, status),
+    )
+
+
+def test_interrupted_while_a_view_is_built(cli: Cli, client: Session) -> None:
+    """The runner that waits for the view holds the lease; another waits for that, and finishes what
+    it left.
+    """
+    if client.execute("SELECT release_version FROM system.local").one()["release_version"] < "4":
+        pytest.skip("ScyllaDB's status of views can't be written")
+    only(cli, r0001_a=tables("a").replace("id int", "x int, id int"), r0002_view=VIEW)
+    assert cli("up", "1").code == 0
+    pretend(client, cli.keyspace, "STARTED", FUTURE)
+    first = cli.start("up")
+    asked = "SELECT view_name FROM system_schema.views WHERE keyspace_name = %s"
+    until(lambda: client.execute(asked, (cli.keyspace,)).one())
+    held = told(cli("up"), 6, "is held by", f"pid {first.pid}", "--wait-for-lease 120")
+    assert "Traceback" not in held
+    second = cli.start("up", "--wait-for-lease", "60")
+    says(second, "waiting up to 60 s: the lease on")
+    first.send_signal(signal.SIGINT)
+    told(ends(first), 130, "0002 is half-way (up): 1 of 2 operations are applied.")
+    until(lambda: str(second.pid) in cli("status").out)
+    pretend(client, cli.keyspace, "SUCCESS", FUTURE + 1)
+    result = ends(second)
+    assert result.code == 0, result.err
+    assert cli("status", "--check").code == 0
+
+
+# -- what is shown --------------------------------------------------------------------------------
+
+
+def test_columns_stand_under_each_other(cli: Cli) -> None:
+    """Whatever the titles: they are cut, and what follows them stays in its column."""
+    only(
+        cli,
+        r0001_a=tables("a"),
+        **{f"r0002_{'long_' * 20}name": tables(*(f"b{n}" for n in range(9)))},
+        r0003_c=tables("c"),
+    )
+    with Terminal(cli, "up") as terminal:
+        assert terminal.ends() == 0
+        shown = [line for line in terminal.text.splitlines() if " s" in line and "CREATE" in line]
+    plain = [line for line in cli("up", "--json").err.splitlines() if "000" in line]
+    assert not plain
+    rows = [line for line in shown if line.startswith("  000") and line.endswith(" s")]
+    assert len(rows) == 3, shown
+    assert len({line.index("CREATE TABLE") for line in rows}) == 1
+    assert len({len(line) for line in rows}) == 1
+    assert "CREATE TABLE b0 and 8 more" in rows[1]
+    status = cli("status").out.splitlines()
+    assert len({line.index(" applied ") for line in status[:3]}) == 1
+
+
+def test_stdout_holds_json_and_nothing_else(cli: Cli) -> None:
+    only(cli, r0001_a=tables("a"), r0002_b=tables("b"))
+    for command in (
+        ("up", "1"),
+        ("plan",),
+        ("status", "--log"),
+        ("verify",),
+        ("down", "base", "--yes"),
+    ):
+        result = cli(*command, "--json")
+        assert result.code == 0, result.err
+        document: Any = json.loads(result.out)
+        assert document["schema_version"] == 1
+        assert document.get("keyspace", cli.keyspace) == cli.keyspace
+    assert document["finished"][0]["number"] == 1
