@@ -1,9 +1,8 @@
 """A TCP proxy before a server that understands the CQL protocol, and keeps what clients send
 through it.
 
-Requests arrive as v4 frames, or, once STARTUP has agreed on v5, as segments (of LZ4 where both
-sides have it) with frames in them. Only whole requests in one segment are needed here: ours are far
-below a segment's 128 KB.
+Requests arrive as frames of protocol v4, the one we speak, their bodies packed with LZ4 where that
+was agreed on.
 """
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-_QUERY, _PREPARE, _EXECUTE, _BATCH, _STARTUP = 7, 9, 10, 13, 1
+_HEADER = struct.Struct(">BBhBi")  # version, flags, stream, opcode, length of the body
+_QUERY, _PREPARE = 7, 9
 _NAMES = {
     1: "STARTUP",
     5: "OPTIONS",
@@ -92,46 +92,25 @@ class _Reader:
 
     def __init__(self) -> None:
         self._raw = bytearray()
-        self._frames = bytearray()
-        self._segmented = False
-        self._compressed = False
 
     def feed(self, data: bytes) -> Iterator[Request]:
         self._raw += data
-        while self._segmented and (payload := self._segment()) is not None:
-            self._frames += payload
-        buffer = self._frames if self._segmented else self._raw
-        while (frame := _frame(buffer)) is not None:
-            version, opcode, body = frame
-            if opcode == _STARTUP and version == 5:
-                self._segmented, self._compressed = True, b"COMPRESSION" in body
-                self._raw, self._frames = bytearray(), self._raw
-            yield _request(opcode, body)
-
-    def _segment(self) -> bytes | None:
-        """One segment's payload: length(s) and a flag, CRC24, payload, CRC32; all little-endian."""
-        head = 5 if self._compressed else 3
-        if len(self._raw) < head + 3:
-            return None
-        header = int.from_bytes(self._raw[:head], "little")
-        length, unpacked = header & 0x1FFFF, header >> 17 & 0x1FFFF if self._compressed else 0
-        end = head + 3 + length
-        if len(self._raw) < end + 4:
-            return None
-        payload = bytes(self._raw[head + 3 : end])
-        del self._raw[: end + 4]
-        return _lz4(payload) if unpacked else payload
+        while (frame := _frame(self._raw)) is not None:
+            yield _request(*frame)
 
 
-def _frame(buffer: bytearray) -> tuple[int, int, bytes] | None:
-    if len(buffer) < 9:
+def _frame(buffer: bytearray) -> tuple[int, bytes] | None:
+    """Opcode and body of the first whole frame, taken out of the buffer."""
+    if len(buffer) < _HEADER.size:
         return None
-    version, _, _, opcode, length = struct.unpack(">BBhBi", buffer[:9])
-    if len(buffer) < 9 + length:
+    _, flags, _, opcode, length = _HEADER.unpack_from(buffer)
+    end = _HEADER.size + length
+    if len(buffer) < end:
         return None
-    body = bytes(buffer[9 : 9 + length])
-    del buffer[: 9 + length]
-    return version, opcode, body
+    body = bytes(buffer[_HEADER.size : end])
+    del buffer[:end]
+    # The compressed body begins with its length when unpacked.
+    return opcode, _lz4(body[4:]) if flags & 1 else body
 
 
 def _request(opcode: int, body: bytes) -> Request:

@@ -110,9 +110,10 @@ class Draft:
             Copy(table, shape, same, rows, fits, fit_columns),
             Verify(table, shape, same, rows, fits, fit_columns, final=True),
         )
+        what = f"values of {', '.join(columns)}" if columns is not None else str(rows)
         if rows is Rows.MISFITS:
             self.perhaps_empty.append(name)
-        what = f"values of {', '.join(columns)}" if columns is not None else str(rows)
+            what += ", if any,"
         self.notes.append(
             f"{table.name}: {what} go to {name}; the opposite direction brings them back"
         )
