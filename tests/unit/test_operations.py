@@ -59,10 +59,10 @@ def fill(data: st.DataObject, world: World) -> None:
     for name, table in world.tables.items():
         if not is_internal(name):
             for _ in range(data.draw(st.integers(0, 4))):
-                key = {c: data.draw(st.integers(0, 2)) for c in table.key}
+                row: dict[str, int | None] = {c: data.draw(st.integers(0, 2)) for c in table.key}
                 cells = [c.name for c in table.columns if not c.is_key]
-                values = {c: data.draw(st.sampled_from([None, 0, 1])) for c in cells}
-                world.insert(name, key | values)
+                row |= {c: data.draw(st.sampled_from([None, 0, 1])) for c in cells}
+                world.insert(name, row)
 
 
 def passed(world: World, migration: Migration, way: Direction, at: Schema, found: Facts) -> Attempt:
@@ -377,7 +377,8 @@ def test_a_hash_tells_what_would_move_other_cells() -> None:
     _, attempt = rebuilt(set_aside=True)
     misfits = next(o for o in attempt.operations if isinstance(o, Copy) and o.rows is Rows.MISFITS)
     assert misfits.fits is not None
-    changed = [
+    carried = (misfits.source, misfits.target, misfits.columns, misfits.rows)
+    changed: list[Operation] = [
         misfits,
         replace(misfits, columns=misfits.columns[1:]),
         replace(misfits, rows=Rows.FITS),
@@ -387,7 +388,7 @@ def test_a_hash_tells_what_would_move_other_cells() -> None:
         ),
         replace(misfits, fits=Table("t", misfits.source.columns)),
         replace(misfits, target=Table("other", misfits.target.columns)),
-        Verify(*(getattr(misfits, f) for f in ("source", "target", "columns", "rows"))),
-        Verify(*(getattr(misfits, f) for f in ("source", "target", "columns", "rows")), final=True),
+        Verify(*carried),
+        Verify(*carried, final=True),
     ]
     assert len({hash_of(op) for op in changed}) == len(changed)
