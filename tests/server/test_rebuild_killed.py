@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import subprocess
+import time
 from typing import Any
 
 from tests import cells
@@ -35,13 +36,16 @@ QUICK = {
 }
 
 
-def run_killed(cli: Cli, moments: random.Random, *args: str) -> int:
-    """The command, killed a few times at random moments and run again until it is done."""
+def run_killed(cli: Cli, moments: random.Random, short: float, *args: str) -> int:
+    """The command, killed a few times at random moments and run again until it is done.
+
+    The moments go by how long a `short` run takes here, in seconds: machines differ by far.
+    """
     kills = 0
     while kills < KILLS_PER_LEG:
         process = cli.start(*args, env=QUICK)
         try:
-            out, err = process.communicate(timeout=moments.uniform(0.5, 3.5))
+            out, err = process.communicate(timeout=moments.uniform(0.5, 1.7) * short)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
@@ -62,8 +66,9 @@ def without_times_of(rows: Rows, column: str) -> Rows:
 
 
 def test_killed_and_run_again(cli: Cli, client: Any) -> None:
+    began = time.monotonic()
     ok(cli("up", "1"))
-    moments = random.Random(3)
+    short, moments = time.monotonic() - began, random.Random(3)
     writer = Writer(client, cli.keyspace)
     write_mixed(writer, each=25)
     write_without_destination(writer, 20)
@@ -71,14 +76,14 @@ def test_killed_and_run_again(cli: Cli, client: Any) -> None:
     fit = {key: row for key, row in at_1.items() if "destination_number" in row}
     unfit = {key: row for key, row in at_1.items() if key not in fit}
 
-    kills = run_killed(cli, moments, "up", *GO, "--set-aside")
+    kills = run_killed(cli, moments, short, "up", *GO, "--set-aside")
     at_4, shape_4 = calls(client, cli)
     assert cells.differences(cells.by(fit, shape_1, AT_2), at_4) == []
     assert cells.differences(unfit, cells.read(client, cli.keyspace, WITHOUT)) == []
 
     write_collisions(client, cli, groups=15)
     at_4, _ = calls(client, cli)
-    kills += run_killed(cli, moments, "down", "1", *GO, "--set-aside")
+    kills += run_killed(cli, moments, short, "down", "1", *GO, "--set-aside")
     kept = newest_of_each(at_4)
     down_1, _ = calls(client, cli)
     wanted = cells.by(kept, shape_4, AT_1) | without_times_of(unfit, "destination_number")
@@ -86,7 +91,7 @@ def test_killed_and_run_again(cli: Cli, client: Any) -> None:
     beaten = {key: row for key, row in at_4.items() if key not in kept}
     assert cells.differences(beaten, cells.read(client, cli.keyspace, DOUBLE)) == []
 
-    kills += run_killed(cli, moments, "up", *GO, "--set-aside")
+    kills += run_killed(cli, moments, short, "up", *GO, "--set-aside")
     again, _ = calls(client, cli)
     assert cells.differences(at_4, again, earlier=2 * cells.EARLIER) == []
     back_aside = cells.read(client, cli.keyspace, WITHOUT)
