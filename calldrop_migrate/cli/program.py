@@ -1,5 +1,8 @@
 """The program: its commands, and what becomes of errors.
 
+A command's module is imported when the command is called: `status` shall not wait for what `up`
+needs, and --help for neither.
+
 Every error that the package raises on purpose, and every call that can't be understood, ends here
 as three lines (or as JSON) and its exit code. What else is raised is a bug: exit code 1, with the
 traceback for whoever mends it.
@@ -10,20 +13,54 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_group
 
-from calldrop_migrate.cli import inspecting, migrating, seeding, serving
 from calldrop_migrate.cli.options import help_if_alone
 from calldrop_migrate.cli.render import show_error
 from calldrop_migrate.core.cql import CqlError
 from calldrop_migrate.errors import CalldropError, Interrupted, MigrationFileError, UsageError
 
+# Of each command its module, and what --help says of it.
+COMMANDS = {
+    "up": ("migrating", "Apply revisions, up to TARGET."),
+    "down": ("migrating", "Take revisions back, down to TARGET, which stays."),
+    "plan": ("migrating", "Show what up or down to TARGET would do; exits as they would."),
+    "status": ("inspecting", "Show what is applied, what is pending, who holds the lease."),
+    "verify": ("inspecting", "Compare schema, files and replication with what is recorded."),
+    "show": ("inspecting", "Print a revision's file; with --applied as it was applied."),
+    "new": ("inspecting", "Write an empty migration with the next number."),
+    "seed": ("seeding", "Fill the keyspace with realistic rows, at whatever revision it is."),
+    "server": ("serving", "A real Cassandra on this machine, for development."),
+}
+
 
 class Program(TyperGroup):
-    """Turns errors into exit codes, in a real process and under a test runner alike."""
+    """Finds commands, and turns errors into exit codes: in a real process and under a test runner
+    alike.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All commands, in the order of --help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A command; its module is imported now. A name that is none is compared with all."""
+        wanted = [cmd_name] if cmd_name in COMMANDS else COMMANDS
+        for module in {COMMANDS[name][0] for name in wanted if name not in self.commands}:
+            part = typer.Typer(rich_markup_mode=None)
+            import_module(f"calldrop_migrate.cli.{module}").register(part)
+            self.commands.update(get_group(part).commands)
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The list in --help."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
         """Runs the command and exits."""
@@ -94,9 +131,3 @@ def _options(
 ) -> None:
     del show_version
     help_if_alone(context)
-
-
-migrating.register(app)
-inspecting.register(app)
-seeding.register(app)
-serving.register(app)

@@ -12,14 +12,14 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from calldrop_migrate.cli.program import app
+from calldrop_migrate.cli.program import COMMANDS, app
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every command with its words, groups too."""
     yield path, group
-    for name, command in getattr(group, "commands", {}).items():
-        yield from commands(command, (*path, name))
+    for name in group.list_commands(None) if hasattr(group, "list_commands") else []:
+        yield from commands(group.get_command(None, name), (*path, name))
 
 
 ALL = dict(commands(typer.main.get_command(app)))
@@ -41,6 +41,11 @@ def test_every_command_and_option_has_help(path: tuple[str, ...]) -> None:
         assert getattr(param, "help", ""), param.name
         assert len(param.help) < 85, param.help
         assert param.help.endswith("."), param.help
+
+
+def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
+    for name, (_, about) in COMMANDS.items():
+        assert ALL[(name,)].help == about
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
@@ -65,6 +70,18 @@ def test_help_names_each_setting() -> None:
 
 
 CALLS = (["--help"], ["--version"], ["up", "--help"], ["show", "1"], ["new", "x"], ["up", "--no"])
+
+
+def test_the_list_of_commands_imports_none_of_them() -> None:
+    program = (
+        "import sys\n"
+        "from calldrop_migrate.cli.main import run\n"
+        "sys.argv[1:] = ['--help']\n"
+        "try:\n    run()\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'pydantic', 'calldrop_migrate.cli.migrating'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout.decode().splitlines()[-1] == "[]"
 
 
 def test_what_needs_no_server_does_not_import_the_driver(tmp_path: Path) -> None:
