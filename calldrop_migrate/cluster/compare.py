@@ -145,7 +145,7 @@ class Comparison:
     def move_ranges(
         self, ranges: Sequence[Range], slack: float, *, present: bool
     ) -> Iterator[tuple[Range, RangeResult]]:
-        """See `Database`."""
+        """See `Bulk`."""
         for part, pages in self._wire.chosen(self._task, ranges):
             moved = stay = 0
             for rows, asked in self._groups(pages):

@@ -5,6 +5,9 @@ request to the next host, DDL and conditional writes included (PROTOCOLS.md 1). 
 of a run go through one pinned node, and return once every node that it knows shows one schema
 version: the driver would go on without agreement.
 
+The bookkeeping is read and written at QUORUM whatever the level for rows is: what one runner was
+told to be committed every other one sees, in any data centre.
+
 Schema and token metadata of the driver are off: we read what we need, and it would re-read
 everything after each DDL. The default reactor of scylla-driver can stall the end of the process by
 5 s; the asyncio one doesn't (DESIGN.md).
@@ -15,7 +18,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,11 +28,14 @@ from cassandra.cluster import (
     EXEC_PROFILE_DEFAULT,
     Cluster,
     ExecutionProfile,
+    NoHostAvailable,
     ResponseFuture,
     Session,
 )
+from cassandra.connection import ConnectionException
 from cassandra.io.asyncioreactor import AsyncioConnection
 from cassandra.policies import (
+    ConstantReconnectionPolicy,
     DCAwareRoundRobinPolicy,
     FallthroughRetryPolicy,
     NoSpeculativeExecutionPolicy,
@@ -38,31 +44,26 @@ from cassandra.policies import (
 from cassandra.protocol import ServerError
 from cassandra.query import UNSET_VALUE, PreparedStatement, SimpleStatement, dict_factory
 
-from calldrop_migrate.cluster import catalog, failures, platform
-from calldrop_migrate.cluster.compare import Comparison
-from calldrop_migrate.cluster.layout import show_key
+from calldrop_migrate.cluster import catalog, failures, platform, probing
+from calldrop_migrate.cluster.bulk import ClusterBulk
 from calldrop_migrate.cluster.wire import Wire
-from calldrop_migrate.core.cql import quote
-from calldrop_migrate.core.ranges import Range
 from calldrop_migrate.core.schema import Schema, Table
 from calldrop_migrate.engine.ports import (
     ABSENT,
     Cas,
-    CopyTask,
-    Difference,
-    Key,
     Platform,
-    RangeResult,
     Row,
-    Sums,
 )
 from calldrop_migrate.errors import Unreachable
 
 _AGREEMENT_POLL = 0.05  # seconds
-_TABLE_PATIENCE = 5.0
+_TABLE_PATIENCE = 30.0  # PROTOCOLS.md 1
 # For all hosts together, and one more second: a command says within 10 that nobody answers.
 _ANSWER = 7.0
 _CONTACT_POINTS = 8
+_BOOKKEEPING = "QUORUM"
+_RECONNECT = 0.5  # seconds between tries to reach a node again
+_BLIP = 5.0  # seconds for which the pinned node may be away
 # Both servers speak it, and ScyllaDB no later one. With v5 the driver throws the beginning of a
 # segment away when its header arrives in two reads (3.29.12, Connection._process_segment_buffer),
 # and the connection ends with "CRC mismatch on header": about once in 500,000 rows.
@@ -113,7 +114,7 @@ def _connect(endpoint: Endpoint) -> ClusterDatabase:
     balancing.until = time.monotonic() + _ANSWER
     cluster = None
     try:
-        cluster = _cluster(endpoint, balancing)
+        cluster = _cluster(endpoint, balancing, _BOOKKEEPING)
         database = ClusterDatabase(cluster, cluster.connect(), endpoint)
     except BaseException as error:
         found: set[str] = set()
@@ -162,12 +163,12 @@ def _hosts(endpoint: Endpoint) -> str:
     return f"{','.join(endpoint.hosts)}:{endpoint.port}"
 
 
-def _cluster(endpoint: Endpoint, balancing: _AnyNode | _DataCentre) -> Cluster:
+def _cluster(endpoint: Endpoint, balancing: _AnyNode | _DataCentre, level: str) -> Cluster:
     profile = ExecutionProfile(
         load_balancing_policy=balancing,
         retry_policy=FallthroughRetryPolicy(),
         speculative_execution_policy=NoSpeculativeExecutionPolicy(),
-        consistency_level=ConsistencyLevel.name_to_value[endpoint.consistency],
+        consistency_level=ConsistencyLevel.name_to_value[level],
         serial_consistency_level=ConsistencyLevel.SERIAL,
         request_timeout=endpoint.ddl_timeout,
         row_factory=dict_factory,
@@ -189,6 +190,7 @@ def _cluster(endpoint: Endpoint, balancing: _AnyNode | _DataCentre) -> Cluster:
         schema_metadata_enabled=False,
         token_metadata_enabled=False,
         max_schema_agreement_wait=0,
+        reconnection_policy=ConstantReconnectionPolicy(_RECONNECT, None),
         connect_timeout=patience,
         control_connection_timeout=patience,
     )
@@ -223,7 +225,7 @@ class ClusterDatabase:
         self._session = session
         self._endpoint = endpoint
         self._prepared: dict[str, PreparedStatement] = {}
-        self._wire: Wire | None = None
+        self._bulk: ClusterBulk | None = None
         self.keyspace = endpoint.keyspace
         self._pinned = cluster.get_control_connection_host()
         if self._pinned is None:
@@ -253,13 +255,23 @@ class ClusterDatabase:
         return self._session.execute_async(statement, values or None, host=self._pinned)
 
     def _ask(self, queries: Sequence[str]) -> list[list[Row]]:
-        """Several plain SELECTs on the pinned node at once: local tables, so at ONE."""
-        with failures.of_read():
-            futures = [
-                self._send(SimpleStatement(q, consistency_level=ConsistencyLevel.ONE))
-                for q in queries
-            ]
-            return [list(future.result()) for future in futures]
+        """Several plain SELECTs on the pinned node at once: local tables, so at ONE.
+
+        A connection that broke is made again within moments, and until then the driver refuses.
+        """
+        deadline = time.monotonic() + _BLIP
+        while True:
+            with failures.of_read():
+                try:
+                    futures = [
+                        self._send(SimpleStatement(q, consistency_level=ConsistencyLevel.ONE))
+                        for q in queries
+                    ]
+                    return [list(future.result()) for future in futures]
+                except (NoHostAvailable, ConnectionException):
+                    if time.monotonic() > deadline:
+                        raise
+            time.sleep(_RECONNECT / 2)
 
     def _prepare(self, cql: str) -> PreparedStatement:
         if cql not in self._prepared:
@@ -306,10 +318,10 @@ class ClusterDatabase:
         for cql in statements:
             with failures.of_write():
                 self._send(SimpleStatement(cql)).result()
-        self._await_agreement()
+        self.agree()
 
-    def _await_agreement(self) -> None:
-        """Until every node that the pinned one knows of shows its schema version."""
+    def agree(self) -> None:
+        """See `Database`."""
         deadline = time.monotonic() + self._endpoint.ddl_timeout
         while True:
             local, peers = self._ask(
@@ -325,9 +337,8 @@ class ClusterDatabase:
                 return
             if time.monotonic() > deadline:
                 raise Unreachable(
-                    f"{', '.join(behind)} did not take over the new schema within "
+                    f"{', '.join(behind)} did not take over the schema of the other nodes within "
                     f"{self._endpoint.ddl_timeout:g} s",
-                    state="The statement itself was applied on the other nodes.",
                     hint=(
                         "Bring these nodes up (nodetool describecluster), then run the same command"
                         " again."
@@ -366,92 +377,26 @@ class ClusterDatabase:
         """See `Database`."""
         return catalog.estimate(self._ask, self.keyspace, table)
 
-    def has_rows(self, table: Table, *, prove: bool = False) -> bool:
-        """See `Database`.
-
-        A page without rows says nothing while more are to come; each is a request of its own, with
-        its own timeout. Tokens are read because any other value can be one that Python's types
-        don't hold.
-        """
-        partition = ", ".join(map(quote, table.partition_key))
-        name = f"{quote(self.keyspace)}.{quote(table.name)}"
-        statement = SimpleStatement(f"SELECT token({partition}) FROM {name} LIMIT 1")
-        if prove:
-            statement.consistency_level = ConsistencyLevel.ALL
-        more = None
+    def has_rows(
+        self, table: Table, *, prove: bool = False, between: Callable[[], None] = lambda: None
+    ) -> bool:
+        """See `Database`."""
+        level = "ALL" if prove else self._endpoint.consistency
         with failures.of_read():
-            while True:
-                page = self._session.execute(statement, paging_state=more)
-                if page.current_rows:
-                    return True
-                more = page.paging_state
-                if not more:
-                    return False
-
-    # -- rows in bulk ------------------------------------------------------------------------------
+            return probing.has_rows(self._session, self.keyspace, table, level, between)
 
     @property
-    def _bulk(self) -> Wire:
-        """The second session, whose results are raw; made when the first rows are copied."""
-        if self._wire is None:
+    def bulk(self) -> ClusterBulk:
+        """See `Database`."""
+        if self._bulk is None:
             with failures.of_read():
-                self._wire = Wire(
-                    _cluster(self._endpoint, _balancing(self._endpoint)), self.keyspace
-                )
-        return self._wire
-
-    def copy_ranges(
-        self, task: CopyTask, ranges: Sequence[Range]
-    ) -> Iterator[tuple[Range, RangeResult]]:
-        """See `Database`."""
-        return self._bulk.copy_ranges(task, ranges)
-
-    def move_ranges(
-        self, task: CopyTask, ranges: Sequence[Range], slack: float, *, present: bool
-    ) -> Iterator[tuple[Range, RangeResult]]:
-        """See `Database`."""
-        return Comparison(self._bulk, task).move_ranges(ranges, slack, present=present)
-
-    def keys_of_ranges(
-        self, task: CopyTask, ranges: Sequence[Range], *, times: bool
-    ) -> Iterator[tuple[Range, Iterator[tuple[Key, Key, int]]]]:
-        """See `Database`."""
-        return self._bulk.keys_of_ranges(task, ranges, times=times)
-
-    def sum_ranges(
-        self, task: CopyTask, ranges: Sequence[Range], parts: int, *, of_target: bool
-    ) -> Iterator[tuple[Range, Sums]]:
-        """See `Database`."""
-        comparison = Comparison(self._bulk, task)
-        if of_target:
-            return comparison.sums_of_target(ranges, parts)
-        return comparison.sums_of_source(ranges)
-
-    def missing(self, task: CopyTask, range_: Range, slack: float) -> list[Difference]:
-        """See `Database`."""
-        return Comparison(self._bulk, task).missing(range_, slack)
-
-    def show_key(self, table: Table, key: Key) -> str:
-        """See `Database`."""
-        types = [table.column(name).type for name in table.key]  # type: ignore[union-attr]
-        return show_key(types, key)
-
-    def load(self, table: Table, rows: Sequence[Mapping[str, object]]) -> int:
-        """See `Database`."""
-        names = [c.name for c in table.columns if c.name in rows[0]]
-        marks = ", ".join("?" * len(names))
-        cql = (
-            f"INSERT INTO {quote(self.keyspace)}.{quote(table.name)} "
-            f"({', '.join(map(quote, names))}) VALUES ({marks})"
-        )
-        with failures.of_write():
-            insert = self._prepare(cql)
-            values = [insert.bind([row[n] for n in names]).values for row in rows]
-            partitions = [tuple(row[k] for k in table.partition_key) for row in rows]
-            return self._bulk.load(cql, list(zip(partitions, values, strict=True)))
+                balancing = _balancing(self._endpoint)
+                cluster = _cluster(self._endpoint, balancing, self._endpoint.consistency)
+                self._bulk = ClusterBulk(Wire(cluster, self.keyspace), self._session)
+        return self._bulk
 
     def close(self) -> None:
         """See `Database`."""
-        if self._wire is not None:
-            self._wire.close()
+        if self._bulk is not None:
+            self._bulk.close()
         self._cluster.shutdown()

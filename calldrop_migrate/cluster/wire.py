@@ -214,7 +214,7 @@ class Wire:
     def keys_of_ranges(
         self, task: CopyTask, ranges: Sequence[Range], *, times: bool
     ) -> Iterator[tuple[Range, Iterator[tuple[Key, Key, int]]]]:
-        """See `Database`."""
+        """See `Bulk`."""
         layout = self.layout(task)
         cql = layout.select if times else layout.key_select
         for part, pages in self.ranges(cql, task, ranges):
@@ -225,7 +225,7 @@ class Wire:
     def copy_ranges(
         self, task: CopyTask, ranges: Sequence[Range]
     ) -> Iterator[tuple[Range, RangeResult]]:
-        """See `Database`."""
+        """See `Bulk`."""
         for part, pages in self.chosen(task, ranges):
             yield part, self._copy(task, pages)
 

@@ -13,7 +13,7 @@ the rows were told to be discarded.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -194,27 +194,47 @@ def hash_of(operation: Operation) -> str:
 
 
 def unproven(operations: Sequence[Operation]) -> list[Run]:
-    """The destroying statements whose rows nothing protects; empty for every plan that is right.
+    """The destroying statements whose rows nothing protects; empty for every plan that is right."""
+    return [
+        operation
+        for operation, standing in _with_proofs(operations)
+        if isinstance(operation, Run)
+        and operation.effect.destroys
+        and not _is_proven(operation.effect, operation.proof, standing.values())
+    ]
+
+
+def proofs_of(operations: Sequence[Operation], index: int) -> list[int]:
+    """Where the Verifys stand that a destroying statement relies on."""
+    operation, standing = list(_with_proofs(operations))[index]
+    if not isinstance(operation, Run) or operation.proof is not Proof.VERIFIED:
+        return []
+    return [at for at, verify in standing.items() if verify.source.name == operation.effect.name]
+
+
+def _with_proofs(
+    operations: Sequence[Operation],
+) -> Iterator[tuple[Operation, dict[int, Verify]]]:
+    """Each operation with the final Verifys before it that still hold, by where they stand.
 
     A final Verify covers the columns that it carries, of its rows, until something is written into
     the source again, or something destroys in the table that holds the other copy.
     """
-    verified: list[Verify] = []
-    wrong: list[Run] = []
-    for operation in operations:
+    standing: dict[int, Verify] = {}
+    for at, operation in enumerate(operations):
+        yield operation, standing
+        ended: set[int] = set()
         match operation:
             case Verify(final=True):
-                verified.append(operation)
+                standing = {**standing, at: operation}
             case Copy(source=source, target=target, rows=rows):
-                verified = [v for v in verified if v.source.name != target.name]
+                ended = {at for at, v in standing.items() if v.source.name == target.name}
                 if rows.moved:
-                    verified = [v for v in verified if v.target.name != source.name]
-            case Run(effect=effect, proof=proof):
-                if effect.destroys and not _is_proven(effect, proof, verified):
-                    wrong.append(operation)
+                    ended |= {at for at, v in standing.items() if v.target.name == source.name}
+            case Run(effect=effect):
                 touched = {effect.name, *effect.writes}
-                verified = [v for v in verified if not _ends(v, effect, touched)]
-    return wrong
+                ended = {at for at, v in standing.items() if _ends(v, effect, touched)}
+        standing = {at: verify for at, verify in standing.items() if at not in ended}
 
 
 def _ends(verify: Verify, effect: Effect, touched: Collection[str]) -> bool:
@@ -225,7 +245,7 @@ def _ends(verify: Verify, effect: Effect, touched: Collection[str]) -> bool:
     return changes and effect.kind == "table" and verify.source.name in touched
 
 
-def _is_proven(effect: Effect, proof: Proof, verified: Sequence[Verify]) -> bool:
+def _is_proven(effect: Effect, proof: Proof, verified: Collection[Verify]) -> bool:
     if proof is not Proof.VERIFIED:
         return proof is not Proof.NONE
     of_table = [v for v in verified if v.source.name == effect.name]

@@ -85,6 +85,11 @@ class Attempt:
         """Its number and title: `0002 destination clustering`."""
         return f"{self.migration.name} {self.migration.title}"
 
+    @property
+    def lands_at(self) -> int:
+        """The revision that the keyspace is at after it."""
+        return self.migration.number - (self.direction == "down")
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

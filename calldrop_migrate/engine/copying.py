@@ -173,7 +173,7 @@ class Copier:
         total = RangeResult(rows=sum(finished.values()))
         todo = [part for part in grid(place.parts) if part.index not in finished]
         done = len(finished)
-        for part, result in self._over(todo, lambda r: self._database.copy_ranges(task, r)):
+        for part, result in self._over(todo, lambda r: self._database.bulk.copy_ranges(task, r)):
             if result.unfit:
                 raise _unfit(operation.source.name, result.unfit)
             if result.rows:  # an empty range is read again sooner than it is noted
@@ -187,7 +187,7 @@ class Copier:
         total = RangeResult()
         moved = self._over(
             grid(place.parts),
-            lambda r: self._database.move_ranges(task, r, SLACK, present=present),
+            lambda r: self._database.bulk.move_ranges(task, r, SLACK, present=present),
         )
         for done, (_, result) in enumerate(moved, 1):
             total = _sum(total, result)
@@ -253,7 +253,7 @@ class Copier:
         for part in (part for part in grid(parts) if _suspicious(part.index, here, there)):
             self._between()
             if self._missing(task, part):
-                for _ in self._over([part], lambda r: self._database.copy_ranges(task, r)):
+                for _ in self._over([part], lambda r: self._database.bulk.copy_ranges(task, r)):
                     pass
                 if missing := self._missing(task, part):
                     raise _differs(operation, part, missing)
@@ -262,7 +262,7 @@ class Copier:
     def _missing(self, task: CopyTask, part: Range) -> list[Difference]:
         def look(ranges: Sequence[Range]) -> Iterator[tuple[Range, list[Difference]]]:
             for one in ranges:
-                yield one, self._database.missing(task, one, SLACK)
+                yield one, self._database.bulk.missing(task, one, SLACK)
 
         return next(found for _, found in self._over([part], look))
 
@@ -271,7 +271,7 @@ class Copier:
         rows = 0
         found = self._over(
             grid(parts),
-            lambda r: self._database.sum_ranges(task, r, parts, of_target=of_target),
+            lambda r: self._database.bulk.sum_ranges(task, r, parts, of_target=of_target),
         )
         for done, (_, some) in enumerate(found, 1 + (parts if of_target else 0)):
             for bucket, (count, total) in some.items():
@@ -307,7 +307,7 @@ class Copier:
         )
 
         def look(ranges: Sequence[Range]) -> Iterator[tuple[Range, set[Key]]]:
-            for part, keys in self._database.keys_of_ranges(task, ranges, times=False):
+            for part, keys in self._database.bulk.keys_of_ranges(task, ranges, times=False):
                 yield part, {key for key, _, _ in keys}
 
         held = set().union(*(keys for _, keys in self._over(grid(parts), look)))
@@ -343,7 +343,7 @@ class Copier:
             best = max(group, key=_rank(group, held))
             beaten += [(key, best) for key in group if key != best]
         names = ", ".join(nullable(source, target, columns))
-        show = self._database.show_key
+        show = self._database.bulk.show_key
         examples = [f"{show(source, key)}  ({names} is null)" for key in nulls[:EXAMPLES]]
         examples += [
             f"{show(source, key)}  (newer: {show(source, best)})" for key, best in beaten[:EXAMPLES]
@@ -363,7 +363,7 @@ class Copier:
         seen: set[int] = set()
 
         def look(ranges: Sequence[Range]) -> Iterator[tuple[Range, tuple[list[Key], set[int]]]]:
-            for part, keys in self._database.keys_of_ranges(task, ranges, times=False):
+            for part, keys in self._database.bulk.keys_of_ranges(task, ranges, times=False):
                 if local:
                     seen.clear()
                 nulls: list[Key] = []
@@ -393,7 +393,7 @@ class Copier:
         everywhere = repeated.get(-1, set())
 
         def look(ranges: Sequence[Range]) -> Iterator[tuple[Range, list[tuple[Key, Key, int]]]]:
-            for part, keys in self._database.keys_of_ranges(task, ranges, times=True):
+            for part, keys in self._database.bulk.keys_of_ranges(task, ranges, times=True):
                 marks = repeated.get(part.index, everywhere)
                 yield part, [one for one in keys if hash(one[1]) in marks]
 

@@ -2,10 +2,15 @@
 
 The schema as it is now lives here: after each change the object that was named is read again, and
 nothing else.
+
+The order in front of a statement that destroys is what keeps rows (PROTOCOLS.md 3, 4, 6): wait
+until nothing that an earlier run sent can still arrive; read what is there; prove it; look whether
+the lease has enough left; send. What was read or proven before the wait counts for nothing.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from uuid import uuid5
 
@@ -22,6 +27,7 @@ from calldrop_migrate.engine.wording import located
 from calldrop_migrate.errors import OutcomeUnknown, RowsAtRisk, StatementRefused, Unreachable
 
 VIEW_PATIENCE = 600.0  # seconds without any node finishing
+VIEW_NEWS = 5.0  # seconds after which a person is told what is waited for
 
 
 class Executor:
@@ -51,21 +57,28 @@ class Executor:
         self._emit = emit
 
     def digest(self, operation: Operation) -> str | None:
-        """The digests of the objects that an operation names, as they are now."""
-        return ",".join(self.schema.digest_of(name) for name in operation.names) or None
+        """The objects that a statement names, with their digests as they are now: JSON."""
+        if not isinstance(operation, Run) or not operation.names:
+            return None
+        return json.dumps({name: self.schema.digest_of(name) for name in operation.names})
 
-    def has_happened(self, operation: Operation, before: Event) -> bool:
-        """Whether an interrupted statement was applied, from its object as it is now (PROTOCOLS.md
-        4).
+    def recovered(self, operation: Operation, before: Event) -> bool:
+        """Whether a statement that an earlier run began was applied, from its object as it is when
+        nothing of that run can arrive any more (PROTOCOLS.md 4).
+
+        Raises:
+            OutcomeUnknown: the object is neither as it was nor as the statement would leave it.
         """
         if not isinstance(operation, Run) or not operation.names:
             return False
-        if before.event == "before" and self.digest(operation) == before.digest:
+        self._log.settle()
+        if operation.effect.destroys:
+            self._settle()
+        self._read_back(operation.effect)
+        if self.digest(operation) == before.digest:
             return False
         if happened(operation.effect, self.schema):
             return True
-        if self.digest(operation) == before.digest or before.digest is None:
-            return False
         raise OutcomeUnknown(
             f"{operation.label}: {operation.effect.name} is neither as it was before this statement"
             " nor as it is after it",
@@ -74,68 +87,99 @@ class Executor:
         )
 
     def do(
-        self, attempt: Attempt, operation: Operation, index: int, place: Place | None
+        self, attempt: Attempt, index: int, place: Place | None, *, unsettled: bool
     ) -> RangeResult | None:
         """Runs an operation; gives what came of rows.
+
+        Args:
+            unsettled: an earlier run may have sent this statement, and it may still arrive.
 
         Raises:
             StatementRefused, OutcomeUnknown, RowsAtRisk, Unreachable: see errors.py.
         """
-        match operation:
-            case Run():
-                self._run(attempt, operation, index)
+        match attempt.operations[index]:
+            case Run() as operation:
+                self._run(attempt, operation, index, unsettled=unsettled)
                 return None
-            case Copy() if place:
+            case Copy() as operation if place:
                 return self._copier.copy(operation, place)
-            case Verify() if place:
+            case Verify() as operation if place:
+                if operation.final:
+                    self._settle()
                 return self._copier.verify(operation, place)
-            case Await():
+            case Await() as operation:
                 self._await(operation)
                 return None
-        raise AssertionError(operation)
+        raise AssertionError(attempt.operations[index])
 
-    def _run(self, attempt: Attempt, operation: Run, index: int) -> None:
+    # -- one statement -----------------------------------------------------------------------------
+
+    def _run(self, attempt: Attempt, operation: Run, index: int, *, unsettled: bool) -> None:
         effect = operation.effect
-        if operation.proof in (Proof.EMPTY, Proof.EMPTY_ELSE_KEEP) and effect.kind == "table":
-            table = self.schema.table(effect.name)
-            if table is not None and not table.base and self._database.has_rows(table, prove=True):
-                if operation.proof is Proof.EMPTY_ELSE_KEEP:
-                    return
-                raise RowsAtRisk(
-                    f"{operation.label}: {effect.name} has rows now, and they would be deleted",
-                    state="It was empty when the plan was made; nothing was dropped.",
-                    hint="Stop the writers, then run the same command again.",
-                )
         if effect.destroys:
             self._settle()
+            self._read_back(effect)
+            if not self._may_destroy(operation):
+                return
         self._log.check()
+        sent = self._sent(attempt, operation, index)
         try:
             if effect.changes_schema:
-                self._ddl(attempt, operation, index)
+                self._ddl(effect, sent, unsettled=unsettled)
             else:
-                self._database.write(operation.text)
+                self._database.write(sent)
         except StatementRefused as refused:
-            raise located(
-                attempt, operation, self._sent(attempt, operation, index), refused
-            ) from refused
+            raise located(attempt, operation, sent, refused) from refused
 
-    def _ddl(self, attempt: Attempt, operation: Run, index: int) -> None:
-        effect = operation.effect
+    def _may_destroy(self, operation: Run) -> bool:
+        """Whether a statement may be sent; it shall be left out where its table isn't empty.
+
+        Raises:
+            RowsAtRisk: it would delete rows.
+        """
+        if operation.proof not in (Proof.EMPTY, Proof.EMPTY_ELSE_KEEP):
+            return True
+        name = operation.effect.name
+        table = self.schema.table(name)
+        if table is None or not self._database.has_rows(table, prove=True, between=self._between):
+            return True
+        if operation.proof is Proof.EMPTY_ELSE_KEEP:
+            return False
+        raise RowsAtRisk(
+            f"{operation.label}: {name} has rows now, and they would be deleted",
+            state="It was empty when the plan was made; nothing was dropped.",
+            hint="Stop the writers, then run the same command again: it says what can be done.",
+        )
+
+    def _ddl(self, effect: Effect, sent: str, *, unsettled: bool) -> None:
+        """Sends a schema change. Whatever the answer is, what the nodes show decides.
+
+        A statement of an earlier run can arrive at any moment, also between our reading and our
+        sending: then ours is refused, because what it makes exists, and that is no refusal.
+        """
         if (effect.verb, effect.kind) == ("create", "table"):
             self.made.add(effect.name)
         try:
-            self._database.ddl(self._sent(attempt, operation, index))
+            self._database.ddl(sent)
+        except StatementRefused:
+            if not (unsettled and self._is_done(effect)):
+                raise
         except OutcomeUnknown:
-            self._read_back(effect)
-            if not happened(effect, self.schema):
+            if not self._is_done(effect):
                 raise
         else:
             self._read_back(effect)
-        if effect.name and not happened(effect, self.schema):
-            raise OutcomeUnknown(
-                f"{operation.label}: the server said it is done, and {effect.name} doesn't show it",
-                hint="Run the same command again.",
-            )
+            if effect.name and not happened(effect, self.schema):
+                raise OutcomeUnknown(
+                    f"the server said that {effect.verb.upper()} is done, and {effect.name} doesn't"
+                    " show it",
+                    hint="Run the same command again.",
+                )
+
+    def _is_done(self, effect: Effect) -> bool:
+        self._database.agree()
+        self._read_back(effect)
+        return bool(effect.name) and happened(effect, self.schema)
 
     def _sent(self, attempt: Attempt, operation: Run, index: int) -> str:
         """A statement as it is sent. A table gets an id chosen beforehand: a CREATE whose reply is
@@ -150,10 +194,10 @@ class Executor:
         if effect.name:
             self.schema = self._database.refresh(self.schema, [(effect.kind, effect.name)])
 
+    # -- waiting -----------------------------------------------------------------------------------
+
     def _settle(self) -> None:
-        """Before destroying: a statement that another runner sent before it stopped may still be on
-        its way.
-        """
+        """A statement that another runner sent before it stopped may still be on its way."""
         left = self._log.settle_left
         if left > 0:
             self._emit(
@@ -169,7 +213,7 @@ class Executor:
         """Until the view is built on every node; the patience starts again whenever one more is
         done.
         """
-        pause, left, since = 0.02, -1, self._clock.monotonic()
+        pause, left, since, told = 0.02, -1, self._clock.monotonic(), False
         while True:
             waiting = self._database.unbuilt(operation.view)
             if not waiting:
@@ -177,7 +221,8 @@ class Executor:
             self._between()
             if len(waiting) != left:
                 left, since = len(waiting), self._clock.monotonic()
-            if self._clock.monotonic() - since > VIEW_PATIENCE:
+            waited = self._clock.monotonic() - since
+            if waited > VIEW_PATIENCE:
                 raise Unreachable(
                     f"{operation.view} is still being built on {', '.join(waiting)}",
                     state=(
@@ -186,5 +231,9 @@ class Executor:
                     ),
                     hint="Run the same command again: it waits on.",
                 )
+            if waited > VIEW_NEWS and not told:
+                what = f"{operation.view} is being built on {', '.join(waiting)}"
+                self._emit(Waiting(what, VIEW_PATIENCE))
+                told = True
             self._clock.sleep(pause)
             pause = min(1.0, pause * 1.5)

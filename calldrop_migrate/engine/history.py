@@ -13,7 +13,7 @@ itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid5
@@ -22,8 +22,8 @@ from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.files import Migration
 from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.ports import Database, Row
-from calldrop_migrate.engine.settling import settled
-from calldrop_migrate.errors import HistoryError, OutcomeUnknown
+from calldrop_migrate.engine.settling import TRIES, repeated
+from calldrop_migrate.errors import HistoryError, OutcomeUnknown, Unreachable
 
 TABLE = "database_migrations"
 NAMESPACE = UUID("6f2b6ac4-1f0b-5c39-9b43-3a9a4f1f2d10")
@@ -66,8 +66,11 @@ class Record:
 class History:
     """The rows of one keyspace."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self, database: Database, sleep: Callable[[float], None] = lambda seconds: None
+    ) -> None:
         self._database = database
+        self._sleep = sleep
         self._table = f"{quote(database.keyspace)}.{TABLE}"
 
     def id_of(self, number: int) -> UUID:
@@ -83,16 +86,14 @@ class History:
         reply is still out has begun nothing yet, and is settled by the CAS of whoever comes next.
 
         Raises:
-            HistoryError: two rows for one revision, or rows of another tool.
+            HistoryError: a row that another tool wrote, or a revision missing below another.
         """
         found = self._database.query(f"SELECT * FROM {self._table}")
         records: dict[int, Record] = {}
         for record in sorted(map(_record, found), key=lambda r: r.number):
-            if record.number in records:
-                raise _broken(f"{TABLE} has two rows for revision {record.number:04d}")
             if record.id != self.id_of(record.number):
                 raise _broken(
-                    f"{TABLE} has a row for revision {record.number:04d} ({record.name},"
+                    f"{TABLE} has a row for revision {record.number} ({record.name},"
                     f" {record.state}) that another tool wrote"
                 )
             records[record.number] = record
@@ -164,29 +165,33 @@ class History:
         """One transition; a reply that didn't come is settled by reading at SERIAL, then it is
         tried again.
         """
-        for _ in range(5):
+        for _ in range(TRIES):
             try:
                 if self._database.compare_and_set(cql, values).applied:
                     return
+                answered = True
             except OutcomeUnknown:
-                pass
+                answered = False
             if self._state(number) == wanted:
                 return
-        raise HistoryError(
+            if answered:
+                break
+        raise OutcomeUnknown(
             f"the row of revision {number:04d} in {TABLE} is {self._state(number)}, not as this run"
             " left it",
-            state="Another runner has changed it meanwhile.",
-            hint="Look:  calldrop-migrate status --log",
+            state="What an earlier run sent has arrived only now, or another tool is at work.",
+            hint="Run the same command again: it goes on from what is there.",
         )
 
     def _state(self, number: int) -> tuple[str, UUID] | None:
-        rows = settled(
-            lambda: self._database.query(
+        def read() -> list[Row]:
+            return self._database.query(
                 f"SELECT state, attempt FROM {self._table} WHERE id = ?",
                 [self.id_of(number)],
                 consistency="SERIAL",
             )
-        )
+
+        rows = repeated(read, Unreachable, self._sleep)
         return (rows[0]["state"], rows[0]["attempt"]) if rows else None
 
 
@@ -210,8 +215,8 @@ def read_history(records: History, schema: Schema) -> dict[int, Record]:
 
 def _record(row: Row) -> Record:
     return Record(
-        number=row["version"],
-        name=row["name"],
+        number=row["version"] or 0,
+        name=row["name"] or "",
         state=row["state"],
         checksum=bytes(row["checksum"] or b""),
         applied_at=row["applied_at"],

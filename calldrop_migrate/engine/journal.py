@@ -14,7 +14,7 @@ the first destroying statement after a lease that was never released (PROTOCOLS.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,8 +24,14 @@ from uuid import UUID, uuid4
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.ports import ABSENT, Cas, Database, Row
-from calldrop_migrate.engine.settling import settled
-from calldrop_migrate.errors import LeaseHeld, LeaseLost, OutcomeUnknown, StatementRefused
+from calldrop_migrate.engine.settling import repeated
+from calldrop_migrate.errors import (
+    LeaseHeld,
+    LeaseLost,
+    OutcomeUnknown,
+    StatementRefused,
+    Unreachable,
+)
 
 TABLE = "migration_journal"
 _POLL = 0.5  # seconds between two looks at a lease that is held
@@ -72,7 +78,8 @@ class Event:
     """One row of the journal. `event`: before, then applied, refused or unknown.
 
     Attributes:
-        digest: of the objects that the operation names, as they are when the row is written.
+        digest: JSON: the objects that a statement names, with digests of what they are when the row
+            is written.
         detail: JSON: of a "before" what a resume needs; an attempt's first one has what its
             expansion depends on.
     """
@@ -117,7 +124,7 @@ class LeaseState:
 
     Attributes:
         released: the epoch whose holder last gave the lease back.
-        finished: the epoch whose holder last came to the end of its plan.
+        finished: the epoch whose holder last ended for good: with its plan, or for a person.
     """
 
     owner: UUID | None
@@ -187,7 +194,7 @@ class Journal:
         read. One at SERIAL is a Paxos round of its own, and many waiters that send them hold up the
         holder; it is for settling a CAS whose reply didn't come.
         """
-        rows = settled(lambda: self._read_lease(consistency))
+        rows = repeated(lambda: self._read_lease(consistency), Unreachable, self._clock.sleep)
         row: Row = rows[0] if rows else {}
         return LeaseState(
             owner=row.get("owner"),
@@ -218,13 +225,6 @@ class Journal:
         events = [Event(**row) for row in rows if row["event"]]
         events.reverse()
         return [e for e in events if attempt is None or e.attempt == attempt]
-
-    def unfinished(self) -> list[Event]:
-        """What ran since a run last came to the end of its plan: killed, interrupted and refused
-        ones are one run.
-        """
-        since = self.read().finished or 0
-        return [event for event in self.events() if event.epoch > since]
 
     # -- the lease ---------------------------------------------------------------------------------
 
@@ -286,13 +286,15 @@ class Journal:
         if taken:
             self._token, self._epoch, self._seq, self._since = token, epoch, 0, now
             self._valid_from(sent)
+            self._settle_until = 0.0
             if not found.released_cleanly:
                 self.settle()
         return taken
 
     def settle(self) -> None:
-        """From here on, no destroying statement before the settle time is over."""
-        self._settle_until = self._clock.monotonic() + self._timing.settle_time
+        """No destroying statement before the settle time is over; it begins once in a tenure."""
+        if not self._settle_until:
+            self._settle_until = self._clock.monotonic() + self._timing.settle_time
 
     def _holder_json(self) -> str:
         holder = self._holder
@@ -313,17 +315,15 @@ class Journal:
     def keep(self) -> None:
         """Renews the lease when a third of it is used up: for long operations, between ranges."""
         if self._clock.monotonic() > self._valid_until - self._timing.lease_ttl / 2:
-            self._append(None, None)
+            self.append(None)
 
-    def append(self, event: Event, recorded: str | None = None) -> None:
-        """Adds a row and renews the lease in one CAS; `recorded` replaces the recorded schema.
+    def append(self, event: Event | None, recorded: str | None = None) -> None:
+        """Renews the lease, and adds a row in the same CAS; `recorded` replaces the recorded
+        schema.
 
         Raises:
             LeaseLost: the lease is no longer ours; nothing was written.
         """
-        self._append(event, recorded)
-
-    def _append(self, event: Event | None, recorded: str | None) -> None:
         keyspace, seq = self._database.keyspace, self._seq
         sets = ", ".join(f"{name} = ?" for name in _COLUMNS)
         lease = (
@@ -350,19 +350,15 @@ class Journal:
                 "WHERE keyspace_name = ? AND epoch = ? AND seq = ?; APPLY BATCH"
             )
         sent = self._clock.monotonic()
-        if not self._settled(cql, values).applied:
+
+        def written() -> Cas:
+            # Its token and its row's place make a second time harmless.
+            return self._database.compare_and_set(cql, values)
+
+        if not repeated(written, OutcomeUnknown, self._clock.sleep).applied:
             raise _lost(keyspace)
         self._valid_from(sent)
         self._seq += event is not None
-
-    def _settled(self, cql: str, values: list[object]) -> Cas:
-        """A CAS that may be repeated: its token and its row's place make a second time harmless."""
-        for _ in range(4):
-            try:
-                return self._database.compare_and_set(cql, values)
-            except OutcomeUnknown:
-                continue
-        return self._database.compare_and_set(cql, values)
 
     def release(self, *, finished: bool) -> None:
         """Gives the lease back; a lease that was lost meanwhile stays with its new holder."""
@@ -377,6 +373,22 @@ class Journal:
         values = [self._epoch, ended, self._database.keyspace, token]
         with suppress(OutcomeUnknown, StatementRefused):  # it ends by itself after its TTL
             self._database.compare_and_set(cql, values)
+
+
+def unsettled(events: Sequence[Event], operation: int) -> Event | None:
+    """The earliest "before" row of an operation whose outcome the row behind it doesn't tell."""
+    rows = [event for event in events if event.operation == operation]
+    for row, behind in zip(rows, [*rows[1:], None], strict=False):
+        told = behind is not None and behind.event in ("applied", "refused")
+        if row.event == "before" and not told:
+            return row
+    return None
+
+
+def in_doubt(events: Sequence[Event], operation: int) -> tuple[str, ...]:
+    """The objects of a statement of which it isn't known whether it was applied."""
+    row = unsettled(events, operation)
+    return tuple(json.loads(row.digest)) if row and row.digest else ()
 
 
 def has_journal(schema: Schema) -> bool:

@@ -7,16 +7,14 @@ once the lease is held. `plan` and `--dry-run` end with it. Nothing here writes.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from uuid import UUID, uuid4
 
 from calldrop_migrate.core.carrying import can_misfit
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.expansion import expand
 from calldrop_migrate.core.files import Migration
-from calldrop_migrate.core.operations import Copy, Run, hash_of
+from calldrop_migrate.core.operations import Copy, Run
 from calldrop_migrate.core.plan import (
     Attempt,
     Direction,
@@ -26,20 +24,17 @@ from calldrop_migrate.core.plan import (
     tables_at_stake,
     target_number,
 )
-from calldrop_migrate.core.schema import Schema, from_json
+from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.copying import Copier, Misfits
+from calldrop_migrate.engine.drift import drift
 from calldrop_migrate.engine.history import History, Record, check_files, read_history
-from calldrop_migrate.engine.journal import Event, Journal, has_journal
+from calldrop_migrate.engine.journal import Journal, LeaseState, has_journal
 from calldrop_migrate.engine.keyspace import create_keyspace, replication_differences
 from calldrop_migrate.engine.ports import Database
+from calldrop_migrate.engine.resuming import Resumed, resume
 from calldrop_migrate.engine.review import Review, Size, Wishes
-from calldrop_migrate.errors import (
-    HistoryError,
-    Irreversible,
-    UsageError,
-)
-
-NewAttempt = Callable[[int, Direction], UUID]
+from calldrop_migrate.engine.wording import at_revision
+from calldrop_migrate.errors import DriftError, HistoryError, UsageError
 
 
 class Planner:
@@ -67,47 +62,56 @@ class Planner:
         target: str,
         *,
         steps: int | None = None,
-        known: Schema | None = None,
-        made: frozenset[str] = frozenset(),
     ) -> Review:
-        """What `direction` to `target` takes from here; `made` are tables that this run created."""
-        schema = known or self._database.schema()
+        """What `direction` to `target` takes from here.
+
+        Raises:
+            UsageError, HistoryError, MigrationFileError: it can't be done from here.
+        """
+        schema = self._database.schema()
         records = read_history(self._history, schema)
         check_files(records, list(self._migrations.values()))
+        lease = self._log.read() if has_journal(schema) else None
         under_way = next((r for r in records.values() if not r.applied), None)
         current = len(records) - (under_way is not None)
         goal = self._goal(direction, target, steps, current, records)
-        attempts: list[Attempt] = []
-        if under_way:
-            attempt = self._resumed(under_way)
-            attempts.append(attempt)
-            current = under_way.number if attempt.direction == "up" else under_way.number - 1
+        resumed = self._resumed(under_way, schema) if under_way else None
+        attempts = [resumed.attempt] if resumed else []
+        if resumed:
+            current = resumed.attempt.lands_at
             if direction == "up" and goal < current:
                 raise UsageError(
-                    f"revision {attempt.label} is half-way up, and {goal:04d} is below it",
+                    f"revision {resumed.attempt.label} is half-way up, and {goal:04d} is below it",
                     state="Nothing was changed.",
                     hint=f"Finish it first:  calldrop-migrate up {current}",
                 )
-        warnings = [*self._ahead(records), *self._replication_warning(schema)]
-        misfits: list[Misfits] = []
-        uncounted: list[str] = []
+        in_doubt = resumed.in_doubt if resumed else ()
+        drifted = drift(schema, lease.recorded if lease else "", in_doubt)
+        if attempts or current != goal:
+            _refuse(schema, drifted)
         at = attempts[0].after if attempts else schema
         for number, way in path(current, goal):
-            attempt = self._fresh(number, way, at, made, schema, attempts)
-            found, skipped = self._count_misfits(attempt, schema)
-            misfits += found
-            uncounted += skipped
-            attempts.append(attempt)
-            at = attempt.after
+            attempts.append(self._fresh(number, way, at, schema, lease, attempts))
+            at = attempts[-1].after
         keyspace = (
             None
             if schema.exists or direction == "down"
             else create_keyspace(self._database, self._wishes.replication)
         )
         plan = Plan(keyspace, tuple(attempts), current, goal)
+        counts = [self._count_misfits(attempt, schema) for attempt in attempts]
         return Review(
-            *(plan, schema, records, tuple(misfits), tuple(uncounted), self._sizes(plan, schema)),
-            tuple(warnings),
+            plan,
+            schema,
+            records,
+            misfits=tuple(found for count in counts for found in count[0]),
+            uncounted=tuple(table for count in counts for table in count[1]),
+            sizes=self._sizes(plan, schema),
+            warnings=(
+                *self._ahead(records),
+                *self._replication_warning(schema),
+                *(f"not as recorded: {line}" for line in drifted),
+            ),
         )
 
     def direction_to(self, target: str) -> Direction:
@@ -124,11 +128,14 @@ class Planner:
         Nobody else changes history or schema meanwhile, so of these nothing is read again; rows
         are.
 
+        Args:
+            made: tables that this run created.
+
         Raises:
             MisfitRows, RowsAtRisk: what `Review.refuse` raises.
         """
         number, way = attempt.migration.number, attempt.direction
-        fresh = self._fresh(number, way, schema, made, schema, ())
+        fresh = self._fresh(number, way, schema, schema, None, (), made)
         misfits, _ = self._count_misfits(fresh, schema)
         Review(Plan(None, (fresh,), number, number), schema, {}, tuple(misfits)).refuse()
         return fresh
@@ -148,8 +155,8 @@ class Planner:
             goal = current - steps
             if steps < 1 or goal < 0:
                 raise UsageError(
-                    f"--steps {steps}: the keyspace is at {current:04d}, {current} steps above"
-                    " base",
+                    f"--steps {steps}: the keyspace is at {at_revision(current)}, {current} steps"
+                    " above base",
                     state="Nothing was changed.",
                     hint="calldrop-migrate status",
                 )
@@ -158,7 +165,7 @@ class Planner:
         if (direction == "up") == (goal < current) and goal != current:
             other = "down" if direction == "up" else "up"
             raise UsageError(
-                f"the keyspace is at {current:04d}; {goal:04d} is"
+                f"the keyspace is at {at_revision(current)}; {at_revision(goal)} is"
                 f" {'below' if goal < current else 'above'} that",
                 state="Nothing was changed.",
                 hint=f"calldrop-migrate {other} {goal}",
@@ -195,37 +202,22 @@ class Planner:
         number: int,
         way: Direction,
         at: Schema,
-        made: frozenset[str],
         live: Schema,
+        lease: LeaseState | None,
         earlier: Sequence[Attempt],
+        made: frozenset[str] = frozenset(),
     ) -> Attempt:
+        """A revision planned from `at`, to which the `earlier` attempts lead from `live`."""
         migration = self._migration(number)
-        if way == "down" and migration.irreversible:
-            raise Irreversible(
-                f"{migration.file} says that it can't be taken back: {migration.irreversible}",
-                state="Nothing was changed.",
-            )
         attempt_id = self._ids.setdefault((number, way), uuid4())
-        planned = {
-            op.effect.name
-            for attempt in earlier
-            for op in attempt.operations
-            if isinstance(op, Run) and op.effect.verb == "create"
-        }
-        stake = {
-            name: table
-            for name in tables_at_stake(migration, way, at)
-            if (table := live.table(name))
-        }
-        still_filled = {t for a in earlier for t in a.facts.filled}
-        filled = {
-            t
-            for t, table in stake.items()
-            if (t in still_filled if t in planned else self._database.has_rows(table))
-        }
+        filled_then, created = _after(earlier)
+        stake = tables_at_stake(migration, way, at)
+        found = {t: table for t in stake if t not in created and (table := live.table(t))}
+        filled = {t for t, table in found.items() if self._database.has_rows(table)}
+        filled |= {t for t in stake if t in created and t in filled_then}
         facts = Facts(
             filled=frozenset(filled),
-            elder=self._elder([t for t in stake if t not in made and t not in planned], live),
+            elder=self._elder([t for t in found if t not in made], live, lease),
             set_aside=self._wishes.set_aside,
             discard=self._wishes.discard,
             outage_accepted=self._wishes.outage_accepted,
@@ -233,40 +225,23 @@ class Planner:
         )
         return expand(migration, way, attempt_id, at, facts)
 
-    def _elder(self, tables: Sequence[str], live: Schema) -> frozenset[str]:
+    def _elder(
+        self, tables: Sequence[str], live: Schema, lease: LeaseState | None
+    ) -> frozenset[str]:
         """Those of the tables that an earlier run made; one that was stopped before its end is this
         one.
         """
         if not tables or not has_journal(live):
             return frozenset(tables)
         ours = {f"CREATE TABLE {quote(t)}": t for t in tables}
-        begun = {
-            ours.get((e.statement or "").split("(")[0].strip()) for e in self._log.unfinished()
-        }
+        since = ((lease or self._log.read()).finished) or 0
+        events = [event for event in self._log.events() if event.epoch > since]
+        begun = {ours.get((e.statement or "").split("(")[0].strip()) for e in events}
         return frozenset(tables) - begun
 
-    def _resumed(self, record: Record) -> Attempt:
-        """The attempt that holds a revision IN_PROGRESS, as it was expanded when it began."""
-        events = self._log.events(record.attempt, detail=True)
-        begin = events[0] if events else None
-        if begin is None or begin.detail is None:
-            raise HistoryError(
-                f"revision {record.name} is IN_PROGRESS by attempt {record.attempt}, which the"
-                " journal doesn't know",
-                state="Nothing was changed.",
-                hint="Another tool is at work, or was killed:  calldrop-migrate status --log",
-            )
-        detail = json.loads(begin.detail)
-        attempt = expand(
-            self._migration(record.number),
-            "up" if begin.direction == "up" else "down",
-            begin.attempt,
-            from_json(detail["before"]),
-            Facts.from_json(detail["facts"]),
-        )
-        done = applied_operations(events)
-        _same_prefix(attempt, done)
-        return replace(attempt, resumed=True, done=len(done), at_risk=(), outages=())
+    def _resumed(self, record: Record, live: Schema) -> Resumed:
+        migration = self._migration(record.number)
+        return resume(self._database, self._log, record, migration, self._wishes, live)
 
     # -- rows --------------------------------------------------------------------------------------
 
@@ -274,7 +249,7 @@ class Planner:
         """The misfits of copies whose table has that shape already; else what can't be counted."""
         found: dict[str, Misfits] = {}
         uncounted: set[str] = set()
-        for op in attempt.operations:
+        for op in attempt.operations[attempt.done :]:
             if not isinstance(op, Copy) or op.fits is None or op.source.name in found:
                 continue
             if not can_misfit(op.source, op.fits, op.fit_columns):
@@ -300,27 +275,26 @@ class Planner:
         ]
 
 
-def applied_operations(events: Sequence[Event]) -> list[Event]:
-    """The `applied` rows of an attempt, one per operation, in order."""
-    done: list[Event] = []
-    for event in events:
-        if event.event == "applied" and event.operation == len(done):
-            done.append(event)
-    return done
-
-
-def _same_prefix(attempt: Attempt, done: Sequence[Event]) -> None:
-    for event, operation in zip(done, attempt.operations, strict=False):
-        if event.hash != hash_of(operation):
-            raise HistoryError(
-                f"{attempt.migration.file} changed in a part that has already run: operation "
-                f"{(event.operation or 0) + 1} was\n    {event.statement}",
-                state=f"{attempt.migration.name} is half-way ({attempt.direction}).",
-                hint="Put that part of the file back as it was; what has not run yet may change.",
-            )
-    if len(done) > len(attempt.operations):
-        raise HistoryError(
-            f"{attempt.migration.file} lost operations that have already run",
-            state=f"{attempt.migration.name} is half-way ({attempt.direction}).",
-            hint="Put the file back as it was.",
+def _refuse(schema: Schema, drifted: Sequence[str]) -> None:
+    if drifted:
+        lines = "".join(f"\n    {line}" for line in drifted)
+        raise DriftError(
+            f"the schema of {schema.keyspace} is not as it was recorded:{lines}",
+            state="Nothing was changed.",
+            hint="Put it back as it was, then run the same command again.",
         )
+
+
+def _after(attempts: Sequence[Attempt]) -> tuple[set[str], set[str]]:
+    """Tables that have rows once these attempts have run, and those that they create."""
+    filled: set[str] = set()
+    created: set[str] = set()
+    for attempt in attempts:
+        made = {
+            op.effect.name
+            for op in attempt.operations
+            if isinstance(op, Run) and op.effect.verb == "create"
+        }
+        created |= made
+        filled = filled - made | attempt.filled
+    return filled, created

@@ -104,57 +104,8 @@ class Difference:
     what: str
 
 
-class Database(Protocol):
-    """One keyspace of one cluster, while we are connected to it."""
-
-    platform: Platform
-    keyspace: str
-
-    def query(self, cql: str, values: Sequence[object] = (), *, consistency: str = "") -> list[Row]:
-        """The rows of a SELECT, all pages; `consistency` by name, e.g. SERIAL."""
-        ...
-
-    def write(self, cql: str, values: Sequence[object] = ()) -> None:
-        """One statement that changes rows, without a condition."""
-        ...
-
-    def ddl(self, *statements: str) -> None:
-        """Schema changes through the pinned node, returned once every known node agrees.
-
-        Several at once are for objects that don't need each other.
-
-        Raises:
-            Unreachable: the nodes do not agree in time; the change itself was applied.
-        """
-        ...
-
-    def compare_and_set(self, cql: str, values: Sequence[object]) -> Cas:
-        """One conditional statement or single-partition batch."""
-        ...
-
-    def use_keyspace(self) -> None:
-        """Unqualified names mean the migrated keyspace from here on."""
-        ...
-
-    def schema(self) -> Schema:
-        """The keyspace as it is now."""
-        ...
-
-    def refresh(self, known: Schema, names: Collection[tuple[str, str]]) -> Schema:
-        """`known` with the objects of these (kind, name) read again."""
-        ...
-
-    def unbuilt(self, view: str) -> list[str]:
-        """The nodes that have not finished building a materialized view."""
-        ...
-
-    def estimate(self, table: str) -> tuple[int, int]:
-        """Partitions and bytes of a table by the server's own estimate; 0 where it has none."""
-        ...
-
-    def has_rows(self, table: Table, *, prove: bool = False) -> bool:
-        """Whether any row is there; to `prove` that none is reads every page at ALL."""
-        ...
+class Bulk(Protocol):
+    """Rows by the range: what copying, comparing and loading are made of."""
 
     def copy_ranges(
         self, task: CopyTask, ranges: Sequence[Range]
@@ -199,6 +150,77 @@ class Database(Protocol):
 
     def load(self, table: Table, rows: Sequence[Mapping[str, object]]) -> int:
         """Inserts rows, in batches within a partition; gives how many."""
+        ...
+
+
+class Database(Protocol):
+    """One keyspace of one cluster, while we are connected to it."""
+
+    platform: Platform
+    keyspace: str
+
+    @property
+    def bulk(self) -> Bulk:
+        """Rows in bulk, over a connection of their own that is made when it is first needed."""
+        ...
+
+    def query(self, cql: str, values: Sequence[object] = (), *, consistency: str = "") -> list[Row]:
+        """The rows of a SELECT, all pages; `consistency` by name, e.g. SERIAL."""
+        ...
+
+    def write(self, cql: str, values: Sequence[object] = ()) -> None:
+        """One statement that changes rows, without a condition."""
+        ...
+
+    def agree(self) -> None:
+        """Returns once every known node shows the schema of the pinned one.
+
+        Raises:
+            Unreachable: they don't in time.
+        """
+        ...
+
+    def ddl(self, *statements: str) -> None:
+        """Schema changes through the pinned node, returned once every known node agrees.
+
+        Several at once are for objects that don't need each other.
+
+        Raises:
+            Unreachable: the nodes do not agree in time; the change itself was applied.
+        """
+        ...
+
+    def compare_and_set(self, cql: str, values: Sequence[object]) -> Cas:
+        """One conditional statement or single-partition batch."""
+        ...
+
+    def use_keyspace(self) -> None:
+        """Unqualified names mean the migrated keyspace from here on."""
+        ...
+
+    def schema(self) -> Schema:
+        """The keyspace as it is now."""
+        ...
+
+    def refresh(self, known: Schema, names: Collection[tuple[str, str]]) -> Schema:
+        """`known` with the objects of these (kind, name) read again."""
+        ...
+
+    def unbuilt(self, view: str) -> list[str]:
+        """The nodes that have not finished building a materialized view."""
+        ...
+
+    def estimate(self, table: str) -> tuple[int, int]:
+        """Partitions and bytes of a table by the server's own estimate; 0 where it has none."""
+        ...
+
+    def has_rows(
+        self, table: Table, *, prove: bool = False, between: Callable[[], None] = lambda: None
+    ) -> bool:
+        """Whether any row is there; to `prove` that none is reads at ALL.
+
+        `between` is called between the pages that the answer takes.
+        """
         ...
 
     def close(self) -> None:

@@ -4,15 +4,14 @@ Reads only.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from calldrop_migrate.core.files import Migration
-from calldrop_migrate.core.schema import Schema, diff
+from calldrop_migrate.engine.drift import drift
 from calldrop_migrate.engine.history import History, Record, check_files, read_history
-from calldrop_migrate.engine.journal import Event, Journal, LeaseState, has_journal
+from calldrop_migrate.engine.journal import Event, Journal, LeaseState, has_journal, in_doubt
 from calldrop_migrate.engine.keyspace import replication_differences
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.errors import HistoryError
@@ -66,7 +65,7 @@ def situation(database: Database, migrations: Sequence[Migration], log: Journal)
     return Situation(
         *(database.keyspace, schema.exists, max(applied, default=0)),
         *(max((m.number for m in migrations), default=0), revisions),
-        tuple(drift(schema, lease)),
+        tuple(drift(schema, lease.recorded if lease else "", _in_doubt(records, events))),
         lease,
         tuple(events),
     )
@@ -99,14 +98,11 @@ def _revision(
     )
 
 
-def drift(schema: Schema, lease: LeaseState | None) -> list[str]:
-    """How the live schema differs from the one recorded after the last revision; empty when it
-    doesn't.
-    """
-    if lease is None or not lease.recorded:
-        return []
-    recorded: Mapping[str, object] = json.loads(lease.recorded)
-    return diff(recorded, json.loads(json.dumps(schema.comparable())))
+def _in_doubt(records: Mapping[int, Record], events: Sequence[Event]) -> list[str]:
+    """What a statement names of which it isn't known whether it was applied."""
+    half_way = [r.attempt for r in records.values() if not r.applied]
+    rows = [event for event in events if event.attempt in half_way]
+    return [name for n in {e.operation or 0 for e in rows} for name in in_doubt(rows, n)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +132,7 @@ def verification(
         (f"{r.number:04d} {r.title} is half-way: {r.note}", "Finish it:  calldrop-migrate up")
         for r in half_way
     ]
-    if not half_way:  # else the schema can't be as recorded
-        findings += [(line, _DRIFT) for line in found.drift]
+    findings += [(line, _DRIFT) for line in found.drift]
     findings += [(line, _REPLICATION) for line in replication_differences(schema, replication)]
     for record in read_history(History(database), schema).values():
         try:

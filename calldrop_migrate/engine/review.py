@@ -57,8 +57,9 @@ class Review:
 
     @property
     def rebuilds_rows(self) -> bool:
-        """Whether a table with rows is rebuilt: always asked about."""
-        return any(table in a.facts.filled for a in self.plan.attempts for table in a.outages)
+        """Whether the rebuild of a table with rows is begun: always asked about."""
+        begun = [a for a in self.plan.attempts if not a.resumed]
+        return any(table in a.facts.filled for a in begun for table in a.outages)
 
     def refuse(self) -> None:
         """Raises what keeps the plan from being run under the flags that were given.

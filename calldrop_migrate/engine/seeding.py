@@ -118,7 +118,7 @@ def load(
     while chunk := list(islice(source, CHUNK)):
         if not loaded:
             left_out = _fit(table, chunk[0])
-        loaded += database.load(table, chunk)
+        loaded += database.bulk.load(table, chunk)
         emit(Progress(f"load {table.name}", min(loaded, expected), expected, loaded))
     return loaded, left_out
 

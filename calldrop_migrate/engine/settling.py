@@ -1,7 +1,7 @@
-"""Unknown is settled by reading (PROTOCOLS.md 1), and such a read may itself need a second try.
+"""Unknown is settled by reading (PROTOCOLS.md 1), and reading or repeating may need several tries.
 
 A read at SERIAL finishes conditional writes that are under way, and gives up when others keep
-coming: under contention that is no sign of a server that is away.
+coming; a node that was restarted is away for a moment. Neither is a sign of a server that is gone.
 """
 
 from __future__ import annotations
@@ -9,21 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from calldrop_migrate.errors import Unreachable
+from calldrop_migrate.errors import CalldropError
 
 T = TypeVar("T")
-TRIES = 4
+TRIES = 5
+_PAUSE = 0.1  # seconds, twice as long each time
 
 
-def settled(read: Callable[[], T]) -> T:
-    """What a read gives that other runners can get in the way of.
-
-    Raises:
-        Unreachable: it gave nothing in several tries.
-    """
-    for _ in range(TRIES - 1):
+def repeated(action: Callable[[], T], on: type[CalldropError], sleep: Callable[[float], None]) -> T:
+    """What an action gives that is safe to repeat; tried again when it fails with `on`."""
+    for again in range(TRIES - 1):
         try:
-            return read()
-        except Unreachable:
-            continue
-    return read()
+            return action()
+        except on:
+            sleep(_PAUSE * 2**again)
+    return action()

@@ -20,6 +20,11 @@ from calldrop_migrate.engine.ports import RangeResult
 from calldrop_migrate.errors import Place, StatementRefused
 
 
+def at_revision(number: int) -> str:
+    """Where a keyspace is, for people."""
+    return f"{number:04d}" if number else "base"
+
+
 def summary(attempt: Attempt, results: dict[int, RangeResult] | None = None) -> tuple[str, ...]:
     """What a revision does or did, in a few words each: statements of its file, and rows that were
     carried.

@@ -1,0 +1,82 @@
+"""Rows in bulk: implements the port of that name over the raw session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from cassandra.cluster import Session
+from cassandra.query import PreparedStatement
+
+from calldrop_migrate.cluster import failures
+from calldrop_migrate.cluster.compare import Comparison
+from calldrop_migrate.cluster.layout import show_key
+from calldrop_migrate.cluster.wire import Wire
+from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.ranges import Range
+from calldrop_migrate.core.schema import Table
+from calldrop_migrate.engine.ports import CopyTask, Difference, Key, RangeResult, Sums
+
+
+class ClusterBulk:
+    """The Bulk of engine/ports.py."""
+
+    def __init__(self, wire: Wire, session: Session) -> None:
+        self._wire = wire
+        self._session = session  # the ordinary one, which knows how values are encoded
+        self._inserts: dict[str, PreparedStatement] = {}
+
+    def copy_ranges(
+        self, task: CopyTask, ranges: Sequence[Range]
+    ) -> Iterator[tuple[Range, RangeResult]]:
+        """See `Bulk`."""
+        return self._wire.copy_ranges(task, ranges)
+
+    def move_ranges(
+        self, task: CopyTask, ranges: Sequence[Range], slack: float, *, present: bool
+    ) -> Iterator[tuple[Range, RangeResult]]:
+        """See `Bulk`."""
+        return Comparison(self._wire, task).move_ranges(ranges, slack, present=present)
+
+    def keys_of_ranges(
+        self, task: CopyTask, ranges: Sequence[Range], *, times: bool
+    ) -> Iterator[tuple[Range, Iterator[tuple[Key, Key, int]]]]:
+        """See `Bulk`."""
+        return self._wire.keys_of_ranges(task, ranges, times=times)
+
+    def sum_ranges(
+        self, task: CopyTask, ranges: Sequence[Range], parts: int, *, of_target: bool
+    ) -> Iterator[tuple[Range, Sums]]:
+        """See `Bulk`."""
+        comparison = Comparison(self._wire, task)
+        if of_target:
+            return comparison.sums_of_target(ranges, parts)
+        return comparison.sums_of_source(ranges)
+
+    def missing(self, task: CopyTask, range_: Range, slack: float) -> list[Difference]:
+        """See `Bulk`."""
+        return Comparison(self._wire, task).missing(range_, slack)
+
+    def show_key(self, table: Table, key: Key) -> str:
+        """See `Bulk`."""
+        types = [table.column(name).type for name in table.key]  # type: ignore[union-attr]
+        return show_key(types, key)
+
+    def load(self, table: Table, rows: Sequence[Mapping[str, object]]) -> int:
+        """See `Bulk`."""
+        names = [c.name for c in table.columns if c.name in rows[0]]
+        marks = ", ".join("?" * len(names))
+        cql = (
+            f"INSERT INTO {quote(self._wire.keyspace)}.{quote(table.name)} "
+            f"({', '.join(map(quote, names))}) VALUES ({marks})"
+        )
+        with failures.of_write():
+            if cql not in self._inserts:
+                self._inserts[cql] = self._session.prepare(cql)
+            insert = self._inserts[cql]
+            values = [insert.bind([row[n] for n in names]).values for row in rows]
+            partitions = [tuple(row[k] for k in table.partition_key) for row in rows]
+            return self._wire.load(cql, list(zip(partitions, values, strict=True)))
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._wire.close()

@@ -1,0 +1,35 @@
+"""Drift: how the live schema differs from the one recorded with the last statement of ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from calldrop_migrate.core.schema import Schema, diff
+
+
+def drift(schema: Schema, recorded: str, in_doubt: Collection[str] = ()) -> list[str]:
+    """The differences, a line each; none where nothing is recorded yet.
+
+    Args:
+        recorded: JSON, as the journal has it.
+        in_doubt: objects of a statement of which it isn't known whether it was applied, which are
+            not compared.
+    """
+    if not recorded:
+        return []
+    live = json.loads(json.dumps(schema.comparable()))
+    return diff(_without(json.loads(recorded), in_doubt), _without(live, in_doubt))
+
+
+def _without(comparable: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Without these objects, nor what goes with a table of theirs."""
+
+    def is_left_out(key: str, shape: Mapping[str, Any]) -> bool:
+        kind, _, name = key.rpartition(" ")
+        if kind == "index" and json.loads(shape["definition"])[0] in names:
+            return True
+        return name in names
+
+    return {k: shape for k, shape in comparable.items() if not is_left_out(k, shape)}

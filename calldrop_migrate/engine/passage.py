@@ -1,0 +1,233 @@
+"""One revision in one direction: its operations one by one, and the rows that say so.
+
+For each operation a "before" row in the journal, the operation, an "applied" row. Behind the first
+"before" row the history says IN_PROGRESS; behind the last "applied" row it says that the revision
+is there, or gone. A "before" row is a CAS on the lease, so nothing is begun without it. With each
+"applied" row of a schema change the schema as it is now becomes the recorded one: whatever differs
+from that was not our doing.
+
+A run that was killed left a prefix of that sequence, and the next one goes on behind it. What the
+last "before" row began is settled by reading the objects that it named (PROTOCOLS.md 4). One thing
+is done again: a Verify counts only for the run that made it. Between a kill and the next run an
+hour may lie, and the writers be back, so before a statement that destroys every proof that it
+relies on and that this run hasn't made is made once more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from calldrop_migrate.core.operations import Copy, Operation, Rows, Run, Verify, hash_of, proofs_of
+from calldrop_migrate.core.plan import Attempt
+from calldrop_migrate.core.schema import diff, from_json, to_json
+from calldrop_migrate.engine.copying import Copier, Place
+from calldrop_migrate.engine.executing import Executor
+from calldrop_migrate.engine.history import History
+from calldrop_migrate.engine.journal import Clock, Event, Journal, unsettled
+from calldrop_migrate.engine.news import Began, Finished, News
+from calldrop_migrate.engine.ports import RangeResult
+from calldrop_migrate.engine.wording import at_revision, counted, summary
+from calldrop_migrate.errors import CalldropError, OutcomeUnknown, StatementRefused, Unreachable
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """What passing a revision needs."""
+
+    log: Journal
+    history: History
+    executor: Executor
+    copier: Copier
+    clock: Clock
+    between: Callable[[], None]
+    emit: Callable[[News], None]
+
+
+class Passage:
+    """Passes one revision."""
+
+    def __init__(self, doing: Doing, attempt: Attempt) -> None:
+        self._do = doing
+        self._attempt = attempt
+        self._past: Sequence[Event] = ()
+        self._proven: set[int] = set()
+        self._done = attempt.done
+
+    def run(self) -> Finished:
+        """Runs what is left of the attempt.
+
+        Raises:
+            CalldropError: with what is applied now in its `state`.
+        """
+        attempt, do = self._attempt, self._do
+        started = do.clock.monotonic()
+        results: dict[int, RangeResult] = {}
+        try:
+            if attempt.resumed:
+                self._past = do.log.events(attempt.id, detail=True)
+            for index, operation in enumerate(attempt.operations):
+                if index < attempt.done:
+                    continue
+                do.between()
+                do.emit(Began(attempt.label, index + 1, len(attempt.operations), operation.label))
+                result = self._operation(index)
+                self._done = index + 1
+                if result is not None:
+                    results[index] = result
+            notes = [*attempt.notes, *self._landed(), *counted(attempt, results)]
+            if attempt.direction == "up":
+                do.history.finish_up(attempt.migration, attempt.id, do.clock.now())
+            else:
+                do.history.remove(attempt.migration.number, attempt.id)
+        except CalldropError as error:
+            self.stopped(error)
+            raise
+        finished = Finished(
+            attempt.migration.number,
+            attempt.migration.title,
+            attempt.direction,
+            summary(attempt, results),
+            do.clock.monotonic() - started,
+            tuple(notes),
+        )
+        do.emit(finished)
+        return finished
+
+    # -- one operation -----------------------------------------------------------------------------
+
+    def _operation(self, index: int) -> RangeResult | None:
+        do, operation = self._do, self._attempt.operations[index]
+        before = unsettled(self._past, index)
+        if before is not None and do.executor.recovered(operation, before):
+            self._append("applied", index, recorded=True)
+            return None
+        for proof in proofs_of(self._attempt.operations, index):
+            if proof not in self._proven:
+                self._operation(proof)
+        place = self._place(index)
+        self._append("before", index, detail=self._detail(index, place))
+        if index == 0 and not self._attempt.resumed:
+            self._mark()
+        started = do.clock.monotonic()
+        try:
+            result = do.executor.do(self._attempt, index, place, unsettled=before is not None)
+        except CalldropError as error:
+            kind = "refused" if isinstance(error, StatementRefused) else "unknown"
+            with suppress(CalldropError):  # the error that is on its way says more
+                self._append(kind, index, error=error.message[:2000])
+            raise
+        took = int((do.clock.monotonic() - started) * 1000)
+        self._append("applied", index, recorded=True, duration_ms=took)
+        if isinstance(operation, Verify):
+            self._proven.add(index)
+        return result
+
+    def _append(self, event: str, index: int, *, recorded: bool = False, **more: object) -> None:
+        """A row of the journal; `recorded`: the schema as it is now becomes the recorded one."""
+        attempt, operation = self._attempt, self._attempt.operations[index]
+        row = Event(
+            event,
+            attempt.id,
+            attempt.migration.number,
+            attempt.direction,
+            operation=index,
+            statement=operation.text,
+            hash=hash_of(operation),
+            digest=self._do.executor.digest(operation),
+        )
+        changed = recorded and isinstance(operation, Run) and operation.effect.changes_schema
+        schema = json.dumps(self._do.executor.schema.comparable()) if changed else None
+        self._do.log.append(replace(row, **more), schema)  # type: ignore[arg-type]
+
+    def _detail(self, index: int, place: Place | None) -> str:
+        """What a resume needs to know besides the operation itself: JSON."""
+        detail: dict[str, object] = {"facts": self._attempt.facts.to_json()}
+        if index == 0:
+            detail["before"] = to_json(self._attempt.before)
+        if place:
+            detail["parts"] = place.parts
+        return json.dumps(detail)
+
+    def _place(self, index: int) -> Place | None:
+        operation: Operation = self._attempt.operations[index]
+        if not isinstance(operation, Copy | Verify):
+            return None
+        source = operation.source.name
+        parts = self._grid_of(index) or self._do.copier.parts_for(source)
+        asides = (
+            op
+            for op in self._attempt.operations
+            if isinstance(op, Copy) and op.rows is Rows.MISFITS and op.source.name == source
+        )
+        return Place(self._attempt.id, index, parts, next(asides, None))
+
+    def _grid_of(self, index: int) -> int | None:
+        """The number of ranges that the checkpoints of an operation begun by an earlier run count
+        in.
+        """
+        details = [json.loads(e.detail) for e in self._past if e.operation == index and e.detail]
+        return next((detail["parts"] for detail in details if "parts" in detail), None)
+
+    # -- begin and end -----------------------------------------------------------------------------
+
+    def _mark(self) -> None:
+        """IN_PROGRESS in the history. The journal comes first: a row whose attempt it doesn't know
+        is nobody's.
+        """
+        attempt, history = self._attempt, self._do.history
+        if attempt.direction == "up":
+            history.begin_up(attempt.migration, attempt.id, self._do.clock.now())
+        else:
+            history.begin_down(history.read()[attempt.migration.number], attempt.id)
+
+    def stopped(self, error: CalldropError) -> None:
+        """Says in an error what is applied now; a refused revision of which nothing was is pending
+        again.
+        """
+        attempt, up = self._attempt, self._attempt.direction == "up"
+        number, name, done = attempt.migration.number, attempt.migration.name, self._done
+        refused = isinstance(error, StatementRefused)
+        if done:
+            state = (
+                f"{name} is half-way ({attempt.direction}): {done} of {len(attempt.operations)}"
+                " operations are applied."
+            )
+        elif isinstance(error, (OutcomeUnknown, Unreachable)):
+            state = f"The keyspace is at {at_revision(number - up)}; {name} was begun."
+        else:
+            what = "was applied" if up else "was taken back"
+            state = f"The keyspace is at {at_revision(number - up)}; nothing of {name} {what}."
+        if isinstance(error, OutcomeUnknown):
+            state += " Whether the statement it stopped at was applied is not known yet."
+        error.state = f"{state} {error.state}".strip()
+        if refused and not error.hint:  # `located` gives a statement of the file one
+            error.message = f"the server refused a statement of the tool itself: {error.message}"
+            error.hint = "Mend what it names, then run the same command again."
+        if refused and not done and unsettled(self._past, 0) is None:
+            withdraw = self._do.history.remove if up else self._do.history.withdraw_down
+            with suppress(CalldropError):  # left as it is, it is half-way with nothing done
+                withdraw(number, attempt.id)
+
+    def _landed(self) -> list[str]:
+        """On the way down: how the schema differs from the one recorded before the revision went
+        up.
+        """
+        attempt = self._attempt
+        if attempt.direction == "up":
+            return []
+        number, name = attempt.migration.number, attempt.migration.name
+        ups = [
+            e
+            for e in self._do.log.events(detail=True)
+            if e.operation == 0 and e.revision == number and e.direction == "up" and e.detail
+        ]
+        if not ups:
+            return [f"no schema was recorded before {name} went up"]
+        before = from_json(json.loads(ups[-1].detail or "{}")["before"])
+        return [
+            f"differs from before {name} went up: {line}"
+            for line in diff(before.comparable(), self._do.executor.schema.comparable())
+        ]

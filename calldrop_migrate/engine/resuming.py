@@ -1,0 +1,135 @@
+"""The attempt that an earlier run began, as it is to be gone on with.
+
+What has run of it is law: the operations of the file must be the same ones, hash by hash. What has
+not run yet follows the present call, if that leads to the same beginning: a run that stopped at
+rows which don't fit goes on with --set-aside when it is run again with it, and a table that has
+rows by now is not taken for empty. Else it goes on as it was begun; but what is discarded has to be
+allowed by each call anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from calldrop_migrate.core.expansion import expand
+from calldrop_migrate.core.files import Migration
+from calldrop_migrate.core.operations import Proof, Run, hash_of
+from calldrop_migrate.core.plan import Attempt, Direction, Facts, tables_at_stake
+from calldrop_migrate.core.schema import Schema, from_json
+from calldrop_migrate.engine.history import Record
+from calldrop_migrate.engine.journal import Event, Journal, in_doubt
+from calldrop_migrate.engine.ports import Database
+from calldrop_migrate.engine.review import Wishes
+from calldrop_migrate.errors import HistoryError
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """An attempt, and the objects of a statement that may have been applied or not."""
+
+    attempt: Attempt
+    in_doubt: tuple[str, ...]
+
+
+def resume(
+    database: Database,
+    log: Journal,
+    record: Record,
+    migration: Migration,
+    wishes: Wishes,
+    live: Schema,
+) -> Resumed:
+    """The attempt that holds a revision IN_PROGRESS.
+
+    Raises:
+        HistoryError: the journal doesn't know it, or its file changed in a part that has run.
+    """
+    events = log.events(record.attempt, detail=True)
+    details = [json.loads(event.detail) for event in events if event.detail]
+    begun = [detail for detail in details if "before" in detail]
+    if not begun:
+        raise HistoryError(
+            f"revision {record.name} is IN_PROGRESS by attempt {record.attempt}, which the"
+            " journal doesn't know",
+            state="Nothing was changed.",
+            hint="Another tool is at work, or was killed:  calldrop-migrate status --log",
+        )
+    way: Direction = "up" if events[0].direction == "up" else "down"
+    before = from_json(begun[0]["before"])
+    stored = Facts.from_json([d for d in details if "facts" in d][-1]["facts"])
+    done = applied_operations(events)
+    fault: HistoryError | None = None
+    for facts in _facts(stored, wishes, _filled_now(database, migration, way, before, live)):
+        attempt = expand(migration, way, events[0].attempt, before, facts)
+        fault = _not_what_ran(attempt, done)
+        if fault is None:
+            break
+    if fault is not None:
+        raise fault
+    left = attempt.operations[len(done) :]
+    destroying = [op for op in left if isinstance(op, Run) and op.effect.destroys]
+    names = {op.effect.name for op in destroying}
+    discarded = [op.effect.name for op in destroying if op.proof is Proof.DISCARD]
+    at_risk = [] if wishes.discard else discarded
+    attempt = replace(
+        attempt,
+        resumed=True,
+        done=len(done),
+        outages=tuple(table for table in attempt.outages if table in names),
+        at_risk=(*(table for table in attempt.at_risk if table in names), *at_risk),
+    )
+    return Resumed(attempt, in_doubt(events, len(done)))
+
+
+def _filled_now(
+    database: Database, migration: Migration, way: Direction, before: Schema, live: Schema
+) -> dict[str, bool]:
+    """Of the tables that the attempt found, and that are still the same: whether they have rows."""
+    found = {}
+    for name in tables_at_stake(migration, way, before):
+        then, now = before.table(name), live.table(name)
+        if then and now and then.id == now.id:
+            found[name] = database.has_rows(now)
+    return found
+
+
+def _facts(stored: Facts, wishes: Wishes, filled: dict[str, bool]) -> Iterator[Facts]:
+    """What an attempt may go on from: the present call first, as it was begun last."""
+    known = stored.filled - filled.keys() | {name for name, has in filled.items() if has}
+    accepted = stored.outage_accepted or wishes.outage_accepted
+    flags = stored
+    if wishes.set_aside or wishes.discard:
+        flags = replace(stored, set_aside=wishes.set_aside, discard=wishes.discard)
+    for facts in (replace(flags, filled=known), flags, stored):
+        yield replace(facts, outage_accepted=accepted)
+
+
+def applied_operations(events: Sequence[Event]) -> list[Event]:
+    """The `applied` rows of an attempt, one per operation, in order."""
+    done: list[Event] = []
+    for event in events:
+        if event.event == "applied" and event.operation == len(done):
+            done.append(event)
+    return done
+
+
+def _not_what_ran(attempt: Attempt, done: Collection[Event]) -> HistoryError | None:
+    """How an attempt differs from what has run of it."""
+    state = f"{attempt.migration.name} is half-way ({attempt.direction})."
+    for event, operation in zip(done, attempt.operations, strict=False):
+        if event.hash != hash_of(operation):
+            return HistoryError(
+                f"{attempt.migration.file} changed in a part that has already run: operation "
+                f"{(event.operation or 0) + 1} was\n    {event.statement}",
+                state=state,
+                hint="Put that part of the file back as it was; what has not run yet may change.",
+            )
+    if len(done) > len(attempt.operations):
+        return HistoryError(
+            f"{attempt.migration.file} lost operations that have already run",
+            state=state,
+            hint="Put the file back as it was.",
+        )
+    return None
