@@ -29,7 +29,8 @@ demo: setup
 	unset $$(env | sed -n 's/^\(CALLDROP_[A-Z_]*\)=.*/\1/p' | grep -v CALLDROP_EMBEDDED_HOME); \
 	PATH="$(CURDIR)/$(BIN):$$PATH"; \
 	run() { printf '\n$$ %s\n' "$$*"; "$$@"; }; \
-	run calldrop-migrate server start; \
+	run calldrop-migrate server start || { code=$$?; \
+	    echo '  Its program is $(BIN)/calldrop-migrate; once its server runs:  make demo' >&2; exit $$code; }; \
 	run calldrop-migrate up || { code=$$?; [ $$code -eq 9 ] || exit $$code; \
 	    run calldrop-migrate up --outage-accepted --yes; }; \
 	run calldrop-migrate seed --random-seed 507 --now $(DEMO_NOW); \

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
@@ -95,11 +96,11 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags, environment; profile and file follow as one mapping (`load`)."""
-        lower = (
-            init_settings.init_kwargs.pop("_lower", {})
-            if isinstance(init_settings, InitSettingsSource)
-            else {}
-        )
+        assert isinstance(init_settings, InitSettingsSource)
+        assert isinstance(env_settings, EnvSettingsSource)
+        given = init_settings.init_kwargs
+        lower, environ = given.pop("_lower", {}), given.pop("_environ", {})
+        env_settings.env_vars = {name.lower(): value for name, value in environ.items()}
         return init_settings, env_settings, InitSettingsSource(settings_cls, lower)
 
 
@@ -157,7 +158,7 @@ def load(
     if not name:
         lower.setdefault("confirm", True)
     try:
-        settings = Settings(**{**flags, "_lower": lower})
+        settings = Settings(**{**flags, "_lower": lower, "_environ": environ})
     except ValidationError as error:
         raise _invalid(error, source) from None
     return Environment(settings, on_embedded, bool(source), name)

@@ -20,7 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,6 +88,16 @@ class Cli:
                 raise
         return Result(process.returncode, out, err)
 
+    def at(
+        self, point: str, *args: str, env: Mapping[str, str] | None = None, timeout: float = 120
+    ) -> Result:
+        """A process that does something to itself at a point of its run: see tests/at.py."""
+        script = [sys.executable, str(PROJECT / "tests" / "at.py"), point]
+        process = self._popen(args, env, None, subprocess.DEVNULL, script)
+        self.started.append(process)
+        out, err = process.communicate(timeout=timeout)
+        return Result(process.returncode, out, err)
+
     def start(
         self, *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
     ) -> subprocess.Popen[str]:
@@ -107,10 +117,15 @@ class Cli:
             raise AssertionError(f"no JSON: {result}") from None
 
     def _popen(
-        self, args: tuple[str, ...], env: Mapping[str, str] | None, cwd: Path | None, stdin: int
+        self,
+        args: tuple[str, ...],
+        env: Mapping[str, str] | None,
+        cwd: Path | None,
+        stdin: int,
+        program: Sequence[str] = (str(Path(sys.executable).with_name("calldrop-migrate")),),
     ) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [str(Path(sys.executable).with_name("calldrop-migrate")), *args],
+            [*program, *args],
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

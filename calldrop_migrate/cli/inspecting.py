@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +20,9 @@ from calldrop_migrate.cli.options import CONNECTION, FILES, Call, command
 from calldrop_migrate.cli.render import cut, moment, show, shows, width
 from calldrop_migrate.core.plan import target_number
 from calldrop_migrate.engine.history import History, read_history
+from calldrop_migrate.engine.journal import Event
 from calldrop_migrate.engine.reports import Situation, Verification, situation, verification
+from calldrop_migrate.engine.wording import at_revision
 from calldrop_migrate.errors import DriftError, UsageError
 
 Log = Annotated[bool, typer.Option("--log", help="Also what ran, from the journal.")]
@@ -49,13 +51,6 @@ class Made:
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Logged:
-    """A situation with its journal."""
-
-    situation: Situation
-
-
 @shows(Situation)
 def _situation(result: Situation) -> list[str]:
     titles, names = (width([getattr(r, f) for r in result.revisions]) for f in ("title", "who"))
@@ -69,40 +64,37 @@ def _situation(result: Situation) -> list[str]:
             f"{cut(r.who, names):<{names}}  {took:>8}  {note}".rstrip()
         )
         text += [f"        {r.note}"] if r.note and not note else []
-    return [*text, " ".join(_remarks(result))]
+    return [*text, " ".join(_remarks(result)), *map(_logged, result.log)]
 
 
 def _remarks(result: Situation) -> list[str]:
     said = [f"{result.pending} pending." if result.pending else f"{result.keyspace} is at head."]
-    half_way = any(r.state == "half-way" for r in result.revisions)
     lease = result.lease
     if result.current > result.head:
         said = [f"{result.keyspace} is at {result.current:04d}, ahead of this folder."]
     if not result.exists:
         return [*said, f"There is no keyspace {result.keyspace} yet: calldrop-migrate up makes it."]
-    if result.current and not half_way:
+    if result.current and not result.to_go_on:
         drift = "The schema is not as recorded: calldrop-migrate verify"
         said.append(drift if result.drift else "Schema as recorded.")
     if lease and lease.owner and lease.holder:
         holder = lease.holder
-        said.append(f"The lease is held by {holder.who} (pid {holder.pid}, `{holder.command}`).")
+        who = f"{holder.who} (pid {holder.pid}, `{holder.command}`)"
+        ended = f"The lease was {who}'s, which has died: the next run takes it."
+        said.append(ended if lease.dead else f"The lease is held by {who}.")
     else:
         said.append("Nobody holds the lease.")
-    return [*said, "To go on: calldrop-migrate up"] if half_way else said
+    return [*said, f"To go on: {result.to_go_on}"] if result.to_go_on else said
 
 
-@shows(Logged)
-def _logged(result: Logged) -> list[str]:
-    text = list(_situation(result.situation))
-    for e in result.situation.log:
-        statement = cut(" ".join((e.statement or "").split()), 70)
-        took = f"{e.duration_ms:,} ms" if e.duration_ms is not None else ""
-        fault = cut((e.error or "").partition("\n")[0], 100)
-        text.append(
-            f"  {moment(e.at):<20}  {e.who:<16}  {e.revision:04d} {e.direction:<4}  "
-            f"{e.event:<8}  {statement:<70}  {took:>9}  {fault}".rstrip()
-        )
-    return text
+def _logged(event: Event) -> str:
+    statement = cut(" ".join((event.statement or "").split()), 70)
+    took = f"{event.duration_ms:,} ms" if event.duration_ms is not None else ""
+    fault = cut((event.error or "").partition("\n")[0], 100)
+    return (
+        f"  {moment(event.at):<20}  {event.who:<16}  {event.revision:04d} {event.direction:<4}  "
+        f"{event.event:<8}  {statement:<70}  {took:>9}  {fault}".rstrip()
+    )
 
 
 @shows(Verification)
@@ -110,7 +102,7 @@ def _verification(result: Verification) -> list[str]:
     if result.findings:
         return [f"  {line}" for line in result.findings]
     what = f"{result.tables} tables and views as recorded, files as applied"
-    return [f"{result.keyspace} is at {result.current:04d}: {what}."]
+    return [f"{result.keyspace} is at {at_revision(result.current)}: {what}."]
 
 
 @shows(Shown)
@@ -168,6 +160,7 @@ def _new(call: Call, name: str) -> Made:
     with readable():
         if not folder.is_dir() and not environment.configured:
             folder.mkdir(parents=True)
+            say(f"{folder} is new, and is used from now on instead of the packaged revisions")
         config.migrations_folder(environment, Path.cwd())
         # From the names alone: a file that is not finished yet is no reason to refuse the next one.
         numbers = [int(m[0]) for p in folder.iterdir() if (m := re.match(r"\d{4}(?=_)", p.name))]
@@ -185,7 +178,7 @@ def register(app: typer.Typer) -> None:
         """Show what is applied, what is pending, who holds the lease."""
         with opened(call) as place:
             found = situation(place.database, place.migrations, place.journal())
-        show(Logged(found) if log else found, json_wanted=call.json)
+        show(found if log else replace(found, log=()), json_wanted=call.json)
         if check and found.pending:
             raise typer.Exit(3)
 
@@ -198,7 +191,7 @@ def register(app: typer.Typer) -> None:
         if found.findings and not call.json:
             raise DriftError(
                 "\n".join(found.findings),
-                state=f"{found.keyspace} is at {found.current:04d}. Nothing was changed.",
+                state=f"{found.keyspace} is at {at_revision(found.current)}. Nothing was changed.",
                 hint="\n".join(found.remedies),
             )
         show(found, json_wanted=call.json)

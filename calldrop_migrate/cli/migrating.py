@@ -17,7 +17,7 @@ from calldrop_migrate.core.plan import Attempt, Direction
 from calldrop_migrate.engine.news import Finished
 from calldrop_migrate.engine.review import Review, Wishes
 from calldrop_migrate.engine.runner import Outcome, Runner, Tools
-from calldrop_migrate.engine.wording import summary
+from calldrop_migrate.engine.wording import at_revision, summary
 from calldrop_migrate.errors import CalldropError, Interrupted, UsageError
 
 _BYTES_PER_SECOND = 5e6  # of one copy; for the estimate of an outage
@@ -164,6 +164,9 @@ def _notes(attempt: Attempt, review: Review) -> tuple[str, ...]:
     sizes = {s.table: s.bytes for s in review.sizes}
     notes = list(attempt.notes)
     for table in attempt.outages:
+        if table not in attempt.facts.filled:
+            notes.append(f"{table} is made anew; what is written to it meanwhile is lost")
+            continue
         taken = sizes.get(table, 0)
         minutes = max(1, round(taken / _BYTES_PER_SECOND / 60))
         about = f"for about {minutes} min ({size(taken)})" if taken else "until its rows are back"
@@ -174,8 +177,9 @@ def _notes(attempt: Attempt, review: Review) -> tuple[str, ...]:
 @shows(PlanShown)
 def _plan(result: PlanShown) -> list[str]:
     if not result.revisions and not result.create_keyspace:
-        return [f"{result.keyspace} is at {result.current:04d}; there is nothing to do."]
-    text = [f"{result.keyspace}: from {result.current:04d} to {result.target:04d}"]
+        return [f"{result.keyspace} is at {at_revision(result.current)}; there is nothing to do."]
+    way = f"from {at_revision(result.current)} to {at_revision(result.target)}"
+    text = [f"{result.keyspace}: {way}"]
     if result.create_keyspace:
         text += ["", f"  {result.create_keyspace}"]
     for revision in result.revisions:
@@ -333,19 +337,23 @@ def _say_work(review: Review, place: Opened) -> None:
     """What takes back, destroys or has to be confirmed is listed before it is done."""
     say(_headline(review))
     room = width([a.label for a in review.plan.attempts])
+    mixed = len({a.direction for a in review.plan.attempts}) > 1
     for attempt in review.plan.attempts:
-        say(f"    {cut(attempt.label, room):<{room}}  {in_short(summary(attempt))}")
+        way = f"{attempt.direction}: " if mixed else ""
+        say(f"    {cut(attempt.label, room):<{room}}  {way}{in_short(summary(attempt))}")
         for note in _notes(attempt, review):
             place.feed.note(note)
 
 
 def _headline(review: Review) -> str:
-    plan, count = review.plan, len(review.plan.attempts)
+    plan = review.plan
+    last = plan.attempts[-1].direction
+    count = sum(attempt.direction == last for attempt in plan.attempts)
     revisions = f"{count} revision{'s' * (count != 1)}"
-    if plan.target < _current(review):
-        where = f"{plan.target:04d}" if plan.target else "base"
-        return f"  Down to {where} takes back {revisions}:"
-    return f"  Up to {plan.target:04d} applies {revisions}:"
+    begun = "" if count == len(plan.attempts) else ", behind what is half-way"
+    if last == "down":
+        return f"  Down to {at_revision(plan.target)} takes back {revisions}{begun}:"
+    return f"  Up to {plan.target:04d} applies {revisions}{begun}:"
 
 
 def register(app: typer.Typer) -> None:
@@ -379,7 +387,9 @@ def register(app: typer.Typer) -> None:
         """Take revisions back, down to TARGET, which stays."""
         if bool(target) == (steps is not None):
             raise UsageError(
-                "down needs a target, or --steps: which revision shall be the last one applied?",
+                "down takes a target or --steps, not both"
+                if target
+                else "down needs a target: which revision shall be the last one applied?",
                 hint=(
                     "calldrop-migrate down 1          leaves 0001 applied\n"
                     "calldrop-migrate down --steps 1  takes one back\n"

@@ -23,9 +23,14 @@ from calldrop_migrate import config
 from calldrop_migrate.cli.feed import Feed, say
 from calldrop_migrate.cli.options import Call
 from calldrop_migrate.cli.process import Stop, command_line, is_dead, this_process
-from calldrop_migrate.core.files import Migration, load
+from calldrop_migrate.core.files import Migration
+from calldrop_migrate.core.folder import load
 from calldrop_migrate.engine.journal import Clock, Journal, Timing
-from calldrop_migrate.errors import ConfigurationError, Unreachable, UsageError
+from calldrop_migrate.errors import (
+    ConfigurationError,
+    Unreachable,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from calldrop_migrate.cluster.session import ClusterDatabase

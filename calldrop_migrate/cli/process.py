@@ -41,7 +41,14 @@ def is_dead(holder: Holder) -> bool:
     here = this_process()
     if not here.boot or (holder.boot, holder.namespace) != (here.boot, here.namespace):
         return False
-    return _started(holder.pid) != holder.started
+    try:
+        os.kill(holder.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # it is there, and another user's, who may have hidden what it is
+        pass
+    started = _started(holder.pid)
+    return bool(started) and started != holder.started
 
 
 def _read(path: str) -> str:
@@ -59,13 +66,12 @@ def _namespace() -> str:
 
 
 def _started(pid: int) -> str:
-    """A process's start time in ticks since boot; empty when there is none. Its name may hold
-    blanks and brackets.
-    """
-    _, _, rest = _read(f"/proc/{pid}/stat").rpartition(")")
-    fields = rest.split()
-    zombie = bool(fields) and fields[0] == "Z"
-    return "" if not fields or zombie else fields[19]
+    """A process's start time in ticks since boot, or that it has ended; empty when unknown."""
+    # Its name, in brackets, may hold blanks and brackets.
+    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    if not fields:
+        return ""
+    return "ended" if fields[0] in "ZX" else fields[19]
 
 
 class Stop:

@@ -40,7 +40,7 @@ def as_json(value: object) -> Any:
         case Enum():
             return value.value
         case datetime():
-            return value.isoformat()
+            return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
         case bytes():
             return value.hex()
         case UUID() | Path():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from cassandra.cluster import Session
 from cassandra.query import PreparedStatement
@@ -10,6 +10,7 @@ from cassandra.query import PreparedStatement
 from calldrop_migrate.cluster import failures
 from calldrop_migrate.cluster.compare import Comparison
 from calldrop_migrate.cluster.layout import show_key
+from calldrop_migrate.cluster.strays import Strays
 from calldrop_migrate.cluster.wire import Wire
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ranges import Range
@@ -55,6 +56,12 @@ class ClusterBulk:
     def missing(self, task: CopyTask, range_: Range, slack: float) -> list[Difference]:
         """See `Bulk`."""
         return Comparison(self._wire, task).missing(range_, slack)
+
+    def strays(
+        self, task: CopyTask, buckets: Collection[int], parts: int, slack: float, *, remove: bool
+    ) -> list[Difference]:
+        """See `Bulk`."""
+        return Strays(self._wire, task, parts).found(buckets, slack, remove=remove)
 
     def show_key(self, table: Table, key: Key) -> str:
         """See `Bulk`."""

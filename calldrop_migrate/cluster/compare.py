@@ -55,14 +55,14 @@ class Comparison:
     def __init__(self, wire: Wire, task: CopyTask) -> None:
         self._wire = wire
         self._task = task
-        self._layout = wire.layout(task)
-        self._lookup = Lookup(wire.keyspace, task.target, self._layout)
+        self.layout = wire.layout(task)
+        self.lookup = Lookup(wire.keyspace, task.target, self.layout)
 
     # -- sums ------------------------------------------------------------------------------------
 
     def sums_of_source(self, ranges: Sequence[Range]) -> Iterator[tuple[Range, Sums]]:
         """Rows and an order-free sum over them, of each range."""
-        layout = self._layout
+        layout = self.layout
         times = [layout.written_at[name] for name in _summed(layout)]
         cells = getter([*layout.key_at, *(at for _, at in layout.cells), *times])
         for part, pages in self._wire.chosen(self._task, ranges):
@@ -74,7 +74,7 @@ class Comparison:
 
     def sums_of_target(self, ranges: Sequence[Range], parts: int) -> Iterator[tuple[Range, Sums]]:
         """The same of the target's rows, by the range of the source that each has come from."""
-        source, target, layout = self._task.source, self._task.target, self._layout
+        source, target, layout = self._task.source, self._task.target, self.layout
         came_from = {what: name for name, what in self._task.columns}
         bucket = [came_from[name] for name in source.partition_key if name in came_from]
         whole = len(bucket) == len(source.partition_key)
@@ -101,20 +101,25 @@ class Comparison:
         that ends within `slack` seconds of it, or has a newer one, or when it has expired or will
         within the slack.
         """
-        found: list[Difference] = []
-        for _, pages in self._wire.chosen(self._task, [range_]):
+        return [
+            self.difference(row, what)
+            for rows, found in self.pairs([range_])
+            for row, there in zip(rows, found, strict=True)
+            if (what := self.lookup.lacks(row, there, slack))
+        ]
+
+    def pairs(self, ranges: Sequence[Range]) -> Iterator[tuple[list[RawRow], list[RawRow | None]]]:
+        """Source rows, some at a time, and the target's rows of the same keys."""
+        for _, pages in self._wire.chosen(self._task, ranges):
             for rows, _ in self._groups(pages):
-                for row, there in zip(rows, self._look_up(rows), strict=True):
-                    if what := self._lookup.lacks(row, there, slack):
-                        found.append(self._difference(row, what))
-        return found
+                yield rows, self._look_up(rows)
 
     def _groups(self, pages: Iterator[Page]) -> Iterator[tuple[list[RawRow], float]]:
         """Rows, some at a time, no two with one key in the target; and when they were asked for."""
         for page in pages:
             group: dict[Key, RawRow] = {}
             for row in page.rows:
-                key = self._layout.target_key_of(row)
+                key = self.layout.target_key_of(row)
                 if len(group) == _LOOKUPS or key in group:
                     yield list(group.values()), page.asked
                     group = {}
@@ -126,19 +131,20 @@ class Comparison:
         """The target's rows of the same keys; none where the target's key would have a null."""
         requests: list[Request | None] = []
         for row in rows:
-            key = self._layout.target_key_of(row)
+            key = self.layout.target_key_of(row)
             if None in key:
                 requests.append(None)
                 continue
-            statement = self._wire.bound(self._lookup.cql, key, self._task.consistency)
+            statement = self._wire.bound(self.lookup.cql, key, self._task.consistency)
             requests.append(self._wire.send(statement))
         with failures.of_read():
             return [request.result().one() if request else None for request in requests]
 
-    def _difference(self, row: RawRow, what: str) -> Difference:
+    def difference(self, row: RawRow, what: str) -> Difference:
+        """What is told of a source row."""
         source = self._task.source
         types = [c.type for name in source.key if (c := source.column(name))]
-        return Difference(show_key(types, self._layout.key_of(row)), what)
+        return Difference(show_key(types, self.layout.key_of(row)), what)
 
     # -- moving ----------------------------------------------------------------------------------
 
@@ -161,7 +167,7 @@ class Comparison:
         deleted. Another one with its key is a reason to stay even where its cells are newer: it is
         another row.
         """
-        layout = self._layout
+        layout = self.layout
         there = self._look_up(rows)
         written = [
             None not in layout.target_key_of(row) and (found is not None) == present
@@ -179,12 +185,12 @@ class Comparison:
         held = [
             row
             for row, found in zip(rows, there, strict=True)
-            if not self._lookup.lacks(row, found, slack, exactly=not present)
+            if not self.lookup.lacks(row, found, slack, exactly=not present, alone=not present)
         ]
-        self._delete(held)
+        self.delete(held)
         return len(held)
 
-    def _delete(self, rows: Sequence[RawRow]) -> None:
+    def delete(self, rows: Sequence[RawRow]) -> None:
         """Each at the time of its own newest cell: a later write to that key isn't hidden."""
         source = self._task.source
         cql = (
@@ -193,8 +199,8 @@ class Comparison:
         )
         window = Window(self._wire)
         for row in rows:
-            at = max(self._layout.newest(row), self._task.low_timestamp)
-            window.send(self._wire.bound(cql, [long(at), *self._layout.key_of(row)]))
+            at = max(self.layout.newest(row), self._task.low_timestamp)
+            window.send(self._wire.bound(cql, [long(at), *self.layout.key_of(row)]))
         window.drain()
 
 
@@ -215,13 +221,30 @@ class Lookup:
             f"FROM {quote(keyspace)}.{quote(target.name)} WHERE {by_key(target)}"
         )
 
+    def extra(self, row: RawRow, there: RawRow) -> list[str]:
+        """The timed columns that a source row has and the target's row hasn't."""
+        return [
+            name
+            for name, at in self._layout.cells
+            if name in self._layout.timed
+            and row[at] is not None
+            and there[self._value_at[name]] is None
+        ]
+
     def lacks(
-        self, row: RawRow, there: RawRow | None, slack: float, *, exactly: bool = False
+        self,
+        row: RawRow,
+        there: RawRow | None,
+        slack: float,
+        *,
+        exactly: bool = False,
+        alone: bool = False,
     ) -> str:
         """What of a source row the target's row doesn't hold, in words; empty if it holds
         everything.
 
-        Unless `exactly`, a cell is held, too, where the target has a newer one.
+        Unless `exactly`, a cell is held, too, where the target has a newer one; if it shall stand
+        `alone`, cells more than those are a difference.
         """
         layout = self._layout
         stays = layout.outlives(row, slack)
@@ -232,7 +255,8 @@ class Lookup:
         for name, at in layout.cells:
             same = there[self._value_at[name]] == row[at]
             if name in layout.timed:
-                what = self._differs(name, row, there, slack, same=same, exactly=exactly)
+                more = alone and row[at] is None and there[self._value_at[name]] is not None
+                what = "is there" if more else self._differs(name, row, there, slack, same, exactly)
             else:
                 what = "has another value" if stays and not same else ""
             if what:
@@ -240,12 +264,12 @@ class Lookup:
         return ""
 
     def _differs(
-        self, name: str, row: RawRow, there: RawRow, slack: float, *, same: bool, exactly: bool
+        self, name: str, row: RawRow, there: RawRow, slack: float, same: bool, exactly: bool
     ) -> str:
         written, ttl = self._layout.times(row, name)
         have, have_ttl = self._times(name, there)
         if written is None:
-            return "is there" if exactly and have is not None else ""
+            return ""
         if ttl is not None and ttl <= slack and (have is None or have == written):
             return ""
         if have is not None and have > written and not exactly:

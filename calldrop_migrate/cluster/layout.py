@@ -8,7 +8,9 @@ the row's marker and the oldest group by INSERT, the others by UPDATE, which mak
 
 What has no write time shares the marker's fate: a column that was key in the source, and one that
 the server computes in the SELECT. The marker's own time can't be read: it takes the oldest among
-the row's cells, and the longest life.
+the row's cells, and the longest life. Where one of these cells becomes part of the key, the row in
+the target no longer tells that: a shadow then has the column MARKER, written with the marker's time
+and life, from which the copy back takes them.
 """
 
 from __future__ import annotations
@@ -21,13 +23,17 @@ from typing import Any
 from cassandra.cqltypes import lookup_casstype_simple
 from cassandra.query import UNSET_VALUE
 
+from calldrop_migrate.core import names
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.schema import Table
 from calldrop_migrate.engine.ports import CopyTask, Key
 
 RawRow = Sequence[bytes | None]
-# The cells of a row that are alive, by (write time, TTL left); TTL 0 is for ever.
-Groups = dict[tuple[int, int], set[str]]
+# (write time, TTL left); TTL 0 is for ever.
+Times = tuple[int, int]
+# The cells of a row that are alive.
+Groups = dict[Times, set[str]]
+_MARK = b"\x01"
 
 
 def long(value: int) -> bytes:
@@ -63,11 +69,12 @@ class Layout:
     """Of one copy: what is selected and where it stands, and the statements that write a row.
 
     Attributes:
-        select: CQL that reads whole rows of a range. key_select: CQL that reads keys alone, those
-        of source and target, in the same places. key_at: places of the target's key. cells: (name,
-        place of the value) of the target's columns outside it. timed: columns whose write time and
-        TTL are read. Those that become part of the key are among
-            them: of a row that has no other cell they are all that is known of its marker.
+        select: CQL that reads whole rows of a range.
+        key_select: CQL that reads keys alone, those of source and target, in the same places.
+        key_at: places of the target's key.
+        cells: (name, place of the value) of the target's columns outside it.
+        timed: columns whose write time and TTL are read. Those that become part of the key are
+            among them: of a row that has no other cell they are all that is known of its marker.
         untimed: cells of the target that share the marker's fate.
         written_at, ttl_at: places of a timed column's write time and TTL.
     """
@@ -90,12 +97,20 @@ class Layout:
         self.timed = tuple(name for name, what in task.columns if what in cells_of_source)
         self.untimed = frozenset(name for name, _ in self.cells) - frozenset(self.timed)
         self._everything = {*self.timed, *self.untimed}
+        self._any_timed_cell = any(name in self.timed for name, _ in self.cells)
         self.written_at, self.ttl_at = (
             {name: self._place(f"{function}({quote(chosen[name])})") for name in self.timed}
             for function in ("WRITETIME", "TTL")
         )
+        marked_here, marked_there = (_is_marked(table) for table in (source, target))
+        self._marks = marked_there and not marked_here
+        self._marker_at = None
+        if marked_here and not marked_there:
+            times = (f"{function}({names.MARKER})" for function in ("WRITETIME", "TTL"))
+            self._marker_at = [self._place(time) for time in times]
         self.select = ranged(keyspace, source, self._places)
-        self._insert, self._update = _writing(keyspace, target, [name for name, _ in self.cells])
+        written = [name for name, _ in self.cells] + [names.MARKER] * self._marks
+        self._insert, self._update = _writing(keyspace, target, written)
         self.key_of = getter(range(self._source_key))
         self.target_key_of = getter(self.key_at)
         self.partition_of = getter(self.key_at[: len(target.partition_key)])
@@ -114,22 +129,25 @@ class Layout:
 
     def newest(self, row: RawRow) -> int:
         """The newest write time in a row; 0 where it has no cell."""
-        return max((number(raw) or 0 for raw in self._all_written(row)), default=0)
+        marker = row[self._marker_at[0]] if self._marker_at else None
+        return max(number(raw) or 0 for raw in (marker, *self._all_written(row)))
 
     def outlives(self, row: RawRow, slack: float) -> bool:
         """Whether a row is still there in `slack` seconds, as far as its cells tell.
 
         One of keys alone is: nothing says that it ends.
         """
-        lives = [
-            number(ttl)
-            for written, ttl in zip(self._all_written(row), self._all_ttls(row), strict=True)
-            if written is not None
-        ]
+        cells = list(zip(self._all_written(row), self._all_ttls(row), strict=True))
+        if self._marker_at:
+            cells.append((row[self._marker_at[0]], row[self._marker_at[1]]))
+        lives = [number(ttl) for written, ttl in cells if written is not None]
         return not lives or any(ttl is None or ttl > slack for ttl in lives)
 
-    def groups(self, row: RawRow, since: float, low_timestamp: int) -> tuple[Groups, bool]:
-        """A row's live cells by write time and TTL left, and whether it is a row of keys alone.
+    def groups(
+        self, row: RawRow, since: float, low_timestamp: int
+    ) -> tuple[Groups, Times | None, bool]:
+        """A row's live cells by write time and TTL left, its marker's, and whether it is a row of
+        keys alone. No marker: nothing of the row is alive.
 
         Args:
             row: as `select` gives it.
@@ -140,7 +158,7 @@ class Layout:
         """
         uniform = self._uniform(row, since)
         if uniform is not None:
-            return uniform, False
+            return uniform, next(iter(uniform), None), False
         groups: Groups = {}
         bare = True
         for name in self.timed:
@@ -151,16 +169,30 @@ class Layout:
             left = _left(ttl, since)
             if left is not None:
                 groups.setdefault((written, left), set()).add(name)
-        if bare:
-            return {(low_timestamp, 0): self._everything}, True
-        if groups and self.untimed:
-            groups.setdefault(marker_of(groups), set()).update(self.untimed)
-        return groups, False
+        marker = self._kept_marker(row, since) or (marker_of(groups) if groups else None)
+        if bare and marker is None and self._marked(row):
+            return {}, None, False  # it has expired
+        if bare and marker is None:
+            return {(low_timestamp, 0): self._everything}, (low_timestamp, 0), True
+        if marker is not None and self.untimed:
+            groups.setdefault(marker, set()).update(self.untimed)
+        return groups, marker, False
+
+    def _marked(self, row: RawRow) -> bool:
+        return self._marker_at is not None and row[self._marker_at[0]] is not None
+
+    def _kept_marker(self, row: RawRow, since: float) -> Times | None:
+        """The marker's time and what is left of its life, where the source keeps them."""
+        if not self._marked(row):
+            return None
+        written, ttl = (number(row[at]) for at in self._marker_at or ())
+        left = _left(ttl, since)
+        return None if left is None else (written or 0, left)
 
     def _uniform(self, row: RawRow, since: float) -> Groups | None:
         """The one group of a row all of whose cells have one time and one life, as most have."""
         written, ttls = self._all_written(row), self._all_ttls(row)
-        if not written or written[0] is None:
+        if not written or written[0] is None or self._marked(row):
             return None
         if written.count(written[0]) != len(written) or ttls.count(ttls[0]) != len(ttls):
             return None
@@ -170,30 +202,36 @@ class Layout:
     # -- writing it ------------------------------------------------------------------------------
 
     def writes(
-        self, row: RawRow, groups: Groups, *, with_marker: bool = True
+        self, row: RawRow, groups: Groups, marker: Times | None
     ) -> Iterator[tuple[str, list[Any]]]:
         """The statements that make a row in the target, with their values; none if all has expired.
 
         Without its marker, only the cells are added to a row that is there already. An absent cell
         is left unset, never null: a null is a tombstone that hides what arrives later.
         """
-        if not groups:
-            return
-        key = self.target_key_of(row)
-        marker = marker_of(groups) if with_marker else None
+        key, unset = self.target_key_of(row), [UNSET_VALUE] * self._marks
         if marker is not None:
             values = self._values(row, groups.get(marker, ()))
-            yield self._insert, [*key, *values, long(marker[0]), seconds(marker[1])]
-        for group, names in groups.items():
+            mark = [_MARK] if self._marks and not self._tells(row, groups, marker) else unset
+            yield self._insert, [*key, *values, *mark, long(marker[0]), seconds(marker[1])]
+        for group, cells in groups.items():
             if group == marker:
                 continue
-            values = self._values(row, names)
+            values = self._values(row, cells)
             if any(value is not UNSET_VALUE for value in values):
-                yield self._update, [long(group[0]), seconds(group[1]), *values, *key]
+                yield self._update, [long(group[0]), seconds(group[1]), *values, *unset, *key]
 
-    def _values(self, row: RawRow, names: Iterable[str]) -> list[Any]:
+    def _tells(self, row: RawRow, groups: Groups, marker: Times) -> bool:
+        """Whether the cells that the target gets tell the marker."""
+        if groups.get(marker) is self._everything and self._any_timed_cell:
+            return True  # as most rows: written at once, all cells
+        there = {name for name, at in self.cells if row[at] is not None}
+        alive = {group: cells & there for group, cells in groups.items() if cells & there}
+        return bool(alive) and marker_of(alive) == marker
+
+    def _values(self, row: RawRow, chosen: Iterable[str]) -> list[Any]:
         return [
-            UNSET_VALUE if name not in names or row[at] is None else row[at]
+            UNSET_VALUE if name not in chosen or row[at] is None else row[at]
             for name, at in self.cells
         ]
 
@@ -205,10 +243,10 @@ def _selector(source: Table, what: str) -> str:
 
 def _writing(keyspace: str, target: Table, cells: Sequence[str]) -> tuple[str, str]:
     into = f"{quote(keyspace)}.{quote(target.name)}"
-    names = [*target.key, *cells]
+    columns = [*target.key, *cells]
     insert = (
-        f"INSERT INTO {into} ({', '.join(map(quote, names))}) "
-        f"VALUES ({', '.join('?' * len(names))}) USING TIMESTAMP ? AND TTL ?"
+        f"INSERT INTO {into} ({', '.join(map(quote, columns))}) "
+        f"VALUES ({', '.join('?' * len(columns))}) USING TIMESTAMP ? AND TTL ?"
     )
     update = (
         f"UPDATE {into} USING TIMESTAMP ? AND TTL ? "
@@ -236,7 +274,11 @@ def _left(ttl: int | None, since: float) -> int | None:
     return left if left > 0 else None
 
 
-def marker_of(groups: Groups) -> tuple[int, int]:
+def _is_marked(table: Table) -> bool:
+    return names.is_internal(table.name) and table.column(names.MARKER) is not None
+
+
+def marker_of(groups: Groups) -> Times:
     """Write time and TTL for a row's marker, which can't be read: oldest time, longest life."""
     oldest = min(written for written, _ in groups)
     return oldest, 0 if any(ttl == 0 for _, ttl in groups) else max(ttl for _, ttl in groups)

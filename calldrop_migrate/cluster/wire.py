@@ -352,8 +352,8 @@ class Batch:
     ) -> bool:
         """Adds a row whose page was asked for at `asked`; gives whether it is one of keys alone."""
         self.make_room()
-        groups, bare = layout.groups(row, time.monotonic() - asked, low_timestamp)
-        for cql, values in layout.writes(row, groups, with_marker=with_marker):
+        groups, marker, bare = layout.groups(row, time.monotonic() - asked, low_timestamp)
+        for cql, values in layout.writes(row, groups, marker if with_marker else None):
             self.add(self._window.wire.bound(cql, values))
         return bare
 

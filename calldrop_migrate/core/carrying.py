@@ -91,6 +91,13 @@ def can_collide(source: Table, target: Table, columns: Pairs = ()) -> bool:
     return not set(source.key) <= {chosen.get(name) for name in target.key}
 
 
+def becomes_key(source: Table, target: Table, columns: Pairs) -> bool:
+    """Whether a cell of the source becomes part of the target's key."""
+    chosen = dict(columns)
+    into_key = [source.column(chosen.get(name, "")) for name in target.key]
+    return any(column is not None and not column.is_key for column in into_key)
+
+
 # -- which tables can't be copied ------------------------------------------------------------------
 
 

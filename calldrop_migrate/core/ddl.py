@@ -401,14 +401,22 @@ def _renames(reader: Cursor) -> Iterator[tuple[str, str]]:
 # -- the text of a statement, changed --------------------------------------------------------------
 
 
-def renamed(statement: Statement, name: str) -> str:
-    """The text of a CREATE TABLE or VIEW with another name, as CQL, for what it makes."""
+def renamed(statement: Statement, name: str, column: str = "") -> str:
+    """The text of a CREATE TABLE with another name, and with one more column before the others.
+
+    Args:
+        name, column: as CQL; a column with its type.
+    """
     reader = Cursor(statement)
     reader.expect("create")
     _kind(reader)
     reader.take("if", "not", "exists")
-    token, start = reader.name_token(), statement.tokens[0].start
-    return statement.text[: token.start - start] + name + statement.text[token.end - start :]
+    token, text = reader.name_token(), statement.text
+    start, end = token.start - statement.tokens[0].start, token.end - statement.tokens[0].start
+    if column:
+        bracket = reader.next().end - statement.tokens[0].start
+        return f"{text[:start]}{name}{text[end:bracket]}{column}, {text[bracket:]}"
+    return text[:start] + name + text[end:]
 
 
 def with_id(statement: Statement, table_id: str) -> str:

@@ -36,6 +36,7 @@ class Draft:
         filled: tables that have rows then.
         made: tables that this revision creates.
         rebuilt: tables that it has brought into another shape.
+        refusals: what the server would refuse because of rows that are kept.
         perhaps_empty: tables made for rows of which nobody knows yet whether there are any.
     """
 
@@ -47,6 +48,7 @@ class Draft:
     operations: list[Operation] = field(default_factory=list)
     outages: list[str] = field(default_factory=list)
     at_risk: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     filled: set[str] = field(default_factory=set)

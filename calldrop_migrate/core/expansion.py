@@ -56,7 +56,9 @@ def expand(
         if isinstance(op, Copy)
         and (before.table(op.source.name) or not names.is_internal(op.source.name))
     ]
-    refusals = dict.fromkeys(reason for copy in copies for reason in uncopyable(copy))
+    refusals = dict.fromkeys(
+        [*draft.refusals, *(reason for copy in copies for reason in uncopyable(copy))]
+    )
     return Attempt(
         *(attempt, migration, direction, tuple(draft.operations), before, draft.schema, facts),
         outages=tuple(dict.fromkeys(draft.outages)),
@@ -105,6 +107,12 @@ def _step(draft: Draft, step: Step) -> None:
     elif effect.destroys:
         _destroy(draft, statement, effect)
     else:
+        if (effect.verb, effect.kind) == ("drop", "type"):
+            draft.refusals += [
+                f"{table.name} keeps rows, and has columns of the type {effect.name}"
+                for table in draft.schema.tables
+                if names.is_internal(table.name) and table.has_type(effect.name)
+            ]
         draft.add(Run(statement, effect))
         if "default_time_to_live" in dict(effect.options) and effect.name in draft.filled:
             draft.notes.append(

@@ -7,6 +7,9 @@
     call_records__aside_0002_cells    values of columns that the way down dropped, with their keys
     call_records__aside_0002_2        a second time: the first ones are still there
 
+A shadow can have a column that no user made, MARKER: written with a row's own time and life where
+the row's cells don't tell them.
+
 A shadow's last two digits are a check over the rest: else `sales__2024_202401ab` would be one.
 
 A server's limit is 48 characters (Cassandra before 5.0.3; the later ones allow more): a longer name
@@ -20,6 +23,7 @@ import re
 from uuid import UUID
 
 LONGEST = 48
+MARKER = "calldrop_row"
 BOOKKEEPING = ("database_migrations", "migration_journal", "migration_progress")
 _SHADOW = re.compile(r".+__\d{4,}_[0-9a-f]{8}", re.ASCII)
 _ASIDE = re.compile(r".+__aside_\d{4,}(_up)?(_cells)?(_\d+)?", re.ASCII)

@@ -19,6 +19,7 @@ from enum import StrEnum
 
 from calldrop_migrate.core.cql import Statement, split
 from calldrop_migrate.core.ddl import Effect, read
+from calldrop_migrate.core.names import MARKER, is_internal
 from calldrop_migrate.core.schema import Table
 
 # (column of the target, selector on the source): a column of the source by its name as it is,
@@ -253,6 +254,7 @@ def _is_proven(effect: Effect, proof: Proof, verified: Collection[Verify]) -> bo
         return False
     source = of_table[-1].source
     lost = effect.drop if effect.verb == "alter" else [c.name for c in source.columns]
+    lost = [name for name in lost if name != MARKER or not is_internal(source.name)]
     gone = {*source.key, *lost} & {c.name for c in source.columns}
     return all(_is_covered(column, of_table) for column in gone)
 

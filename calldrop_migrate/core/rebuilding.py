@@ -16,7 +16,13 @@ import json
 from collections.abc import Iterator
 
 from calldrop_migrate.core import names
-from calldrop_migrate.core.carrying import can_misfit, identity, left_behind, mapping
+from calldrop_migrate.core.carrying import (
+    becomes_key,
+    can_misfit,
+    identity,
+    left_behind,
+    mapping,
+)
 from calldrop_migrate.core.cql import Statement, quote, split, tokenize
 from calldrop_migrate.core.ddl import Effect, read, renamed
 from calldrop_migrate.core.declared import describe, describe_index, options_hold
@@ -77,7 +83,8 @@ def _in_place(draft: Draft, create: Run, source: Table, target: Table, columns: 
         draft.add(*drop_views, run(drop, Proof.EMPTY), create, *make_indexes, *make_views)
         return
     shadow_name = names.shadow(target.name, draft.migration.number, draft.attempt)
-    shadow = _created(draft, create.statement, shadow_name)
+    marked = becomes_key(source, target, columns) and target.column(names.MARKER) is None
+    shadow = _created(draft, create.statement, shadow_name, marked=marked)
     proof = _copy_out(draft, source, shadow, target, columns)
     draft.add(*drop_views, run(drop, proof), create, *make_indexes)
     back = identity(c.name for c in target.columns)
@@ -108,9 +115,15 @@ def _into(draft: Draft, asked: Rebuild, create: Statement, source: Table, column
     )
 
 
-def _created(draft: Draft, create: Statement, name: str) -> Table:
-    """The declared table under another name."""
-    (statement,) = split(renamed(create, quote(name)), create.place.file)
+def _created(draft: Draft, create: Statement, name: str, *, marked: bool = False) -> Table:
+    """The declared table under another name.
+
+    Args:
+        marked: with the column that keeps a row's own time and life. They can come from a cell that
+            becomes part of the key, and a key has neither.
+    """
+    column = f"{names.MARKER} boolean" if marked else ""
+    (statement,) = split(renamed(create, quote(name), column), create.place.file)
     made = Run(statement, read(statement))
     draft.add(made)
     assert made.effect.table is not None

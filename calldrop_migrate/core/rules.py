@@ -6,10 +6,11 @@ plan.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from calldrop_migrate.core.cql import Statement, Token, bind_markers
+from calldrop_migrate.core.cql import Kind, Statement, Token, bind_markers
 from calldrop_migrate.core.directives import Rebuild
 from calldrop_migrate.errors import Fault, Place
 
@@ -17,7 +18,10 @@ _CONFIGURED = "the keyspace comes from the configuration"
 
 
 _READING = ("select", "describe", "desc", "list")
-_ROWS = ("insert", "update", "delete", "begin", "select")
+_WRITING = ("insert", "update", "delete", "begin")
+_ROWS = (*_WRITING, "select")
+# Each time another value.
+_OF_THE_MOMENT = re.compile(r"now|uuid|current_?(timestamp|date|time|timeuuid)")
 # Reserved words, so nowhere but at the beginning of a statement (or in the permissions of a GRANT).
 _BEGINNINGS = ("create", "insert", "update", "delete", "truncate")
 _OBJECTS = ("table", "columnfamily", "materialized", "index", "keyspace")
@@ -39,12 +43,35 @@ def misplaced(statement: Statement) -> Iterator[Fault]:
         message = f"`{keyspace.text}.{table.text}` names a keyspace"
         hint = f"write `{table.text}`: {_CONFIGURED}"
         yield Fault(_place(statement, keyspace), message, hint)
+    if first.is_word(*_WRITING):
+        yield from _unrepeatable(statement)
     for marker in bind_markers(statement.tokens):
         hint = "nothing is bound in a migration: write the value itself"
         yield Fault(_place(statement, marker), "a bind marker", hint)
     if begins := _second_beginning(statement):
         message = f"{begins.text.upper()} inside the statement of line {first.line}"
         yield Fault(_place(statement, begins), message, "a `;` is missing before it")
+
+
+def _unrepeatable(statement: Statement) -> Iterator[Fault]:
+    """What a run that was killed would do twice: it sends a statement about rows again."""
+    hint = "a run that was killed sends it again: write the value that is meant"
+    tokens = statement.tokens
+    for before, token, following in zip((None, *tokens), tokens, tokens[1:], strict=False):
+        called = following.is_symbol("(") and token.kind is Kind.WORD
+        if called and _OF_THE_MOMENT.fullmatch(token.value):
+            message = f"{token.text}() is another value each time"
+            yield Fault(_place(statement, token), message, hint)
+        adds = token.is_symbol("+-") or token.text in ("+=", "-=")
+        prepends = token.is_symbol("+") and before is not None and before.is_symbol("]")
+        if adds and (prepends or _is_added(token, following)):
+            message = f"`{token.text} {following.text}` changes what is there, each time"
+            yield Fault(_place(statement, token), message, hint)
+
+
+def _is_added(sign: Token, operand: Token) -> bool:
+    """Whether an operand adds up: a counter's number, a list's elements; those of a set don't."""
+    return operand.kind is Kind.NUMBER or (operand.is_symbol("[") and "+" in sign.text)
 
 
 def _place(statement: Statement, token: Token) -> Place:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -99,6 +100,11 @@ class Table:
     def column(self, name: str) -> Column | None:
         """The column of that name, if there is one."""
         return next((c for c in self.columns if c.name == name), None)
+
+    def has_type(self, name: str) -> bool:
+        """Whether a column is of a user type, or of one that is made of it."""
+        quoted = re.compile(rf"(?<![\w\"]){re.escape(quote(name))}(?![\w\"])")
+        return any(quoted.search(column.type) for column in self.columns)
 
     def option(self, name: str) -> str:
         """An option's value as text; empty where the server or the statement has none."""

@@ -86,6 +86,22 @@ class Executor:
             hint="Did somebody else change the table? Look:  calldrop-migrate verify",
         )
 
+    def never_arrived(self, before: Event) -> None:
+        """That a statement which another one has taken the place of didn't run, nor will.
+
+        Raises:
+            OutcomeUnknown: its objects have changed by now.
+        """
+        self._log.settle()
+        self._settle()
+        self.schema = self._database.schema()
+        for name, digest in json.loads(before.digest or "{}").items():
+            if self.schema.digest_of(name) != digest:
+                raise OutcomeUnknown(
+                    f"{name} has changed: what an earlier run sent has arrived only now",
+                    hint="Run the same command again: it goes on from there.",
+                )
+
     def do(
         self, attempt: Attempt, index: int, place: Place | None, *, unsettled: bool
     ) -> RangeResult | None:

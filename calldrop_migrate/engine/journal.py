@@ -17,7 +17,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -123,6 +123,7 @@ class LeaseState:
     """What stands in the static columns; `left` are seconds.
 
     Attributes:
+        dead: the holder was a process of this machine, and is no more.
         released: the epoch whose holder last gave the lease back.
         finished: the epoch whose holder last ended for good: with its plan, or for a person.
     """
@@ -135,6 +136,7 @@ class LeaseState:
     released: int | None
     finished: int | None
     recorded: str
+    dead: bool = False
 
     @property
     def released_cleanly(self) -> bool:
@@ -196,9 +198,11 @@ class Journal:
         """
         rows = repeated(lambda: self._read_lease(consistency), Unreachable, self._clock.sleep)
         row: Row = rows[0] if rows else {}
+        holder = Holder(**json.loads(row["holder"])) if row.get("holder") else None
         return LeaseState(
             owner=row.get("owner"),
-            holder=Holder(**json.loads(row["holder"])) if row.get("holder") else None,
+            holder=holder,
+            dead=holder is not None and self._is_dead(holder),
             since=row.get("since"),
             left=row.get("seconds") or 0,
             epoch=row.get("lease_epoch"),
@@ -244,7 +248,7 @@ class Journal:
         deadline, told = self._clock.monotonic() + wait, False
         while True:
             found = self.read()
-            if found.owner is None or (found.holder and self._is_dead(found.holder)):
+            if found.owner is None or found.dead:
                 if self._take(found):
                     return found
             elif self._clock.monotonic() >= deadline:
@@ -414,6 +418,7 @@ def lease_as_json(state: LeaseState) -> Mapping[str, Any] | None:
         "who": holder.who if holder else None,
         "pid": holder.pid if holder else None,
         "command": holder.command if holder else None,
-        "since": state.since.isoformat() if state.since else None,
+        "since": state.since.replace(tzinfo=UTC).isoformat() if state.since else None,
         "seconds_left": state.left,
+        "dead": state.dead,
     }

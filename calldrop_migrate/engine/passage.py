@@ -101,6 +101,9 @@ class Passage:
     def _operation(self, index: int) -> RangeResult | None:
         do, operation = self._do, self._attempt.operations[index]
         before = unsettled(self._past, index)
+        if before is not None and before.hash != hash_of(operation):
+            do.executor.never_arrived(before)
+            before = None
         if before is not None and do.executor.recovered(operation, before):
             self._append("applied", index, recorded=True)
             return None
@@ -162,7 +165,8 @@ class Passage:
             for op in self._attempt.operations
             if isinstance(op, Copy) and op.rows is Rows.MISFITS and op.source.name == source
         )
-        return Place(self._attempt.id, index, parts, next(asides, None))
+        aside = next(asides, None) if self._attempt.resumed else None
+        return Place(self._attempt.id, index, parts, aside)
 
     def _grid_of(self, index: int) -> int | None:
         """The number of ranges that the checkpoints of an operation begun by an earlier run count

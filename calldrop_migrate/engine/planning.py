@@ -25,11 +25,12 @@ from calldrop_migrate.core.plan import (
     target_number,
 )
 from calldrop_migrate.core.schema import Schema
-from calldrop_migrate.engine.copying import Copier, Misfits
+from calldrop_migrate.engine.copying import Copier
 from calldrop_migrate.engine.drift import drift
 from calldrop_migrate.engine.history import History, Record, check_files, read_history
 from calldrop_migrate.engine.journal import Journal, LeaseState, has_journal
 from calldrop_migrate.engine.keyspace import create_keyspace, replication_differences
+from calldrop_migrate.engine.misfits import Misfits
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.resuming import Resumed, resume
 from calldrop_migrate.engine.review import Review, Size, Wishes
@@ -81,7 +82,7 @@ class Planner:
             current = resumed.attempt.lands_at
             if direction == "up" and goal < current:
                 raise UsageError(
-                    f"revision {resumed.attempt.label} is half-way up, and {goal:04d} is below it",
+                    f"revision {resumed.attempt.label} is half-way up, and {at_revision(goal)} is below it",
                     state="Nothing was changed.",
                     hint=f"Finish it first:  calldrop-migrate up {current}",
                 )
@@ -259,7 +260,7 @@ class Planner:
                 uncounted.add(op.source.name)
             else:
                 parts = self._copier.parts_for(now.name)
-                found[now.name] = self._copier.misfits(now, op.fits, op.fit_columns, parts)
+                found[now.name] = self._copier.search.find(now, op.fits, op.fit_columns, parts)
         return list(found.values()), sorted(uncounted)
 
     def _sizes(self, plan: Plan, schema: Schema) -> tuple[Size, ...]:

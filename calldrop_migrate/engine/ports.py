@@ -63,12 +63,12 @@ class CopyTask:
 
     Attributes:
         columns: (column of the target, selector on the source) pairs; a selector that is no column
-        of
-            the source is an expression, evaluated by the server.
+            of the source is an expression, evaluated by the server.
         skip, only: source keys, as the server's bytes, that are left out, or the only ones meant.
         low_timestamp: microseconds; for rows of keys alone, whose own time can't be read.
-        consistency: for the reads; the writes go at the session's. between: called between the
-        pages of a long range: keeps the lease, and raises to end the work.
+        consistency: for the reads; the writes go at the session's.
+        between: called between the pages of a long range: keeps the lease, and raises to end the
+            work.
     """
 
     source: Table
@@ -142,6 +142,16 @@ class Bulk(Protocol):
 
     def missing(self, task: CopyTask, range_: Range, slack: float) -> list[Difference]:
         """The source rows of a range that the target doesn't hold, looked at key by key."""
+        ...
+
+    def strays(
+        self, task: CopyTask, buckets: Collection[int], parts: int, slack: float, *, remove: bool
+    ) -> list[Difference]:
+        """Rows and cells of the target that the source doesn't hold, of the ranges of `buckets`.
+
+        `remove` deletes those that are nowhere in the source, at their own write time: nothing that
+        is written later is hidden by that.
+        """
         ...
 
     def show_key(self, table: Table, key: Key) -> str:

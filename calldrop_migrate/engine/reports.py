@@ -19,11 +19,17 @@ from calldrop_migrate.errors import HistoryError
 
 @dataclass(frozen=True, slots=True)
 class RevisionState:
-    """One line of `status`. `state`: applied, pending, half-way, or unknown to the folder."""
+    """One line of `status`.
+
+    Attributes:
+        state: applied, pending, half-way, or unknown to the folder.
+        direction: of a revision that is half-way.
+    """
 
     number: int
     title: str
     state: str
+    direction: str = ""
     at: datetime | None = None
     who: str = ""
     seconds: float | None = None
@@ -47,6 +53,15 @@ class Situation:
     def pending(self) -> int:
         """Revisions of the folder that are not applied."""
         return sum(r.state in ("pending", "half-way") for r in self.revisions)
+
+    @property
+    def to_go_on(self) -> str:
+        """The command that finishes what is half-way; empty when nothing is."""
+        half = next((r for r in self.revisions if r.state == "half-way"), None)
+        if half is None:
+            return ""
+        down = f"down {half.number - 1 or 'base'}"
+        return f"calldrop-migrate {down if half.direction == 'down' else 'up'}"
 
 
 def situation(database: Database, migrations: Sequence[Migration], log: Journal) -> Situation:
@@ -88,13 +103,13 @@ def _revision(
         note = f"{way}, {done} operation{'s' * (done != 1)} applied" + (
             f"; {failed.splitlines()[0]}" if failed else ""
         )
-        return RevisionState(number, title, "half-way", record.applied_at, note=note)
+        return RevisionState(number, title, "half-way", way, record.applied_at, note=note)
     begin = of_attempt[0].at if of_attempt else None
     end = of_attempt[-1] if of_attempt else None
     seconds = (end.at - begin).total_seconds() if end and end.at and begin else None
     note = "" if number in known else "applied by a newer release; not in this folder"
     return RevisionState(
-        number, title, "applied", record.applied_at, end.who if end else "", seconds, note
+        number, title, "applied", "", record.applied_at, end.who if end else "", seconds, note
     )
 
 
@@ -129,7 +144,7 @@ def verification(
     schema = database.schema()
     half_way = [r for r in found.revisions if r.state == "half-way"]
     findings = [
-        (f"{r.number:04d} {r.title} is half-way: {r.note}", "Finish it:  calldrop-migrate up")
+        (f"{r.number:04d} {r.title} is half-way: {r.note}", f"Finish it:  {found.to_go_on}")
         for r in half_way
     ]
     findings += [(line, _DRIFT) for line in found.drift]

@@ -19,7 +19,7 @@ from calldrop_migrate.core.operations import Proof, Run, hash_of
 from calldrop_migrate.core.plan import Attempt, Direction, Facts, tables_at_stake
 from calldrop_migrate.core.schema import Schema, from_json
 from calldrop_migrate.engine.history import Record
-from calldrop_migrate.engine.journal import Event, Journal, in_doubt
+from calldrop_migrate.engine.journal import Event, Journal, in_doubt, unsettled
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.review import Wishes
 from calldrop_migrate.errors import HistoryError
@@ -60,10 +60,11 @@ def resume(
     before = from_json(begun[0]["before"])
     stored = Facts.from_json([d for d in details if "facts" in d][-1]["facts"])
     done = applied_operations(events)
+    arrived = _arrived(unsettled(events, len(done)), live)
     fault: HistoryError | None = None
     for facts in _facts(stored, wishes, _filled_now(database, migration, way, before, live)):
         attempt = expand(migration, way, events[0].attempt, before, facts)
-        fault = _not_what_ran(attempt, done)
+        fault = _not_what_ran(attempt, [*done, *arrived])
         if fault is None:
             break
     if fault is not None:
@@ -81,6 +82,14 @@ def resume(
         at_risk=(*(table for table in attempt.at_risk if table in names), *at_risk),
     )
     return Resumed(attempt, in_doubt(events, len(done)))
+
+
+def _arrived(sent: Event | None, live: Schema) -> list[Event]:
+    """The statement of which no outcome is known, if its objects show that it has run."""
+    digests = json.loads(sent.digest) if sent and sent.digest else {}
+    if sent and any(live.digest_of(name) != digest for name, digest in digests.items()):
+        return [sent]
+    return []
 
 
 def _filled_now(

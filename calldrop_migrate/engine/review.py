@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from calldrop_migrate.core.plan import Plan
 from calldrop_migrate.core.schema import Schema
-from calldrop_migrate.engine.copying import Misfits
 from calldrop_migrate.engine.history import Record
+from calldrop_migrate.engine.misfits import Misfits
 from calldrop_migrate.errors import MisfitRows, RowsAtRisk
 
 
@@ -75,8 +75,8 @@ class Review:
             attempt = refused[0][0]
             reasons = "".join(f"\n    {reason}" for a, reason in refused if a is attempt)
             raise RowsAtRisk(
-                f"{attempt.label}, {attempt.direction}: there are rows that can't be"
-                f" copied:{reasons}",
+                f"{attempt.label}, {attempt.direction}: the rows that there are stand in its"
+                f" way:{reasons}",
                 state="Nothing was changed.",
                 hint=(
                     "Such a table can be rebuilt or dropped while it is empty, or dropped with"

@@ -22,6 +22,7 @@ from calldrop_migrate.core.schema import Schema, Table
 from calldrop_migrate.engine.history import History, read_history
 from calldrop_migrate.engine.news import Progress
 from calldrop_migrate.engine.ports import Database
+from calldrop_migrate.engine.wording import at_revision
 from calldrop_migrate.errors import HistoryError, RowsAtRisk, UsageError
 
 CHUNK = 2000
@@ -87,14 +88,14 @@ def target_of(
     if wanted is not None and wanted != at:
         way = "up" if wanted > at else "down"
         raise UsageError(
-            f"{schema.keyspace} is at {at:04d}, not at {wanted:04d}",
+            f"{schema.keyspace} is at {at_revision(at)}, not at {at_revision(wanted)}",
             state="Nothing was loaded.",
             hint=f"calldrop-migrate {way} {wanted}",
         )
     table = schema.table(module.TABLE)
     if table is None:
         raise UsageError(
-            f"{schema.keyspace} is at {at:04d} and has no table {module.TABLE}",
+            f"{schema.keyspace} is at {at_revision(at)} and has no table {module.TABLE}",
             state="Nothing was loaded.",
             hint="calldrop-migrate up",
         )

@@ -14,6 +14,7 @@ from textwrap import dedent, indent
 
 from calldrop_migrate.core.cql import Statement, quote
 from calldrop_migrate.core.ddl import read, renamed
+from calldrop_migrate.core.names import MARKER, is_internal
 from calldrop_migrate.core.operations import Copy, Run
 from calldrop_migrate.core.plan import Attempt, steps_of
 from calldrop_migrate.engine.ports import RangeResult
@@ -52,12 +53,14 @@ def counted(attempt: Attempt, results: dict[int, RangeResult]) -> list[str]:
     notes = []
     for index, result in results.items():
         operation = attempt.operations[index]
-        if result.bare and isinstance(operation, Copy):
+        if not isinstance(operation, Copy):
+            continue
+        if result.bare and not is_internal(operation.source.name):
             notes.append(
                 f"{result.bare:,} rows of {operation.source.name} have keys alone: their write time"
                 " is unknown"
             )
-        if result.unfit and isinstance(operation, Copy):
+        if result.unfit:
             notes.append(
                 f"{result.unfit:,} rows stay in {operation.source.name}: their key is taken"
             )
@@ -101,9 +104,15 @@ def _written(attempt: Attempt, operation: Run) -> Statement | None:
     for step in steps_of(attempt.migration, attempt.direction):
         if step.statement == operation.statement:
             return step.statement
-        if step.rebuild and renamed(step.statement, quote(operation.effect.name)) == operation.text:
+        if step.rebuild and _is_shadow_of(operation, step.statement):
             return step.statement
     return None
+
+
+def _is_shadow_of(operation: Run, statement: Statement) -> bool:
+    name = quote(operation.effect.name)
+    columns = ("", f"{MARKER} boolean")
+    return any(renamed(statement, name, column) == operation.text for column in columns)
 
 
 def _offset(text: str, line: int, column: int) -> int:

@@ -75,9 +75,9 @@ def statements(
     layout: Layout, row: RawRow, since: float = 0, target: Table = TARGET
 ) -> list[tuple[str, dict[str, Any]]]:
     """Verb and bound values by name; TIMESTAMP and TTL as numbers."""
-    groups, _ = layout.groups(row, since, 1)
+    groups, marker, _ = layout.groups(row, since, 1)
     found = []
-    for cql, values in layout.writes(row, groups):
+    for cql, values in layout.writes(row, groups, marker):
         verb = cql.partition(" ")[0]
         cells = [name for name, _ in layout.cells]
         names = [*target.key, *cells, "time", "ttl"]
@@ -128,7 +128,7 @@ def test_a_column_that_becomes_key_saves_a_row_without_others(up: Layout) -> Non
     row = row_of(up, KEY, dest=(b"+2", 7, 90))
     ((verb, bound),) = statements(up, row)
     assert (verb, bound["time"], bound["ttl"]) == ("INSERT", 7, 90)
-    assert up.groups(row, 0, 1)[1] is False
+    assert up.groups(row, 0, 1)[2] is False
 
 
 def test_a_cell_that_was_key_shares_the_markers_fate() -> None:
@@ -141,7 +141,59 @@ def test_a_cell_that_was_key_shares_the_markers_fate() -> None:
     bare = row_of(down, UP_KEY, SOURCE)
     ((verb, bound),) = statements(down, bare, target=SOURCE)
     assert (verb, bound["time"], bound["ttl"], bound["dest"]) == ("INSERT", 1, 0, b"+2")
-    assert down.groups(bare, 0, 1)[1] is True
+    assert down.groups(bare, 0, 1)[2] is True
+
+
+SHADOW = Table("calls__0002_a1b2c311", (*TARGET.columns, Column("calldrop_row", "boolean")))
+
+
+def marked_row(layout: Layout, row: list[bytes | None], written: int, ttl: int | None) -> RawRow:
+    """A shadow's row with what its column for the marker has."""
+    return [*row, long(written), None if ttl is None else seconds(ttl)][: len(row) + 2]
+
+
+def test_a_shadow_keeps_the_marker_that_its_cells_do_not_tell() -> None:
+    """`dest` lived longest and becomes key: without a mark the row would end with the others."""
+    into = Layout("ks", CopyTask(SOURCE, SHADOW, SAME))
+    row = row_of(into, KEY, a=(b"A", 9, 60), dest=(b"+2", 7, 900))
+    bound = [(verb, values[len(TARGET.key) :]) for verb, values in raw(into, row)]
+    insert = next(values for verb, values in bound if verb == "INSERT")
+    assert insert[-3:] == [b"\x01", long(7), seconds(900)]
+
+    back = Layout("ks", CopyTask(SHADOW, TARGET, SAME))
+    assert "WRITETIME(calldrop_row), TTL(calldrop_row)" in back.select
+    plain = row_of(back, UP_KEY, a=(b"A", 9, 60))
+    found = statements(back, marked_row(back, plain, 7, 900))
+    assert [(verb, b["time"], b["ttl"]) for verb, b in found] == [
+        ("INSERT", 7, 900),
+        ("UPDATE", 9, 60),
+    ]
+    # Keys alone, as far as its cells tell; and it ends.
+    alone = marked_row(back, row_of(back, UP_KEY), 7, 900)
+    assert [(v, b["time"], b["ttl"]) for v, b in statements(back, alone)] == [("INSERT", 7, 900)]
+    assert back.groups(alone, 0, 1)[2] is False
+    assert statements(back, alone, since=900) == []
+    assert back.newest(alone) == 7
+    assert not back.outlives(alone, 901)
+
+
+def raw(layout: Layout, row: RawRow) -> list[tuple[str, list[Any]]]:
+    groups, marker, _ = layout.groups(row, 0, 1)
+    return [(cql.partition(" ")[0], values) for cql, values in layout.writes(row, groups, marker)]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        {"a": (b"A", 7, 90), "b": (b"B", 7, 90), "dest": (b"+2", 7, 90)},
+        {"a": (b"A", 5, None), "dest": (b"+2", 7, 90)},
+        {"a": (b"A", 5, 60), "b": (b"B", 9, 200), "dest": (b"+2", 7, 90)},
+    ],
+)
+def test_no_mark_where_the_cells_tell(cells: dict[str, Cell]) -> None:
+    into = Layout("ks", CopyTask(SOURCE, SHADOW, SAME))
+    for _, values in raw(into, row_of(into, KEY, TARGET, **cells)):
+        assert b"\x01" not in values
 
 
 def test_an_expression_is_selected_as_it_is_and_has_no_time() -> None:
@@ -198,7 +250,8 @@ def test_another_row_on_the_same_key_is_no_copy_of_it(up: Layout) -> None:
     more = found({"a": (b"A", 7, None), "b": (b"B", 3, None)})
     assert lookup.lacks(row, newer, 60) == lookup.lacks(row, more, 60) == ""
     assert lookup.lacks(row, newer, 60, exactly=True) == "a is not the same cell"
-    assert lookup.lacks(row, more, 60, exactly=True) == "b is there"
+    assert lookup.lacks(row, more, 60, exactly=True) == ""
+    assert lookup.lacks(row, more, 60, exactly=True, alone=True) == "b is there"
 
 
 def test_what_is_about_to_end_may_be_gone(up: Layout) -> None:

@@ -23,7 +23,7 @@ AT = datetime(2026, 11, 23, 9, 12, 4, tzinfo=UTC)
 
 def revision(number: int, title: str, state: str, note: str = "", who: str = "") -> RevisionState:
     at, seconds = (AT, 0.25) if state == "applied" else (None, None)
-    return RevisionState(number, title, state, at, who, seconds, note)
+    return RevisionState(number, title, state, "up", at, who, seconds, note)
 
 
 def situation(

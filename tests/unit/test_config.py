@@ -27,15 +27,19 @@ dc1 = 3
 RUNNING = Embedded(("127.0.0.1",), 9042)
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is read from the developer's own environment."""
+    monkeypatch.setenv("CALLDROP_PORT", "no port")
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("HOSTS", "PORT", "KEYSPACE", "PROFILE", "CONSISTENCY", "PASSWORD", "KEEP_SHADOW"):
-        monkeypatch.delenv(f"CALLDROP_{name}", raising=False)
+def folder(tmp_path: Path) -> Path:
     (tmp_path / "calldrop-migrate.toml").write_text(FILE, encoding="utf-8")
     return tmp_path
 
 
-def test_each_source_wins_over_the_next(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_source_wins_over_the_next(folder: Path) -> None:
     environ = {"CALLDROP_KEYSPACE": "of_environment"}
     settings = load({}, folder, {}, None).settings
     assert (settings.keyspace, settings.port, settings.consistency) == ("of_file", 1111, "QUORUM")
@@ -43,15 +47,13 @@ def test_each_source_wins_over_the_next(folder: Path, monkeypatch: pytest.Monkey
     settings = load({"profile": "production"}, folder, {}, None).settings
     assert (settings.keyspace, settings.port) == ("of_profile", 2222)
     assert settings.consistency == "QUORUM"
-    monkeypatch.setenv("CALLDROP_KEYSPACE", "of_environment")
     settings = load({"profile": "production"}, folder, environ, None).settings
     assert (settings.keyspace, settings.port) == ("of_environment", 2222)
     flags = {"profile": "production", "keyspace": "of_flag"}
     assert load(flags, folder, environ, None).settings.keyspace == "of_flag"
 
 
-def test_a_profile_from_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CALLDROP_PROFILE", "production")
+def test_a_profile_from_the_environment(folder: Path) -> None:
     found = load({}, folder, {"CALLDROP_PROFILE": "production"}, RUNNING)
     assert found.profile == "production"
     assert found.settings.hosts == ("10.0.0.1", "10.0.0.2")
@@ -78,19 +80,15 @@ def test_a_cluster_without_a_profile_has_the_documents_replication_and_asks(tmp_
     assert found.settings.keep_shadow == 7
 
 
-def test_lists_by_commas_from_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CALLDROP_HOSTS", "a,b")
-    monkeypatch.setenv("CALLDROP_KEEP_SHADOW", "0.5")
-    settings = load({}, tmp_path, {"CALLDROP_HOSTS": "a,b"}, None).settings
+def test_lists_by_commas_from_the_environment(tmp_path: Path) -> None:
+    environ = {"CALLDROP_HOSTS": "a,b", "CALLDROP_KEEP_SHADOW": "0.5"}
+    settings = load({}, tmp_path, environ, None).settings
     assert settings.hosts == ("a", "b")
     assert settings.keep_shadow == 0.5
 
 
-def test_no_password_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CALLDROP_PASSWORD", "s3cret")
-    found = load({}, tmp_path, {}, None)
+def test_no_password_is_shown(tmp_path: Path) -> None:
+    found = load({}, tmp_path, {"CALLDROP_PASSWORD": "s3cret"}, None)
     assert found.settings.password.get_secret_value() == "s3cret"
     assert "s3cret" not in repr(found)
     assert "s3cret" not in found.settings.model_dump_json()

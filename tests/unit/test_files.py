@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calldrop_migrate.core.cql import literal
-from calldrop_migrate.core.files import Migration, Rebuild, load, parse
+from calldrop_migrate.core.files import Migration, Rebuild, parse
+from calldrop_migrate.core.folder import load
 from calldrop_migrate.errors import Fault, MigrationFileError, Place
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,111 @@
+"""What is in the target of a copy and not in its source: rows and cells deleted while it was
+copied, or written into the target by a choice between rows that didn't last.
+
+It is the comparison of compare.py the other way round: of each row of the target, whether the
+source holds it. What the source has nowhere is deleted at its own write time (at a tie the
+tombstone wins, a later write is not hidden). A cell that another row of the source has put over the
+right one can't be mended so: its tombstone would hide the older right one. That is only told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from calldrop_migrate.cluster.compare import Comparison, partition_token
+from calldrop_migrate.cluster.layout import RawRow, by_key, long
+from calldrop_migrate.cluster.wire import Window, Wire
+from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.ranges import Range, grid, index_of
+from calldrop_migrate.engine.ports import CopyTask, Difference
+
+
+class Strays:
+    """Of one task."""
+
+    def __init__(self, wire: Wire, task: CopyTask, parts: int) -> None:
+        self._wire = wire
+        self._task = task
+        self._parts = parts
+        columns: dict[str, str] = {}
+        for name, what in task.columns:
+            if task.source.column(what):
+                columns.setdefault(what, name)
+        # Where a column of the source's key isn't in the target, its rows can't be told apart.
+        self._can_tell = set(task.source.key) <= columns.keys()
+        self._back = replace(
+            task,
+            source=task.target,
+            target=task.source,
+            columns=tuple(columns.items()),
+            skip=(),
+            only=None,
+        )
+        came_from = [columns.get(name) for name in task.source.partition_key]
+        self._same_partitions = tuple(came_from) == task.target.partition_key
+
+    def found(self, buckets: Collection[int], slack: float, *, remove: bool) -> list[Difference]:
+        """See `Bulk.strays`."""
+        if not self._can_tell:
+            return []
+        comparison = Comparison(self._wire, self._back)
+        ranges = [part for part in grid(self._parts) if self._may_hold(part, buckets)]
+        told: list[Difference] = []
+        for rows, there in comparison.pairs(ranges):
+            gone: list[RawRow] = []
+            for row, source in zip(rows, there, strict=True):
+                if self._is_of(row, comparison, buckets) and (
+                    what := self._stray(row, source, comparison, slack)
+                ):
+                    told.append(comparison.difference(row, what))
+                    gone += [row] if self._may_go(row, source, comparison) else []
+                    if remove and source is not None:
+                        self._delete_cells(row, source, comparison)
+            if remove:
+                comparison.delete(gone)
+        return told
+
+    def _may_hold(self, part: Range, buckets: Collection[int]) -> bool:
+        """Whether rows of these ranges of the source can lie in a range of the target."""
+        return not self._same_partitions or part.index in buckets or -1 in buckets
+
+    def _is_of(self, row: RawRow, comparison: Comparison, buckets: Collection[int]) -> bool:
+        if -1 in buckets:
+            return True
+        partition = comparison.layout.partition_of(row)
+        return index_of(partition_token(partition), self._parts) in buckets
+
+    def _stray(
+        self, row: RawRow, source: RawRow | None, comparison: Comparison, slack: float
+    ) -> str:
+        """What of a target's row the source doesn't hold, in words; empty when it holds all."""
+        key = comparison.layout.target_key_of(row)
+        if source is not None and not self._is_meant(key):
+            return "is there beside the row that has its key"
+        what = comparison.lookup.lacks(row, source, slack, exactly=True)
+        return "is not there any more" if source is None and what else what
+
+    def _is_meant(self, key: tuple[bytes | None, ...]) -> bool:
+        task = self._task
+        return key not in task.skip and (task.only is None or key in task.only)
+
+    def _may_go(self, row: RawRow, source: RawRow | None, comparison: Comparison) -> bool:
+        """Whether a row may be deleted: it isn't in the source, or is one that isn't meant and
+        stands alone there.
+        """
+        key = comparison.layout.target_key_of(row)
+        return source is None or (self._task.only is not None and not self._is_meant(key))
+
+    def _delete_cells(self, row: RawRow, source: RawRow, comparison: Comparison) -> None:
+        """Cells that the source's row doesn't have, each at its own time."""
+        layout, table = comparison.layout, self._back.source
+        window = Window(self._wire)
+        columns, name_of = dict(self._back.columns), f"{quote(self._wire.keyspace)}."
+        for name in comparison.lookup.extra(row, source):
+            cql = (
+                f"DELETE {quote(columns[name])} FROM {name_of}{quote(table.name)} "
+                f"USING TIMESTAMP ? WHERE {by_key(table)}"
+            )
+            written, _ = layout.times(row, name)
+            window.send(self._wire.bound(cql, [long(written or 0), *layout.key_of(row)]))
+        window.drain()

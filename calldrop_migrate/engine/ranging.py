@@ -1,0 +1,50 @@
+"""Work over ranges, each of which may be repeated: what copying, verifying and searching share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from calldrop_migrate.core.ranges import Range
+from calldrop_migrate.errors import OutcomeUnknown, Unreachable
+
+T = TypeVar("T")
+TRIES = 5
+
+
+class Ranging:
+    """Works on ranges until all are done; timeouts pass.
+
+    `between` is called between ranges and between the pages of one: it renews the lease, and raises
+    when it is lost or when the user interrupts.
+    """
+
+    def __init__(self, between: Callable[[], None], sleep: Callable[[float], None]) -> None:
+        self.between = between
+        self._sleep = sleep
+
+    def over(
+        self,
+        ranges: Iterable[Range],
+        work: Callable[[Sequence[Range]], Iterator[tuple[Range, T]]],
+    ) -> Iterator[tuple[Range, T]]:
+        """Each range with what came of it, in any order.
+
+        Raises:
+            OutcomeUnknown, Unreachable: no range got done in several tries.
+        """
+        left = {part.index: part for part in ranges}
+        tries = 0
+        while left:
+            try:
+                for part, result in work(list(left.values())):
+                    yield part, result
+                    del left[part.index]
+                    tries = 0
+                    self.between()
+            except (OutcomeUnknown, Unreachable):
+                tries += 1
+                if tries == TRIES:
+                    raise
+                self.between()
+                self._sleep(0.5 * 2**tries)
