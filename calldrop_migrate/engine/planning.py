@@ -82,7 +82,8 @@ class Planner:
             current = resumed.attempt.lands_at
             if direction == "up" and goal < current:
                 raise UsageError(
-                    f"revision {resumed.attempt.label} is half-way up, and {at_revision(goal)} is below it",
+                    f"revision {resumed.attempt.label} is half-way up, and {at_revision(goal)} is"
+                    " below it",
                     state="Nothing was changed.",
                     hint=f"Finish it first:  calldrop-migrate up {current}",
                 )

@@ -139,7 +139,7 @@ def test_interrupted_in_the_middle(cli: Cli, client: Session) -> None:
     assert again.code == 0, again.err
     assert f"resumes at operation {done + 1} of 14: CREATE TABLE t_{done:02d}" in again.err
     assert made(client, cli.keyspace) == 14
-    log = cli.json("status", "--log")["situation"]["log"]
+    log = cli.json("status", "--log")["log"]
     assert sum(event["event"] == "applied" for event in log) == 14
 
 

@@ -57,7 +57,7 @@ def told(result: Result, code: int, *words: str) -> None:
         (("up", "--migrations", "nowhere"), ("no folder nowhere", "--migrations DIR")),
         (("up", "--migrations", "/dev/null"), ("no folder /dev/null",)),
         (("up", "--hosts", "h", "--username", "u"), ("no password for u", "CALLDROP_PASSWORD")),
-        (("down", "1", "--steps", "1"), ("needs a target, or --steps",)),
+        (("down", "1", "--steps", "1"), ("a target or --steps, not both",)),
         (("down", "--steps", "x"), ("'--steps'",)),
         (("new", "!?"), ("gives no file name", "calldrop-migrate new add_roaming_flag")),
         (("new",), ("Missing argument 'NAME'", "calldrop-migrate new --help")),
