@@ -6,8 +6,8 @@
     Await(view)                      built on every node
 
 The rule that no row is lost is a property of such lists, `unproven`: each statement that destroys
-comes after Verifys that cover all it destroys, or is run only once its table is proven empty, or
-the rows were told to be discarded.
+comes after Verifys that cover all it destroys, or is run only once its table is proven empty or
+that of which it is a copy is seen to be there, or the rows were told to be discarded.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from uuid import UUID
 
 from calldrop_migrate.core.cql import Statement, split
 from calldrop_migrate.core.ddl import Effect, read
@@ -34,6 +35,7 @@ class Proof(StrEnum):
     VERIFIED = "all its rows are verified elsewhere"
     EMPTY = "proven empty when it runs"
     EMPTY_ELSE_KEEP = "dropped if it is empty by then, else kept"
+    COPY = "a copy of a table that is still there"
     DISCARD = "--discard-rows"
 
 
@@ -54,11 +56,16 @@ class Rows(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One CQL statement, what it does, and why it may."""
+    """One CQL statement, what it does, and why it may.
+
+    Attributes:
+        originals: of a COPY: the tables, with their ids, that must still be there.
+    """
 
     statement: Statement
     effect: Effect
     proof: Proof = Proof.NONE
+    originals: tuple[tuple[str, UUID | None], ...] = ()
 
     @property
     def text(self) -> str:
@@ -135,14 +142,16 @@ class Verify(Carried):
 
     Attributes:
         final: the last one before the source is dropped: reads at ALL.
+        mends: what is missing is copied once more. Not where it may have been deleted since.
     """
 
     final: bool = False
+    mends: bool = True
 
     @property
     def text(self) -> str:
         """What the journal keeps of it."""
-        at = " AT ALL" if self.final else ""
+        at = " AT ALL" * self.final + " AS IT IS" * (not self.mends)
         return f"VERIFY {self.source.name} IN {self.target.name} {self.what}{at}"
 
     @property

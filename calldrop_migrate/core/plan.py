@@ -21,6 +21,8 @@ from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.errors import MigrationFileError, UsageError
 
 Direction = Literal["up", "down"]
+# What an attempt is for, besides a revision's own two directions.
+Purpose = Literal["up", "down", "abort", "clean", "repair"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One run of one revision in one direction, as operations.
+    """One run of one revision in one direction, or of something else that is done to it, as
+    operations.
 
     Attributes:
         resumed: an earlier run began it.
@@ -67,7 +70,7 @@ class Attempt:
 
     id: UUID
     migration: Migration
-    direction: Direction
+    direction: Purpose
     operations: tuple[Operation, ...]
     before: Schema
     after: Schema
@@ -146,9 +149,9 @@ def path(current: int, target: int) -> list[tuple[int, Direction]]:
     return [(number, "down") for number in range(current, target, -1)]
 
 
-def steps_of(migration: Migration, direction: Direction) -> tuple[Step, ...]:
+def steps_of(migration: Migration, direction: Purpose) -> tuple[Step, ...]:
     """The section of a migration for a direction."""
-    return migration.up if direction == "up" else migration.down
+    return {"up": migration.up, "down": migration.down}.get(direction, ())
 
 
 def effect_of(statement: Statement) -> Effect:

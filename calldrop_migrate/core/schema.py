@@ -1,4 +1,4 @@
-"""What a keyspace looks like, as plain values: columns, tables, views, and how two of them differ.
+"""What a keyspace looks like, as plain values: columns, tables, views.
 
 A materialized view is a Table with a `base`: the server keeps both alike, and so do we. Three
 notions of "same":
@@ -56,11 +56,8 @@ class Column:
         return self.kind in ("partition_key", "clustering")
 
     def comparable(self) -> str:
-        """Type, kind, place and order in words; one type is always written in one way."""
-        words = [plain_type(self.type), self.kind]
-        words += [str(self.position)] if self.is_key else []
-        words += [self.order.upper()] if self.kind == "clustering" else []
-        return " ".join(words)
+        """Type, and whether it is static; one type is always written in one way."""
+        return plain_type(self.type) + " static" * (self.kind == "static")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +110,7 @@ class Table:
     def comparable(self) -> dict[str, Any]:
         """What can be compared between servers and over time, ready for JSON."""
         shape: dict[str, Any] = {
-            "columns": {c.name: c.comparable() for c in self.columns},
+            **self._rows(),
             "compaction": comparable_compaction(self.option("compaction")),
         }
         if self.base:
@@ -122,8 +119,15 @@ class Table:
 
     def same_rows_as(self, other: Table) -> bool:
         """Whether a row of one is one of the other: same columns and key, whatever the options."""
-        return {c.name: c.comparable() for c in self.columns} == {
-            c.name: c.comparable() for c in other.columns
+        return self._rows() == other._rows()
+
+    def _rows(self) -> dict[str, Any]:
+        return {
+            "columns": {c.name: c.comparable() for c in self.columns},
+            "partition_key": list(self.partition_key),
+            "clustering_key": [
+                f"{c.name} {c.order.upper()}" for c in self.columns if c.kind == "clustering"
+            ],
         }
 
     def digest(self) -> str:
@@ -228,37 +232,6 @@ class Schema:
 
 
 # -- comparing -------------------------------------------------------------------------------------
-
-
-def diff(recorded: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]:
-    """What is different, a line each, from two `Schema.comparable()`: `recorded -> live`."""
-    lines: list[str] = []
-    for name in sorted({*recorded, *live}):
-        before, after = recorded.get(name), live.get(name)
-        if before is None:
-            lines.append(f"{name}: exists, and nothing recorded made it")
-        elif after is None:
-            lines.append(f"{name}: is gone")
-        else:
-            lines += [f"{name}: {line}" for line in _differences(before, after)]
-    return lines
-
-
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any], path: str = "") -> list[str]:
-    lines: list[str] = []
-    for key in sorted({*before, *after}):
-        old, new, at = before.get(key), after.get(key), f"{path}{key}"
-        if old == new and (key in before) == (key in after):
-            continue
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            lines += _differences(old, new, at + ".")
-        elif key not in before:
-            lines.append(f"{at} added: {new}")
-        elif key not in after:
-            lines.append(f"{at} missing, was: {old}")
-        else:
-            lines.append(f"{at}: {old} -> {new}")
-    return lines
 
 
 def comparable_compaction(text: str) -> dict[str, str]:

@@ -6,7 +6,8 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from calldrop_migrate.core.schema import Schema, diff
+from calldrop_migrate.core.comparing import diff
+from calldrop_migrate.core.schema import Schema
 
 
 def drift(schema: Schema, recorded: str, in_doubt: Collection[str] = ()) -> list[str]:

@@ -20,9 +20,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from calldrop_migrate.core.comparing import diff
 from calldrop_migrate.core.operations import Copy, Operation, Rows, Run, Verify, hash_of, proofs_of
 from calldrop_migrate.core.plan import Attempt
-from calldrop_migrate.core.schema import diff, from_json, to_json
+from calldrop_migrate.core.schema import from_json, to_json
 from calldrop_migrate.engine.copying import Copier, Place
 from calldrop_migrate.engine.executing import Executor
 from calldrop_migrate.engine.history import History

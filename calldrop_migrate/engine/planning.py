@@ -136,7 +136,8 @@ class Planner:
         Raises:
             MisfitRows, RowsAtRisk: what `Review.refuse` raises.
         """
-        number, way = attempt.migration.number, attempt.direction
+        number = attempt.migration.number
+        way: Direction = "up" if attempt.direction == "up" else "down"
         fresh = self._fresh(number, way, schema, schema, None, (), made)
         misfits, _ = self._count_misfits(fresh, schema)
         Review(Plan(None, (fresh,), number, number), schema, {}, tuple(misfits)).refuse()

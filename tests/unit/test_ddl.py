@@ -10,7 +10,7 @@ import pytest
 from calldrop_migrate.core.cql import CqlError, Statement, split
 from calldrop_migrate.core.ddl import Effect, read, renamed, with_id
 from calldrop_migrate.core.effects import after, happened
-from calldrop_migrate.core.schema import Column, Extra, Schema, Table
+from calldrop_migrate.core.schema import Column, Extra, Schema, Table, plain_type
 
 ID = "1b2c3d4e-0000-1000-8000-00805f9b34fb"
 
@@ -31,8 +31,14 @@ def table(cql: str) -> Table:
 
 
 def columns(cql: str) -> list[str]:
-    """Each column in words: its name, and what `comparable` says of it."""
-    return [f"{c.name} {c.comparable()}" for c in table(cql).columns]
+    """Each column in words: name, type, kind, place, order."""
+    found = []
+    for c in table(cql).columns:
+        words = [c.name, plain_type(c.type), c.kind]
+        words += [str(c.position)] if c.is_key else []
+        words += [c.order.upper()] if c.kind == "clustering" else []
+        found.append(" ".join(words))
+    return found
 
 
 def schema(*statements: str) -> Schema:

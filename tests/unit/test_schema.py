@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from calldrop_migrate.core.comparing import diff, differences, from_shape
 from calldrop_migrate.core.cql import quote, split
 from calldrop_migrate.core.ddl import read
 from calldrop_migrate.core.declared import describe, describe_index, holds, options_hold
@@ -22,7 +23,6 @@ from calldrop_migrate.core.schema import (
     Schema,
     Table,
     comparable_compaction,
-    diff,
     from_json,
     from_rows,
     plain_type,
@@ -302,10 +302,12 @@ def test_rows_of_system_schema() -> None:
     )
     assert found.comparable() == {
         "columns": {
-            "k": "int partition_key 0",
-            "c": "int clustering 0 DESC",
-            "v": "frozen<list<set<int>>> regular",
+            "k": "int",
+            "c": "int",
+            "v": "frozen<list<set<int>>>",
         },
+        "partition_key": ["k"],
+        "clustering_key": ["c DESC"],
         "compaction": {
             "class": "SizeTieredCompactionStrategy",
             "max_threshold": "32",
@@ -359,15 +361,37 @@ def test_diff_is_readable() -> None:
     assert diff(before, after_) == [
         "gone: is gone",
         "new: exists, and nothing recorded made it",
-        "t: columns.k: int partition_key 0 -> text partition_key 0",
-        "t: columns.n added: int regular",
-        "t: columns.v missing, was: frozen<list<set<int>>> regular",
-        "t: compaction.class: SizeTieredCompactionStrategy -> TimeWindowCompactionStrategy",
-        "t: compaction.max_threshold missing, was: 32",
-        "t: compaction.min_threshold missing, was: 4",
+        "t: column k: int -> text",
+        "t: column n added: int",
+        "t: column v is gone, was: frozen<list<set<int>>>",
+        "t: compaction class: SizeTieredCompactionStrategy -> TimeWindowCompactionStrategy",
+        "t: compaction max_threshold is gone, was: 32",
+        "t: compaction min_threshold is gone, was: 4",
         "t: default_time_to_live: 0 -> 60",
         "type t: exists, and nothing recorded made it",
     ]
+
+
+def test_a_shape_becomes_the_table_again() -> None:
+    stored = live()
+    view = replace(stored, name="v", base="t", where="k IS NOT NULL AND c IS NOT NULL")
+    odd = table("CREATE TABLE t (k int, a int, b text static, c int, PRIMARY KEY ((k, a), c))")
+    for one in (stored, view, odd):
+        shape = json.loads(json.dumps(one.comparable()))
+        assert from_shape(one.name, shape).comparable() == shape
+
+
+def test_what_is_declared_and_what_is_there() -> None:
+    """What no statement names is the server's affair."""
+    there = Schema("k").put(live(default_time_to_live=60))
+    wanted = Schema("k").put(replace(there.tables[0], options=(("default_time_to_live", "60"),)))
+    assert differences(wanted, there) == []
+    other = replace(wanted.tables[0], options=(("compaction", '{"class": "X"}'),))
+    assert differences(wanted.put(other), there) == [
+        "t: compaction class: X -> SizeTieredCompactionStrategy",
+        "t: default_time_to_live: 0 -> 60",
+    ]
+    assert differences(wanted, Schema("k")) == ["t: is gone"]
 
 
 def test_what_is_owned() -> None:
