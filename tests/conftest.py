@@ -92,11 +92,18 @@ class Cli:
         self, point: str, *args: str, env: Mapping[str, str] | None = None, timeout: float = 120
     ) -> Result:
         """A process that does something to itself at a point of its run: see tests/at.py."""
+        process = self.begin(point, *args, env=env)
+        out, err = process.communicate(timeout=timeout)
+        return Result(process.returncode, out, err)
+
+    def begin(
+        self, point: str, *args: str, env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        """Such a process, not waited for."""
         script = [sys.executable, str(PROJECT / "tests" / "at.py"), point]
         process = self._popen(args, env, None, subprocess.DEVNULL, script)
         self.started.append(process)
-        out, err = process.communicate(timeout=timeout)
-        return Result(process.returncode, out, err)
+        return process
 
     def start(
         self, *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None

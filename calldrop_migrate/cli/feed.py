@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from calldrop_migrate.cli.render import cut, width, write
-from calldrop_migrate.engine.news import Began, Finished, News, Progress, Waiting
+from calldrop_migrate.engine.news import Began, Finished, News, Note, Progress, Waiting
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -69,6 +69,9 @@ class Feed:
                 say(self._row(news))
                 for note in news.notes:
                     self.note(note)
+            case Note(text=text):
+                self.close()
+                self.note(text)
             case Waiting(what=what, seconds=seconds):
                 self.close()
                 say(f"  waiting up to {seconds:.0f} s: {what}")

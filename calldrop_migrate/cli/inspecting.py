@@ -1,5 +1,5 @@
-"""`status`, `verify`, `show`, `new`: what is there, and a file to begin with. None of them changes
-a database.
+"""`status`, `verify`, `show`, `diff`, `new`: what is there, and a file to begin with. None of them
+changes a database.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -18,9 +19,16 @@ from calldrop_migrate.cli.feed import say
 from calldrop_migrate.cli.opening import environment_of, load_migrations, opened, readable
 from calldrop_migrate.cli.options import CONNECTION, FILES, Call, command
 from calldrop_migrate.cli.render import cut, moment, show, shows, width
+from calldrop_migrate.core.comparing import diff, filled
+from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.declared import as_cql
+from calldrop_migrate.core.expansion import declared_at
+from calldrop_migrate.core.files import Migration
 from calldrop_migrate.core.plan import target_number
+from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.history import History, read_history
 from calldrop_migrate.engine.journal import Event
+from calldrop_migrate.engine.keyspace import create_keyspace
 from calldrop_migrate.engine.reports import Situation, Verification, situation, verification
 from calldrop_migrate.engine.wording import at_revision
 from calldrop_migrate.errors import DriftError, UsageError
@@ -31,6 +39,11 @@ Revision = Annotated[str, typer.Argument(metavar="REVISION", help="Its number, o
 Applied = Annotated[
     bool, typer.Option("--applied", help="As it was applied, from the database's history.")
 ]
+SchemaWanted = Annotated[
+    bool, typer.Option("--schema", help="The whole schema that it leads to, as CQL.")
+]
+Either = typer.Argument(help="A revision's number, head, base, or live.", show_default=False)
+One = Annotated[str, Either]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What it does, in a few words.")]
 
 
@@ -42,6 +55,23 @@ class Shown:
     file: str
     checksum: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaShown:
+    """The result of `show --schema`."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """The result of `diff`: from one schema to the other."""
+
+    one: str
+    other: str
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +140,24 @@ def _shown(result: Shown) -> list[str]:
     return result.text.removesuffix("\n").split("\n")
 
 
+@shows(SchemaShown)
+def _schema_shown(result: SchemaShown) -> list[str]:
+    return result.text.removesuffix("\n").split("\n")
+
+
+@shows(Differences)
+def _differences(result: Differences) -> list[str]:
+    if not result.lines:
+        return [f"{result.one} and {result.other} are the same."]
+    return [f"from {result.one} to {result.other}:", *(f"  {line}" for line in result.lines)]
+
+
 @shows(Made)
 def _made(result: Made) -> list[str]:
     return [f"{result.path}: write its two sections, then  calldrop-migrate plan"]
 
 
+_NEW = "is new"
 TEMPLATE = """\
 -- Why this revision: what reads or writes need it.
 
@@ -145,6 +188,36 @@ def _of_history(call: Call, revision: str) -> Shown:
         )
     found = records[number]
     return Shown(number, found.name, found.checksum.hex(), found.content)
+
+
+def _schema_of(call: Call, revision: str) -> SchemaShown:
+    environment = environment_of(call)
+    migrations, _ = load_migrations(environment)
+    number = target_number(revision, 0, [m.number for m in migrations])
+    settings = environment.settings
+    head = create_keyspace(settings.keyspace, settings.replication)
+    text = as_cql(declared_at(migrations, number))
+    return SchemaShown(number, f"{head};\nUSE {quote(settings.keyspace)};\n\n{text}")
+
+
+def _diff(call: Call, one: str, other: str) -> Differences:
+    """Two schemas; the live one is read only where it is asked for."""
+    if one == other:
+        raise UsageError("that is one and the same", hint="calldrop-migrate diff 1 head")
+    if "live" not in (one, other):
+        migrations, _ = load_migrations(environment_of(call))
+        before, after = (_declared(migrations, name).comparable() for name in (one, other))
+        return Differences(one, other, tuple(diff(before, after, _NEW)))
+    with opened(call) as place:
+        live = place.database.schema()
+    declared = _declared(place.migrations, other if one == "live" else one)
+    wanted, have = filled(declared, live).comparable(), live.comparable()
+    before, after = (have, wanted) if one == "live" else (wanted, have)
+    return Differences(one, other, tuple(diff(before, after, _NEW)))
+
+
+def _declared(migrations: Sequence[Migration], name: str) -> Schema:
+    return declared_at(migrations, target_number(name, 0, [m.number for m in migrations]))
 
 
 def _new(call: Call, name: str) -> Made:
@@ -199,14 +272,26 @@ def register(app: typer.Typer) -> None:
             raise typer.Exit(DriftError.exit_code)
 
     @command(app, "show", CONNECTION, FILES)
-    def show_revision(call: Call, revision: Revision, applied: Applied = False) -> None:
+    def show_revision(
+        call: Call, revision: Revision, applied: Applied = False, schema: SchemaWanted = False
+    ) -> None:
         """Print a revision's file; with --applied as it was applied."""
+        if applied and schema:
+            raise UsageError("show takes --applied or --schema, not both")
+        if schema:
+            show(_schema_of(call, revision), json_wanted=call.json)
+            return
         found = (_of_history if applied else _of_file)(call, revision)
         say(f"{found.file}, sha256 {found.checksum}")
         if call.json:
             show(found, json_wanted=True)
         else:
             sys.stdout.write(found.text)
+
+    @command(app, "diff", CONNECTION, FILES)
+    def diff_schemas(call: Call, one: One, other: One) -> None:
+        """Show how the schemas of two revisions differ, or the live one."""
+        show(_diff(call, one, other), json_wanted=call.json)
 
     @command(app, "new", FILES)
     def new(call: Call, name: Name) -> None:

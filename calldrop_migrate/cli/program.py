@@ -33,7 +33,16 @@ COMMANDS = {
     "status": ("inspecting", "Show what is applied, what is pending, who holds the lease."),
     "verify": ("inspecting", "Compare schema, files and replication with what is recorded."),
     "show": ("inspecting", "Print a revision's file; with --applied as it was applied."),
+    "diff": ("inspecting", "Show how the schemas of two revisions differ, or the live one."),
     "new": ("inspecting", "Write an empty migration with the next number."),
+    "stamp": ("mending", "Say that the keyspace is at REVISION already; refused when it isn't."),
+    "repair": ("mending", "Settle a difference between schema or files and what is recorded."),
+    "abort": (
+        "mending",
+        "Take back what is half-way, as long as it destroyed nothing.",
+    ),
+    "clean": ("mending", "Drop the second copies that rebuilds have kept for --keep-shadow days."),
+    "unlock": ("mending", "Take the lease away from a holder that is gone."),
     "seed": ("seeding", "Fill the keyspace with realistic rows, at whatever revision it is."),
     "server": ("serving", "A real Cassandra on this machine, for development."),
 }

@@ -37,6 +37,7 @@ from calldrop_migrate.engine.ports import CopyTask, Difference, Key, RangeResult
 
 _LOOKUPS = 64  # in flight
 _SUM = 2**64
+_GONE = "is not there"
 _ABSENT = b"\xff\xff\xff\xff"
 
 
@@ -144,7 +145,7 @@ class Comparison:
         """What is told of a source row."""
         source = self._task.source
         types = [c.type for name in source.key if (c := source.column(name))]
-        return Difference(show_key(types, self.layout.key_of(row)), what)
+        return Difference(show_key(types, self.layout.key_of(row)), what, what.endswith(_GONE))
 
     # -- moving ----------------------------------------------------------------------------------
 
@@ -251,7 +252,7 @@ class Lookup:
         if None in layout.target_key_of(row):
             return "has a null in the target's key"
         if there is None:
-            return "is not there" if stays else ""
+            return _GONE if stays else ""
         for name, at in layout.cells:
             same = there[self._value_at[name]] == row[at]
             if name in layout.timed:
@@ -274,6 +275,8 @@ class Lookup:
             return ""
         if have is not None and have > written and not exactly:
             return ""
+        if have is None:
+            return _GONE
         if have != written or not same:
             return "is not the same cell"
         if (ttl is None) != (have_ttl is None) or abs((ttl or 0) - (have_ttl or 0)) > slack:

@@ -14,12 +14,15 @@ from calldrop_migrate.core.schema import Column, Schema, Table, sorted_columns
 Shape = Mapping[str, Any]
 
 
-def diff(before: Shape, after: Shape) -> list[str]:
-    """What is different, a line each: `before -> after`."""
+NOT_OURS = "exists, and nothing recorded made it"
+
+
+def diff(before: Shape, after: Shape, new: str = NOT_OURS) -> list[str]:
+    """What is different, a line each: `before -> after`; `new` says what only `after` has."""
     lines: list[str] = []
     for name in sorted({*before, *after}):
         if name not in before:
-            lines.append(f"{name}: exists, and nothing recorded made it")
+            lines.append(f"{name}: {new}")
         elif name not in after:
             lines.append(f"{name}: is gone")
         elif "columns" in before[name] and "columns" in after[name]:
@@ -60,9 +63,13 @@ def differences(declared: Schema, live: Schema) -> list[str]:
     An option that no statement declares is the server's affair. Tables of others are nobody's
     difference either: `live` is to be narrowed to what the files make.
     """
-    filled = [_as_open(table, live.table(table.name)) for table in declared.tables]
-    wanted = replace(declared, tables=tuple(filled)).comparable()
-    return diff(wanted, live.comparable())
+    return diff(filled(declared, live).comparable(), live.comparable())
+
+
+def filled(declared: Schema, live: Schema) -> Schema:
+    """A declared schema, with the live one's options where it leaves them open."""
+    tables = (_as_open(table, live.table(table.name)) for table in declared.tables)
+    return replace(declared, tables=tuple(tables))
 
 
 def _as_open(declared: Table, live: Table | None) -> Table:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from calldrop_migrate.core.cql import literal, quote
-from calldrop_migrate.core.schema import Extra, Table, comparable_compaction, conditions
+from calldrop_migrate.core.schema import Extra, Schema, Table, comparable_compaction, conditions
 
 # What both servers show of a view, and take back in a CREATE.
 _VIEW_OPTIONS = (
@@ -133,6 +133,22 @@ def _option(name: str, value: str) -> str:
     if entries is not None:
         return f"{name} = {_map(json.loads(value))}"
     return f"{name} = {value if _NUMBER.fullmatch(value) else literal(value)}"
+
+
+def as_cql(schema: Schema) -> str:
+    """CQL that makes everything of a schema, in an order in which it can be made."""
+    types = [describe_type(e) for e in schema.extras if e.kind == "type"]
+    tables = [describe(t) for t in schema.tables if not t.base]
+    indexes = [describe_index(e) for e in schema.extras if e.kind == "index"]
+    views = [describe(t) for t in schema.tables if t.base]
+    return "".join(f"{text};\n\n" for text in (*types, *tables, *indexes, *views)).rstrip() + "\n"
+
+
+def describe_type(made: Extra) -> str:
+    """CQL that makes a user type."""
+    names, types = json.loads(made.definition)
+    fields = ", ".join(f"{quote(n)} {t}" for n, t in zip(names, types, strict=True))
+    return f"CREATE TYPE {quote(made.name)} ({fields})"
 
 
 def describe_index(index: Extra) -> str:

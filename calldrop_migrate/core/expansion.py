@@ -84,6 +84,16 @@ def examine(migrations: Sequence[Migration]) -> tuple[Fault, ...]:
     return tuple(sorted(set(faults)))
 
 
+def declared_at(migrations: Sequence[Migration], number: int) -> Schema:
+    """The schema that the files up to a revision declare, from nothing."""
+    schema = Schema("")
+    for migration in migrations[:number]:
+        draft = Draft(migration, "up", UUID(int=0), Facts(), schema)
+        _fill(draft)
+        schema = draft.schema.owned()
+    return schema
+
+
 def _fill(draft: Draft) -> None:
     for step in steps_of(draft.migration, draft.direction):
         _step(draft, step)

@@ -38,6 +38,7 @@ class Migration:
 
     Attributes:
         number: of the revision, from 1.
+        title: the slug as words: `destination clustering`.
         file: its name, `0002_destination_clustering.cql`.
         text: the whole file, with LF for every newline and without a BOM.
         checksum: the sha256 of the text, so it is the same for CRLF and LF.
@@ -46,6 +47,7 @@ class Migration:
 
     number: int
     slug: str
+    title: str
     file: str
     text: str
     checksum: bytes
@@ -53,15 +55,15 @@ class Migration:
     down: tuple[Step, ...]
     irreversible: str | None
 
+    @classmethod
+    def bare(cls, number: int, title: str) -> Migration:
+        """A revision without its file: for what is done to it besides going up and down."""
+        return cls(number, "", title, f"{number:04d}", "", b"", (), (), None)
+
     @property
     def name(self) -> str:
         """The number as it is written: `0002`."""
         return f"{self.number:04d}"
-
-    @property
-    def title(self) -> str:
-        """The slug as words: `destination clustering`."""
-        return self.slug.replace("_", " ")
 
 
 def parse(file: str, data: bytes) -> Migration:
@@ -131,7 +133,8 @@ def _read(file: str, data: bytes) -> tuple[Migration, list[Fault]]:
             faults.append(_not_utf8(file, error))
     up, down = tuple(reader.steps["up"]), tuple(reader.steps["down"])
     checksum = hashlib.sha256(text.encode()).digest()
-    return Migration(number, slug, file, text, checksum, up, down, reader.reason), faults
+    title, reason = slug.replace("_", " "), reader.reason
+    return Migration(number, slug, title, file, text, checksum, up, down, reason), faults
 
 
 def _not_utf8(file: str, error: UnicodeDecodeError) -> Fault:

@@ -47,13 +47,16 @@ def aside(table: str, revision: int, direction: str, *, cells: bool = False, nth
     return _fit(table, f"__aside_{revision:04d}{ending}")
 
 
+def is_shadow(name: str) -> bool:
+    """Whether it is the name of a shadow."""
+    return bool(_SHADOW.fullmatch(name)) and name.endswith(_digest(name[:-2])[:2])
+
+
 def is_internal(name: str) -> bool:
     """Whether a table is bookkeeping, a shadow, an aside, or one that a server made for itself."""
     if name in BOOKKEEPING or name.endswith(_SERVERS_OWN):
         return True
-    if _SHADOW.fullmatch(name):
-        return name.endswith(_digest(name[:-2])[:2])
-    return bool(_ASIDE.fullmatch(name))
+    return is_shadow(name) or bool(_ASIDE.fullmatch(name))
 
 
 def _fit(table: str, ending: str, *, room: int = 0) -> str:

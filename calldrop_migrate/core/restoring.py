@@ -7,13 +7,12 @@ empty, and that is said.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from calldrop_migrate.core.comparing import from_shape
 from calldrop_migrate.core.cql import literal, quote
-from calldrop_migrate.core.declared import describe, describe_index
+from calldrop_migrate.core.declared import describe, describe_index, describe_type
 from calldrop_migrate.core.operations import Await, Operation, run
 from calldrop_migrate.core.schema import Extra, Schema, Table
 
@@ -55,9 +54,7 @@ def _extra(extra: Extra, live: Schema) -> tuple[list[Operation], Lines]:
         ]
     if extra.kind == "index":
         return [run(describe_index(extra))], []
-    names, types = json.loads(extra.definition)
-    fields = ", ".join(f"{quote(n)} {t}" for n, t in zip(names, types, strict=True))
-    return [run(f"CREATE TYPE {quote(extra.name)} ({fields})")], []
+    return [run(describe_type(extra))], []
 
 
 def _table(table: Table, there: Table | None, told: Lines) -> Iterator[Operation]:

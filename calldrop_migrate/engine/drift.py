@@ -1,12 +1,17 @@
-"""Drift: how the live schema differs from the one recorded with the last statement of ours."""
+"""Drift: how the live schema differs from the one recorded with the last statement of ours, or from
+the one that the files declare.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from calldrop_migrate.core.comparing import diff
+from calldrop_migrate.core.comparing import diff, differences
+from calldrop_migrate.core.expansion import declared_at
+from calldrop_migrate.core.files import Migration
 from calldrop_migrate.core.schema import Schema
 
 
@@ -22,6 +27,19 @@ def drift(schema: Schema, recorded: str, in_doubt: Collection[str] = ()) -> list
         return []
     live = json.loads(json.dumps(schema.comparable()))
     return diff(_without(json.loads(recorded), in_doubt), _without(live, in_doubt))
+
+
+def not_as_declared(migrations: Sequence[Migration], number: int, live: Schema) -> list[str]:
+    """How the live schema differs from the one that revision `number` leads to.
+
+    What no revision of the folder makes is none of its business.
+    """
+    declared = [declared_at(migrations, n) for n in range(len(migrations) + 1)]
+    made = {t.name for schema in declared for t in schema.tables}
+    extras = {(e.kind, e.name) for schema in declared for e in schema.extras}
+    ours = replace(live, tables=tuple(t for t in live.tables if t.name in made))
+    ours = ours.with_extras(e for e in live.extras if (e.kind, e.name) in extras)
+    return differences(declared[number], ours)
 
 
 def _without(comparable: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:

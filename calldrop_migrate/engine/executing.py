@@ -137,6 +137,8 @@ class Executor:
             self._read_back(effect)
             if not self._may_destroy(operation):
                 return
+        if effect.destroys:
+            self._log.append(None)  # what came before may have taken long
         self._log.check()
         sent = self._sent(attempt, operation, index)
         try:
@@ -153,9 +155,11 @@ class Executor:
         Raises:
             RowsAtRisk: it would delete rows.
         """
+        name = operation.effect.name
+        if operation.proof is Proof.COPY:
+            self._originals(operation)
         if operation.proof not in (Proof.EMPTY, Proof.EMPTY_ELSE_KEEP):
             return True
-        name = operation.effect.name
         table = self.schema.table(name)
         if table is None or not self._database.has_rows(table, prove=True, between=self._between):
             return True
@@ -166,6 +170,18 @@ class Executor:
             state="It was empty when the plan was made; nothing was dropped.",
             hint="Stop the writers, then run the same command again: it says what can be done.",
         )
+
+    def _originals(self, operation: Run) -> None:
+        """That the tables of which a table is a copy are still the same ones."""
+        self.schema = self._database.schema()
+        for name, table_id in operation.originals:
+            found = self.schema.table(name)
+            if found is None or found.id != table_id:
+                raise RowsAtRisk(
+                    f"{operation.label}: {name} is not the table any more that it is a copy of",
+                    state="The copy was not dropped.",
+                    hint="There is no way back any more, only forwards:  calldrop-migrate status",
+                )
 
     def _ddl(self, effect: Effect, sent: str, *, unsettled: bool) -> None:
         """Sends a schema change. Whatever the answer is, what the nodes show decides.

@@ -130,6 +130,42 @@ class History:
             ("SUCCEEDED", attempt),
         )
 
+    def stamp(self, migration: Migration, attempt: UUID, now: datetime) -> None:
+        """(none) -> SUCCEEDED, of a revision that is there already."""
+        self._move(
+            f"INSERT INTO {self._table} (id, version, name, content, checksum, state, "
+            "applied_at, attempt) VALUES (?, ?, ?, ?, ?, 'SUCCEEDED', ?, ?) IF NOT EXISTS",
+            [
+                *(self.id_of(migration.number), migration.number, migration.file),
+                *(migration.text, migration.checksum, now, attempt),
+            ],
+            migration.number,
+            ("SUCCEEDED", attempt),
+        )
+
+    def unstamp(self, record: Record) -> None:
+        """SUCCEEDED -> (none), of a revision that isn't there any more."""
+        self._move(
+            f"DELETE FROM {self._table} WHERE id = ? IF state = ? AND attempt = ?",
+            [record.id, record.state, record.attempt],
+            record.number,
+            None,
+        )
+
+    def accept(self, record: Record, migration: Migration) -> None:
+        """The file as it is now for the one that was applied; the state stays."""
+        assert record.attempt is not None
+        self._move(
+            f"UPDATE {self._table} SET name = ?, content = ?, checksum = ? "
+            "WHERE id = ? IF state = ? AND attempt = ?",
+            [
+                *(migration.file, migration.text, migration.checksum),
+                *(record.id, record.state, record.attempt),
+            ],
+            record.number,
+            (record.state, record.attempt),
+        )
+
     def begin_down(self, record: Record, attempt: UUID) -> None:
         """SUCCEEDED -> IN_PROGRESS, of another attempt."""
         self._move(

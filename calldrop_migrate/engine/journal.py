@@ -187,6 +187,10 @@ class Journal:
         self._settle_until = 0.0
         self._sends_take = timing.ddl_timeout + 1
 
+    def now(self) -> datetime:
+        """The wall clock's time, in UTC."""
+        return self._clock.now()
+
     # -- reading -----------------------------------------------------------------------------------
 
     def read(self, consistency: str = "") -> LeaseState:
@@ -226,7 +230,7 @@ class Journal:
             f"SELECT {', '.join(names)} FROM {self._table} WHERE keyspace_name = ?",
             [self._database.keyspace],
         )
-        events = [Event(**row) for row in rows if row["event"]]
+        events = [Event(**{**row, "at": _utc(row["at"])}) for row in rows if row["event"]]
         events.reverse()
         return [e for e in events if attempt is None or e.attempt == attempt]
 
@@ -364,6 +368,21 @@ class Journal:
         self._valid_from(sent)
         self._seq += event is not None
 
+    def take_away(self, token: UUID) -> bool:
+        """Ends somebody else's lease, if its token is this one; whether it was.
+
+        It isn't given back: whoever comes next waits the settle time before it destroys anything.
+        """
+        cql = (
+            f"UPDATE {self._table} SET owner = null, holder = null, since = null "
+            "WHERE keyspace_name = ? IF owner = ?"
+        )
+
+        def taken() -> bool:
+            return self._database.compare_and_set(cql, [self._database.keyspace, token]).applied
+
+        return repeated(taken, OutcomeUnknown, self._clock.sleep)
+
     def release(self, *, finished: bool) -> None:
         """Gives the lease back; a lease that was lost meanwhile stays with its new holder."""
         if self._token is None:
@@ -377,6 +396,11 @@ class Journal:
         values = [self._epoch, ended, self._database.keyspace, token]
         with suppress(OutcomeUnknown, StatementRefused):  # it ends by itself after its TTL
             self._database.compare_and_set(cql, values)
+
+
+def _utc(at: datetime | None) -> datetime | None:
+    """A server's timestamp, which the driver gives without a zone."""
+    return at.replace(tzinfo=UTC) if at else None
 
 
 def unsettled(events: Sequence[Event], operation: int) -> Event | None:
@@ -419,6 +443,7 @@ def lease_as_json(state: LeaseState) -> Mapping[str, Any] | None:
         "pid": holder.pid if holder else None,
         "command": holder.command if holder else None,
         "since": state.since.replace(tzinfo=UTC).isoformat() if state.since else None,
+        "token": str(state.owner),
         "seconds_left": state.left,
         "dead": state.dead,
     }

@@ -28,16 +28,20 @@ _CREATORS = {
 }
 
 
-def create_keyspace(database: Database, replication: Mapping[str, str]) -> Run:
+def create_keyspace(name: str, replication: Mapping[str, str]) -> str:
+    """CQL that makes a keyspace."""
+    options = ", ".join(f"{literal(k)}: {literal(str(v))}" for k, v in replication.items())
+    return f"CREATE KEYSPACE IF NOT EXISTS {quote(name)} WITH replication = {{{options}}}"
+
+
+def making(database: Database, replication: Mapping[str, str]) -> Run:
     """The operation that makes the keyspace.
 
     Raises:
         ConfigurationError: the cluster can't hold that replication.
     """
     check_replication(replication, database.platform.nodes)
-    options = ", ".join(f"{literal(k)}: {literal(str(v))}" for k, v in replication.items())
-    name = quote(database.keyspace)
-    return run(f"CREATE KEYSPACE IF NOT EXISTS {name} WITH replication = {{{options}}}")
+    return run(create_keyspace(database.keyspace, replication))
 
 
 def missing_tables(schema: Schema) -> list[str]:

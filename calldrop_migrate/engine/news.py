@@ -38,6 +38,13 @@ class Began:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """A remark about what the run found."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """The run waits, and why."""
 
@@ -45,4 +52,4 @@ class Waiting:
     seconds: float
 
 
-News = Began | Finished | Progress | Waiting
+News = Began | Finished | Note | Progress | Waiting

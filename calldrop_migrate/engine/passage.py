@@ -79,10 +79,11 @@ class Passage:
                 if result is not None:
                     results[index] = result
             notes = [*attempt.notes, *self._landed(), *counted(attempt, results)]
-            if attempt.direction == "up":
-                do.history.finish_up(attempt.migration, attempt.id, do.clock.now())
-            else:
-                do.history.remove(attempt.migration.number, attempt.id)
+            match attempt.direction:
+                case "up":
+                    do.history.finish_up(attempt.migration, attempt.id, do.clock.now())
+                case "down":
+                    do.history.remove(attempt.migration.number, attempt.id)
         except CalldropError as error:
             self.stopped(error)
             raise
@@ -142,8 +143,13 @@ class Passage:
             hash=hash_of(operation),
             digest=self._do.executor.digest(operation),
         )
-        changed = recorded and isinstance(operation, Run) and operation.effect.changes_schema
-        schema = json.dumps(self._do.executor.schema.comparable()) if changed else None
+        schema = None
+        if recorded and isinstance(operation, Run) and operation.effect.changes_schema:
+            if attempt.direction != "repair":  # which brings back what is recorded, or a part of it
+                schema = json.dumps(self._do.executor.schema.comparable())
+            made = self._do.executor.schema.table(operation.effect.name)
+            if made is not None and operation.effect.verb == "create":
+                row = replace(row, detail=json.dumps({"ids": {made.name: str(made.id)}}))
         self._do.log.append(replace(row, **more), schema)  # type: ignore[arg-type]
 
     def _detail(self, index: int, place: Place | None) -> str:
@@ -151,6 +157,9 @@ class Passage:
         detail: dict[str, object] = {"facts": self._attempt.facts.to_json()}
         if index == 0:
             detail["before"] = to_json(self._attempt.before)
+        operation = self._attempt.operations[index]
+        if isinstance(operation, Copy | Verify):
+            detail["carried"] = [*operation.names, operation.rows]
         if place:
             detail["parts"] = place.parts
         return json.dumps(detail)
@@ -183,10 +192,11 @@ class Passage:
         is nobody's.
         """
         attempt, history = self._attempt, self._do.history
-        if attempt.direction == "up":
-            history.begin_up(attempt.migration, attempt.id, self._do.clock.now())
-        else:
-            history.begin_down(history.read()[attempt.migration.number], attempt.id)
+        match attempt.direction:
+            case "up":
+                history.begin_up(attempt.migration, attempt.id, self._do.clock.now())
+            case "down":
+                history.begin_down(history.read()[attempt.migration.number], attempt.id)
 
     def stopped(self, error: CalldropError) -> None:
         """Says in an error what is applied now; a refused revision of which nothing was is pending
@@ -195,7 +205,10 @@ class Passage:
         attempt, up = self._attempt, self._attempt.direction == "up"
         number, name, done = attempt.migration.number, attempt.migration.name, self._done
         refused = isinstance(error, StatementRefused)
-        if done:
+        if attempt.direction not in ("up", "down"):
+            total = len(attempt.operations)
+            state = f"{attempt.direction}: {done} of {total} operations are done."
+        elif done:
             state = (
                 f"{name} is half-way ({attempt.direction}): {done} of {len(attempt.operations)}"
                 " operations are applied."
@@ -211,7 +224,8 @@ class Passage:
         if refused and not error.hint:  # `located` gives a statement of the file one
             error.message = f"the server refused a statement of the tool itself: {error.message}"
             error.hint = "Mend what it names, then run the same command again."
-        if refused and not done and unsettled(self._past, 0) is None:
+        of_revision = attempt.direction in ("up", "down")
+        if refused and of_revision and not done and unsettled(self._past, 0) is None:
             withdraw = self._do.history.remove if up else self._do.history.withdraw_down
             with suppress(CalldropError):  # left as it is, it is half-way with nothing done
                 withdraw(number, attempt.id)
@@ -221,17 +235,18 @@ class Passage:
         up.
         """
         attempt = self._attempt
-        if attempt.direction == "up":
+        if attempt.direction != "down":
             return []
         number, name = attempt.migration.number, attempt.migration.name
         ups = [
-            e
+            json.loads(e.detail)
             for e in self._do.log.events(detail=True)
-            if e.operation == 0 and e.revision == number and e.direction == "up" and e.detail
+            if e.detail and e.operation == 0 and e.revision == number and e.direction == "up"
         ]
-        if not ups:
+        found = [detail["before"] for detail in ups if "before" in detail]
+        if not found:
             return [f"no schema was recorded before {name} went up"]
-        before = from_json(json.loads(ups[-1].detail or "{}")["before"])
+        before = from_json(found[-1])
         return [
             f"differs from before {name} went up: {line}"
             for line in diff(before.comparable(), self._do.executor.schema.comparable())

@@ -29,7 +29,7 @@ from calldrop_migrate.engine.copying import Copier
 from calldrop_migrate.engine.drift import drift
 from calldrop_migrate.engine.history import History, Record, check_files, read_history
 from calldrop_migrate.engine.journal import Journal, LeaseState, has_journal
-from calldrop_migrate.engine.keyspace import create_keyspace, replication_differences
+from calldrop_migrate.engine.keyspace import making, replication_differences
 from calldrop_migrate.engine.misfits import Misfits
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.resuming import Resumed, resume
@@ -91,6 +91,8 @@ class Planner:
         drifted = drift(schema, lease.recorded if lease else "", in_doubt)
         if attempts or current != goal:
             _refuse(schema, drifted)
+        if not records and not has_journal(schema):
+            _refuse_unknown(schema)
         at = attempts[0].after if attempts else schema
         for number, way in path(current, goal):
             attempts.append(self._fresh(number, way, at, schema, lease, attempts))
@@ -98,7 +100,7 @@ class Planner:
         keyspace = (
             None
             if schema.exists or direction == "down"
-            else create_keyspace(self._database, self._wishes.replication)
+            else making(self._database, self._wishes.replication)
         )
         plan = Plan(keyspace, tuple(attempts), current, goal)
         counts = [self._count_misfits(attempt, schema) for attempt in attempts]
@@ -278,13 +280,27 @@ class Planner:
         ]
 
 
+def _refuse_unknown(schema: Schema) -> None:
+    """Tables that nobody knows the history of may be what revisions would make."""
+    if tables := [table.name for table in schema.owned().tables]:
+        shown = ", ".join(tables[:5]) + (", ..." if len(tables) > 5 else "")
+        raise HistoryError(
+            f"{schema.keyspace} has tables, and no history of them: {shown}",
+            state="Nothing was changed.",
+            hint=(
+                "Say which revision it is at:                calldrop-migrate stamp REVISION\n"
+                "or, if they are no business of revisions:    calldrop-migrate stamp base"
+            ),
+        )
+
+
 def _refuse(schema: Schema, drifted: Sequence[str]) -> None:
     if drifted:
         lines = "".join(f"\n    {line}" for line in drifted)
         raise DriftError(
             f"the schema of {schema.keyspace} is not as it was recorded:{lines}",
             state="Nothing was changed.",
-            hint="Put it back as it was, then run the same command again.",
+            hint="To put it back, or to take it as it is:  calldrop-migrate repair",
         )
 
 

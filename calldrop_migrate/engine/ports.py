@@ -98,10 +98,11 @@ class RangeResult:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A source row that the target doesn't hold, in words."""
+    """A source row that the target doesn't hold, in words; `gone`: the target has nothing of it."""
 
     key: str
     what: str
+    gone: bool = False
 
 
 class Bulk(Protocol):

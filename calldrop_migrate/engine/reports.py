@@ -165,9 +165,7 @@ def verification(
     )
 
 
-_DRIFT = (
-    "Put the schema back as it was, or make the difference a revision:  calldrop-migrate new NAME"
-)
+_DRIFT = "To put it back, or to take it as it is:  calldrop-migrate repair"
 _REPLICATION = (
     "Change the configuration, or the keyspace:  ALTER KEYSPACE ... WITH replication, then nodetool"
     " repair"

@@ -48,6 +48,12 @@ def resume(
     """
     events = log.events(record.attempt, detail=True)
     details = [json.loads(event.detail) for event in events if event.detail]
+    if any(event.event == "aborting" for event in events):
+        raise HistoryError(
+            f"revision {record.name} is being taken back",
+            state=f"{record.name} is half-way.",
+            hint="Finish that:  calldrop-migrate abort",
+        )
     begun = [detail for detail in details if "before" in detail]
     if not begun:
         raise HistoryError(
@@ -60,11 +66,11 @@ def resume(
     before = from_json(begun[0]["before"])
     stored = Facts.from_json([d for d in details if "facts" in d][-1]["facts"])
     done = applied_operations(events)
-    arrived = _arrived(unsettled(events, len(done)), live)
+    sent = arrived(unsettled(events, len(done)), live)
     fault: HistoryError | None = None
     for facts in _facts(stored, wishes, _filled_now(database, migration, way, before, live)):
         attempt = expand(migration, way, events[0].attempt, before, facts)
-        fault = _not_what_ran(attempt, [*done, *arrived])
+        fault = _not_what_ran(attempt, [*done, *sent])
         if fault is None:
             break
     if fault is not None:
@@ -84,7 +90,7 @@ def resume(
     return Resumed(attempt, in_doubt(events, len(done)))
 
 
-def _arrived(sent: Event | None, live: Schema) -> list[Event]:
+def arrived(sent: Event | None, live: Schema) -> list[Event]:
     """The statement of which no outcome is known, if its objects show that it has run."""
     digests = json.loads(sent.digest) if sent and sent.digest else {}
     if sent and any(live.digest_of(name) != digest for name, digest in digests.items()):

@@ -6,7 +6,7 @@ A `Review` is what is shown, and what is made again, from fresh reads, once the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from calldrop_migrate.core.plan import Plan
 from calldrop_migrate.core.schema import Schema
@@ -45,7 +45,11 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """A plan with what else has to be known before it runs."""
+    """A plan with what else has to be known before it runs.
+
+    Attributes:
+        chores: what is done besides the plan's operations, to the bookkeeping alone.
+    """
 
     plan: Plan
     schema: Schema
@@ -54,6 +58,17 @@ class Review:
     uncounted: tuple[str, ...] = ()
     sizes: tuple[Size, ...] = ()
     warnings: tuple[str, ...] = ()
+    chores: tuple[str, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return self.plan.empty and not self.chores
+
+    def same_work(self, other: Review) -> bool:
+        """Whether both come to the same, but for the keyspace, which is made in between."""
+        plans = (replace(review.plan, keyspace=None) for review in (self, other))
+        return self.chores == other.chores and next(plans).same_work(next(plans))
 
     @property
     def rebuilds_rows(self) -> bool:

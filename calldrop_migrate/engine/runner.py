@@ -7,21 +7,22 @@ read before: only then can nobody else change it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from calldrop_migrate.core.files import Migration
-from calldrop_migrate.core.plan import Attempt, Direction
+from calldrop_migrate.core.names import is_shadow
+from calldrop_migrate.core.plan import Attempt
 from calldrop_migrate.engine import keyspace
 from calldrop_migrate.engine.copying import Copier
 from calldrop_migrate.engine.executing import Executor
 from calldrop_migrate.engine.history import History
+from calldrop_migrate.engine.jobs import Job, Jobs
 from calldrop_migrate.engine.journal import Clock, Holder, Journal, Timing
-from calldrop_migrate.engine.news import Finished, News, Waiting
+from calldrop_migrate.engine.news import Finished, News, Note, Waiting
 from calldrop_migrate.engine.passage import Doing, Passage
-from calldrop_migrate.engine.planning import Planner
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.review import Review, Wishes
-from calldrop_migrate.errors import CalldropError, Interrupted
+from calldrop_migrate.errors import CalldropError, Interrupted, RowsAtRisk
 
 # What a person has to act on ends a run for good; after any other end the same command again goes
 # on with it (DESIGN.md, exit codes).
@@ -50,7 +51,11 @@ class Tools:
 
 
 class Runner:
-    """Brings one keyspace from one revision to another."""
+    """Runs jobs on one keyspace.
+
+    Attributes:
+        jobs: what can be run.
+    """
 
     def __init__(
         self,
@@ -63,44 +68,26 @@ class Runner:
     ) -> None:
         self._database = database
         self._tools = tools
+        self._wishes = wishes
         clock, emit = tools.clock, tools.emit
         self._log = Journal(database, clock, tools.timing, tools.holder, tools.is_dead)
+        history = History(database, clock.sleep)
         copier = Copier(database, self._between, emit, clock.sleep, repaired=repaired)
-        self._planner = Planner(database, migrations, wishes, self._log, copier)
         self._executor = Executor(database, self._log, copier, clock, self._between, emit)
+        self.jobs = Jobs(database, migrations, wishes, self._log, history, copier, self._executor)
         self._doing = Doing(
-            *(self._log, History(database, clock.sleep), self._executor, copier),
-            *(clock, self._between, emit),
+            *(self._log, history, self._executor, copier), *(clock, self._between, emit)
         )
         self._leased = False
 
-    def review(self, direction: Direction, target: str, steps: int | None = None) -> Review:
-        """What the run would do; reads only."""
-        return self._planner.review(direction, target, steps=steps)
-
-    def direction_to(self, target: str) -> Direction:
-        """Whether a target lies above or below where the keyspace is."""
-        return self._planner.direction_to(target)
-
-    # -- the run -----------------------------------------------------------------------------------
-
-    def execute(
-        self,
-        shown: Review,
-        direction: Direction,
-        target: str,
-        steps: int | None,
-        *,
-        ask_again: bool,
-        wait: float,
-    ) -> Outcome:
+    def run(self, job: Job, shown: Review, *, ask_again: bool, wait: float) -> Outcome:
         """Runs what was shown, or gives back a plan that came out different under the lease.
 
         Raises:
             LeaseHeld, LeaseLost, StatementRefused, OutcomeUnknown, RowsAtRisk, Unreachable,
             Interrupted: see errors.py.
         """
-        if shown.plan.empty:
+        if shown.empty:
             return Outcome(shown.plan.current)
         finished = self._first_contact(shown)
         self._log.acquire(wait, lambda held: self._tools.emit(Waiting(held, wait)))
@@ -108,14 +95,18 @@ class Runner:
         try:
             # A node that lags would show an old schema, and a statement be sent twice.
             self._database.agree()
-            review = self._planner.review(direction, target, steps=steps)
+            review = job.plan()
             review.refuse()
-            if ask_again and not _same_but_keyspace(review, shown):
+            if ask_again and not review.same_work(shown):
                 ended = False
                 return Outcome(review.plan.current, tuple(finished), review)
             self._executor.schema = review.schema
+            job.begin()
             for at, attempt in enumerate(review.plan.attempts):
-                finished.append(self._pass(attempt, again=at > 0))
+                finished.append(self._pass(attempt, again=job.revisions and at > 0))
+            job.end(review)
+            if job.revisions:
+                finished += self._clean()
             return Outcome(review.plan.target, tuple(finished))
         except CalldropError as error:
             ended = error.exit_code in _FOR_A_PERSON
@@ -127,13 +118,29 @@ class Runner:
             self._leased = False
             self._log.release(finished=ended)
 
+    def _clean(self) -> list[Finished]:
+        """Second copies that were kept for long enough go with the next run; a difference, which is
+        for a person to look at, is no reason for that run to fail.
+        """
+        schema = self._executor.schema
+        if not any(is_shadow(table.name) for table in schema.tables):
+            return []
+        made = []
+        for attempt in self.jobs.clean(schema, discard=False).plan().plan.attempts:
+            try:
+                made.append(Passage(self._doing, attempt).run())
+            except RowsAtRisk as found:
+                why = found.message.splitlines()[0]
+                self._tools.emit(Note(f"{attempt.migration.title} stays: {why}  {found.hint}"))
+        return made
+
     def _pass(self, attempt: Attempt, *, again: bool) -> Finished:
         """Passes one revision; a later one of the plan as it is planned from what the earlier ones
         left.
         """
         if again:
             try:
-                attempt = self._planner.again(
+                attempt = self.jobs.planner.again(
                     attempt, self._executor.schema, frozenset(self._executor.made)
                 )
             except CalldropError as error:
@@ -166,8 +173,3 @@ class Runner:
             )
         if self._leased:
             self._log.keep()
-
-
-def _same_but_keyspace(one: Review, other: Review) -> bool:
-    """Whether the same operations came out; the keyspace has been made in between."""
-    return replace(one.plan, keyspace=None).same_work(replace(other.plan, keyspace=None))

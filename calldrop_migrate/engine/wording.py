@@ -15,7 +15,7 @@ from textwrap import dedent, indent
 from calldrop_migrate.core.cql import Statement, quote
 from calldrop_migrate.core.ddl import read, renamed
 from calldrop_migrate.core.names import MARKER, is_internal
-from calldrop_migrate.core.operations import Copy, Run
+from calldrop_migrate.core.operations import Copy, Run, Verify
 from calldrop_migrate.core.plan import Attempt, steps_of
 from calldrop_migrate.engine.ports import RangeResult
 from calldrop_migrate.errors import Place, StatementRefused
@@ -30,6 +30,8 @@ def summary(attempt: Attempt, results: dict[int, RangeResult] | None = None) -> 
     """What a revision does or did, in a few words each: statements of its file, and rows that were
     carried.
     """
+    if attempt.direction not in ("up", "down"):
+        return tuple(op.label for op in attempt.operations if not isinstance(op, Verify))
     words: list[str] = []
     for step in steps_of(attempt.migration, attempt.direction):
         effect = read(step.statement)

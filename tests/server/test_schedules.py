@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests import cells
-from tests.conftest import PROJECT, Cli, Result
+from tests.conftest import Cli, Result
 from tests.told import only, told
 
 GO = ("--yes", "--outage-accepted")
@@ -304,16 +304,7 @@ def test_cells_of_a_run_that_was_stopped_for_long(filled: Cli, client: Any) -> N
     """SIGSTOP of the holder before its DROP; another one finishes; SIGCONT: all rows are there."""
     before = cells.read(client, filled.keyspace)
     point = "sh kill -STOP $PPID | before | DROP"
-    stopped = subprocess.Popen(
-        [sys.executable, str(PROJECT / "tests" / "at.py"), point, "up", "2", *GO],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**filled.environment, **SHORT, "CALLDROP_LEASE_TTL": "8"},
-        cwd=filled.folder,
-    )
-    filled.started.append(stopped)
+    stopped = filled.begin(point, "up", "2", *GO, env=SHORT | {"CALLDROP_LEASE_TTL": "8"})
     time.sleep(6)
     ok(filled("up", "2", *GO, "--wait-for-lease", "60", env=SHORT))
     stopped.send_signal(signal.SIGCONT)

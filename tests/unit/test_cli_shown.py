@@ -11,7 +11,7 @@ import pytest
 
 from calldrop_migrate.cli import render
 from calldrop_migrate.cli.feed import Feed, in_short
-from calldrop_migrate.cli.migrating import Done
+from calldrop_migrate.cli.running import Done
 from calldrop_migrate.cli.seeding import Listed, ListedModule
 from calldrop_migrate.engine.news import Began, Finished, Progress, Waiting
 from calldrop_migrate.engine.reports import RevisionState, Situation, Verification
@@ -72,13 +72,13 @@ def test_status_ahead_and_drifted() -> None:
 @pytest.mark.parametrize(
     ("done", "text"),
     [
-        (Done("k", 4, 4, (), (), ""), "k is at 0004 (head); there was nothing to do."),
+        (Done("k", 4, 4, (), (), (), ""), "k is at 0004 (head); there was nothing to do."),
         (
-            Done("k", 0, 4, (), (), ""),
+            Done("k", 0, 4, (), (), (), ""),
             "k is at base: no revision is applied; there was nothing to do.",
         ),
         (
-            Done("k", 5, 4, (), (), ""),
+            Done("k", 5, 4, (), (), (), ""),
             "k is at 0005, ahead of this folder; there was nothing to do.",
         ),
     ],

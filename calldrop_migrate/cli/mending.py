@@ -1,0 +1,158 @@
+"""`stamp`, `repair`, `abort`, `clean`, `unlock`: what keeps a keyspace in order besides up and
+down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from calldrop_migrate.cli.opening import ask, opened
+from calldrop_migrate.cli.options import CHANGING, CONNECTION, FILES, Call, Yes, command
+from calldrop_migrate.cli.render import show, shows
+from calldrop_migrate.cli.running import Flags, Running
+from calldrop_migrate.engine.journal import has_journal
+from calldrop_migrate.errors import DriftError, LeaseHeld, UsageError
+
+Revision = Annotated[
+    str, typer.Argument(metavar="REVISION", help="The one it is at: a number, head, or base.")
+]
+Accept = Annotated[bool, typer.Option("--accept", help="Record schema and files as they are now.")]
+Restore = Annotated[
+    bool, typer.Option("--restore", help="Alter the schema back to what is recorded.")
+]
+Discard = Annotated[
+    bool, typer.Option("--discard-rows", help="Also copies that hold rows the table lacks.")
+]
+Token = Annotated[
+    str,
+    typer.Option("--token", metavar="TOKEN", show_default=False, help="Of a holder that is gone."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class AsRecorded:
+    """The result of `repair` where there is nothing to repair."""
+
+    keyspace: str
+
+
+@shows(AsRecorded)
+def _as_recorded(result: AsRecorded) -> list[str]:
+    return [f"{result.keyspace} is as recorded; there is nothing to repair."]
+
+
+@dataclass(frozen=True, slots=True)
+class Unlocked:
+    """The result of `unlock`: whose lease was taken away; empty when there was none."""
+
+    keyspace: str
+    holder: str
+
+
+@shows(Unlocked)
+def _unlocked(result: Unlocked) -> list[str]:
+    if not result.holder:
+        return [f"Nobody holds the lease on {result.keyspace}."]
+    return [f"The lease on {result.keyspace} was {result.holder}'s, and is free."]
+
+
+def _unlock(call: Call, token: str, *, yes: bool) -> Unlocked:
+    with opened(call) as place:
+        log, keyspace = place.journal(), place.settings.keyspace
+        if not has_journal(place.database.schema()):
+            return Unlocked(keyspace, "")
+        found = log.read()
+        if found.owner is None:
+            return Unlocked(keyspace, "")
+        holder = found.holder
+        who = f"{holder.who} (pid {holder.pid}, `{holder.command}`)" if holder else "somebody"
+        if token and token != str(found.owner):
+            raise UsageError(
+                f"that is not the token of the lease, which is held by {who}",
+                hint="calldrop-migrate unlock  names the holder and its token",
+            )
+        if not found.dead and not token:
+            raise LeaseHeld(
+                f"the lease on {keyspace} is held by {who}; it ends in {found.left} s unless"
+                " it is renewed",
+                hint="If you know that this process is gone:  calldrop-migrate unlock"
+                f" --token {found.owner} --yes",
+            )
+        ask(place.settings, always=True, yes=yes)
+        if not log.take_away(UUID(str(found.owner))):
+            raise LeaseHeld("the lease has changed hands meanwhile", hint="calldrop-migrate status")
+        return Unlocked(keyspace, who)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+
+    @command(app, "stamp", CONNECTION, FILES, CHANGING)
+    def stamp(call: Call, revision: Revision, yes: Yes = False) -> None:
+        """Say that the keyspace is at REVISION already; refused when it isn't."""
+        with opened(call) as place:
+            running = Running(place, Flags())
+            job = running.jobs.stamp(revision)
+            running.carry_out(job, running.plan(job), call, yes=yes, always=True)
+
+    @command(app, "repair", CONNECTION, FILES, CHANGING)
+    def repair(
+        call: Call, accept: Accept = False, restore: Restore = False, yes: Yes = False
+    ) -> None:
+        """Settle a difference between schema or files and what is recorded."""
+        if accept and restore:
+            raise UsageError("repair takes --accept or --restore, not both")
+        with opened(call) as place:
+            running = Running(place, Flags())
+            if not accept and not restore:
+                show(_nothing_to_choose(running), json_wanted=call.json)
+                return
+            job = running.jobs.accept() if accept else running.jobs.restore()
+            running.carry_out(job, running.plan(job), call, yes=yes, always=True)
+
+    @command(app, "abort", CONNECTION, FILES, CHANGING)
+    def abort(call: Call, yes: Yes = False) -> None:
+        """Take back what is half-way, as long as it destroyed nothing."""
+        with opened(call) as place:
+            running = Running(place, Flags())
+            job = running.jobs.abort()
+            running.carry_out(job, running.plan(job), call, yes=yes, always=True)
+
+    @command(app, "clean", CONNECTION, FILES, CHANGING)
+    def clean(call: Call, discard_rows: Discard = False, yes: Yes = False) -> None:
+        """Drop the second copies that rebuilds have kept for --keep-shadow days."""
+        with opened(call) as place:
+            running = Running(place, Flags(discard=discard_rows))
+            job = running.jobs.clean(discard=discard_rows)
+            running.carry_out(job, running.plan(job), call, yes=yes, always=True)
+
+    @command(app, "unlock", CONNECTION, FILES)
+    def unlock(call: Call, token: Token = "", yes: Yes = False) -> None:
+        """Take the lease away from a holder that is gone."""
+        show(_unlock(call, token, yes=yes), json_wanted=call.json)
+
+
+def _nothing_to_choose(running: Running) -> AsRecorded:
+    """That nothing is to be repaired.
+
+    Raises:
+        DriftError: something is; what either way would do.
+    """
+    accept, restore = running.jobs.accept().plan(), running.jobs.restore().plan()
+    if accept.empty and restore.empty:
+        return AsRecorded(accept.schema.keyspace)
+    lines = [f"  --accept   {chore}" for chore in accept.chores]
+    lines += [
+        f"  --restore  {' '.join(operation.text.split())}"
+        for attempt in restore.plan.attempts
+        for operation in attempt.operations
+    ]
+    lines += [f"  --restore  {warning}" for warning in restore.warnings]
+    raise DriftError(
+        "there are two ways:\n" + "\n".join(lines),
+        hint="calldrop-migrate repair --accept\ncalldrop-migrate repair --restore",
+    )

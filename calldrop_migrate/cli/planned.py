@@ -1,0 +1,136 @@
+"""The result of `plan` and `--dry-run`: what a run would do, to the last statement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from calldrop_migrate.cli.render import shows, size
+from calldrop_migrate.core.operations import Copy, Operation, Run
+from calldrop_migrate.core.plan import Attempt
+from calldrop_migrate.engine.review import Review
+from calldrop_migrate.engine.wording import at_revision
+from calldrop_migrate.errors import CalldropError
+
+_BYTES_PER_SECOND = 5e6  # of one copy; for the estimate of an outage
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedOperation:
+    """One operation: in short, and its whole text. `kind`: run, copy, verify or await."""
+
+    kind: str
+    label: str
+    text: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRevision:
+    """One revision of a plan; `resumes_at` are the operations that are applied already."""
+
+    number: int
+    title: str
+    direction: str
+    operations: tuple[PlannedOperation, ...]
+    resumes_at: int
+    notes: tuple[str, ...]
+    outages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanShown:
+    """The result of `plan` and `--dry-run`; `refused` is the error that running it would give."""
+
+    keyspace: str
+    current: int
+    target: int
+    revisions: tuple[PlannedRevision, ...]
+    create_keyspace: str
+    misfits: tuple[str, ...]
+    warnings: tuple[str, ...]
+    chores: tuple[str, ...]
+    refused: CalldropError | None
+
+
+def plan_shown(review: Review, keyspace: str, refused: CalldropError | None) -> PlanShown:
+    """A review as a result."""
+    plan = review.plan
+    misfits = [f"{m.table}: {m.count:,} rows do not fit" for m in review.misfits if m.count]
+    misfits += [f"{m.table}: all rows fit" for m in review.misfits if not m.count]
+    misfits += [f"{table}: rows that do not fit were not counted" for table in review.uncounted]
+    revisions = tuple(_planned(attempt, review) for attempt in plan.attempts)
+    create = plan.keyspace.text if plan.keyspace else ""
+    return PlanShown(
+        *(keyspace, current_of(review), plan.target, revisions, create),
+        *(tuple(misfits), review.warnings, review.chores, refused),
+    )
+
+
+def current_of(review: Review) -> int:
+    """The last revision that is applied as a whole on the way that the plan goes."""
+    first = next(iter(review.plan.attempts), None)
+    if first is None:
+        return review.plan.current
+    return first.migration.number - (first.direction == "up")
+
+
+def _planned(attempt: Attempt, review: Review) -> PlannedRevision:
+    migration, operations = attempt.migration, tuple(map(_operation, attempt.operations))
+    return PlannedRevision(
+        *(migration.number, migration.title, attempt.direction, operations, attempt.done),
+        *(notes_of(attempt, review), attempt.outages),
+    )
+
+
+def _operation(operation: Operation) -> PlannedOperation:
+    kind, label, proof = type(operation).__name__.lower(), operation.label, ""
+    if isinstance(operation, Run):
+        proof = str(operation.proof) if operation.effect.destroys else ""
+    elif isinstance(operation, Copy):
+        changed = [f"{c} = {s}" for c, s in operation.columns if c != s]
+        label += f" ({', '.join(changed)})" if changed else ""
+    return PlannedOperation(kind, label, operation.text, proof)
+
+
+def notes_of(attempt: Attempt, review: Review) -> tuple[str, ...]:
+    """What a person should know before one revision of a plan runs."""
+    sizes = {s.table: s.bytes for s in review.sizes}
+    notes = list(attempt.notes)
+    for table in attempt.outages:
+        if table not in attempt.facts.filled:
+            notes.append(f"{table} is made anew; what is written to it meanwhile is lost")
+            continue
+        taken = sizes.get(table, 0)
+        minutes = max(1, round(taken / _BYTES_PER_SECOND / 60))
+        about = f"for about {minutes} min ({size(taken)})" if taken else "until its rows are back"
+        notes.append(f"{table} is incomplete for readers {about}; writers must be stopped")
+    return tuple(notes)
+
+
+@shows(PlanShown)
+def _plan(result: PlanShown) -> list[str]:
+    if not result.revisions and not result.create_keyspace and not result.chores:
+        return [f"{result.keyspace} is at {at_revision(result.current)}; there is nothing to do."]
+    way = f"from {at_revision(result.current)} to {at_revision(result.target)}"
+    text = [f"{result.keyspace}: {way}"] if result.current != result.target else []
+    if result.create_keyspace:
+        text += ["", f"  {result.create_keyspace}"]
+    for revision in result.revisions:
+        text += ["", f"  {revision.number:04d} {revision.title} ({revision.direction})"]
+        text += [f"       {note}" for note in revision.notes]
+        if revision.resumes_at:
+            text.append(f"       {resumes(revision.resumes_at, len(revision.operations))}")
+        for at, operation in enumerate(revision.operations, 1):
+            done = "done: " if at <= revision.resumes_at else ""
+            whole = operation.text if operation.kind == "run" else operation.label
+            first, *rest = whole.splitlines()
+            proof = f"      [{operation.proof}]" if operation.proof else ""
+            text += [f"    {at:>2} {done}{first}{proof}", *(f"       {line}" for line in rest)]
+    for lines in (result.chores, result.misfits):
+        text += ([""] if lines else []) + [f"  {line}" for line in lines]
+    return text
+
+
+def resumes(done: int, total: int) -> str:
+    """Where a revision that is half-way goes on."""
+    return f"resumes at operation {done + 1} of {total}"

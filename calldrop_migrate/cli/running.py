@@ -1,0 +1,203 @@
+"""How a job is carried out from the command line: its plan is made, shown, asked for, run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import typer
+
+from calldrop_migrate.cli.feed import in_short, replication_in_short, say
+from calldrop_migrate.cli.opening import Opened, ask, timing
+from calldrop_migrate.cli.options import Call
+from calldrop_migrate.cli.planned import current_of, notes_of, plan_shown, resumes
+from calldrop_migrate.cli.process import Stop, is_dead, this_process
+from calldrop_migrate.cli.render import cut, show, shows, width
+from calldrop_migrate.engine.jobs import Job
+from calldrop_migrate.engine.news import Finished
+from calldrop_migrate.engine.review import Review, Wishes
+from calldrop_migrate.engine.runner import Outcome, Runner, Tools
+from calldrop_migrate.engine.wording import at_revision, summary
+from calldrop_migrate.errors import CalldropError, Interrupted
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What the user allows of a run."""
+
+    set_aside: bool = False
+    discard: bool = False
+    outage: bool = False
+    scan: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The result of a run; `hint` is what to type next."""
+
+    keyspace: str
+    current: int
+    head: int
+    finished: tuple[Finished, ...]
+    chores: tuple[str, ...]
+    warnings: tuple[str, ...]
+    hint: str
+
+
+@shows(Done)
+def _done(result: Done) -> list[str]:
+    where = f"{result.keyspace} is at {result.current:04d}"
+    if not result.current:
+        where = f"{result.keyspace} is at base: no revision is applied"
+    elif result.current >= result.head:
+        where += " (head)" if result.current == result.head else ", ahead of this folder"
+    where += "." if result.finished or result.chores else "; there was nothing to do."
+    return [f"{where:<48}  try: {result.hint}" if result.hint else where]
+
+
+class Running:
+    """Carries out jobs on one connection."""
+
+    def __init__(self, place: Opened, flags: Flags) -> None:
+        self._place = place
+        self._stop = Stop()
+        settings = place.settings
+        wishes = Wishes(
+            settings.replication,
+            *(flags.set_aside, flags.discard, flags.outage),
+            *(settings.keep_shadow, flags.scan, settings.strict),
+        )
+        tools = Tools(
+            *(place.clock(self._stop), timing(settings), this_process(), is_dead, place.feed),
+            interrupted=self._stop,
+        )
+        self._runner = Runner(
+            *(place.database, place.migrations, wishes, tools), repaired=settings.repaired
+        )
+        self.jobs = self._runner.jobs
+
+    def plan(self, job: Job) -> Review:
+        """A job's plan; what it warns of is said."""
+        review = job.plan()
+        self._place.feed.close()
+        for warning in review.warnings:
+            say(f"  warning: {warning}")
+        return review
+
+    def show_plan(self, review: Review, call: Call) -> None:
+        """The plan on stdout; then the error that running it would give, so that the exit code is
+        the same.
+        """
+        refused = None
+        try:
+            review.refuse()
+        except CalldropError as error:
+            refused = error
+        show(plan_shown(review, self._place.settings.keyspace, refused), json_wanted=call.json)
+        if refused and call.json:
+            raise typer.Exit(refused.exit_code)
+        if refused:
+            raise refused
+
+    def carry_out(self, job: Job, review: Review, call: Call, *, yes: bool, always: bool) -> None:
+        """Asks, runs, and shows what was done.
+
+        Args:
+            always: it is asked about in any case, not only where the profile says so.
+        """
+        place = self._place
+        while True:
+            self._agree(review, yes=yes, always=always)
+            outcome = self._run(job, review, ask_again=not yes)
+            if outcome.changed_plan is None:
+                break
+            review = outcome.changed_plan
+            say("  something changed meanwhile; the plan is made again")
+        head = max(m.number for m in place.migrations)
+        result = Done(
+            *(place.settings.keyspace, outcome.current, head, outcome.finished, review.chores),
+            *(review.warnings, self._next(review, outcome, head)),
+        )
+        show(result, json_wanted=call.json)
+
+    def _run(self, job: Job, review: Review, *, ask_again: bool) -> Outcome:
+        try:
+            with self._stop:
+                wait = self._place.settings.wait_for_lease
+                return self._runner.run(job, review, ask_again=ask_again, wait=wait)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                "interrupted for the second time, perhaps in the middle of a statement",
+                state="What was finished is recorded.",
+                hint="Run the same command again: it looks what happened, and goes on from there.",
+            ) from None
+        except CalldropError as error:
+            error.state = error.state or "What was finished is recorded:  calldrop-migrate status"
+            raise
+
+    def _next(self, review: Review, outcome: Outcome, head: int) -> str:
+        """What to type after a run."""
+        if not outcome.finished:
+            return ""
+        if outcome.current < head:
+            return "calldrop-migrate up"
+        attempts, confirm = review.plan.attempts, self._place.settings.confirm
+        there = attempts and attempts[-1].after.table("call_records")
+        return f"calldrop-migrate {'seed' if there and not confirm else 'status'}"
+
+    # -- the question ------------------------------------------------------------------------------
+
+    def _agree(self, review: Review, *, yes: bool, always: bool) -> None:
+        """Says what a run is going to do; asks where that is due.
+
+        Raises:
+            RowsAtRisk, MisfitRows: the flags do not allow it.
+            UsageError: the answer was no, or nobody could be asked.
+        """
+        settings, attempts = self._place.settings, review.plan.attempts
+        labels = [a.label for a in attempts]
+        what = [f"{'down: ' * (a.direction == 'down')}{in_short(summary(a))}" for a in attempts]
+        if review.plan.keyspace:
+            labels.append(f"create keyspace {settings.keyspace}")
+            what.append(replication_in_short(review.plan.keyspace.text.partition(" = ")[2]))
+        self._place.feed.expect(labels, what)
+        risks = any(a.outages or a.at_risk or a.refusals for a in attempts)
+        if always or risks or review.misfits or (settings.confirm and attempts):
+            self._say_work(review)
+        for attempt in attempts:
+            if attempt.done:
+                left = [operation.label for operation in attempt.operations[attempt.done :]]
+                where = resumes(attempt.done, len(attempt.operations))
+                what_next = f"{where}: {left[0]}" if left else "is done"
+                say(f"  {attempt.label}  {what_next}")
+        review.refuse()
+        if not review.empty:
+            ask(settings, always=always or review.rebuilds_rows, yes=yes)
+
+    def _say_work(self, review: Review) -> None:
+        """What takes back, destroys or has to be confirmed is listed before it is done."""
+        attempts = review.plan.attempts
+        if attempts:
+            say(_headline(review))
+        room = width([a.label for a in attempts])
+        mixed = len({a.direction for a in attempts}) > 1
+        for attempt in attempts:
+            way = f"{attempt.direction}: " if mixed else ""
+            say(f"    {cut(attempt.label, room):<{room}}  {way}{in_short(summary(attempt))}")
+            for note in notes_of(attempt, review):
+                self._place.feed.note(note)
+        for chore in review.chores:
+            say(f"    {chore}")
+
+
+def _headline(review: Review) -> str:
+    plan = review.plan
+    last = plan.attempts[-1].direction
+    count = sum(attempt.direction == last for attempt in plan.attempts)
+    revisions = f"{count} revision{'s' * (count != 1)}"
+    begun = "" if count == len(plan.attempts) else ", behind what is half-way"
+    match last:
+        case "down":
+            return f"  Down to {at_revision(plan.target)} takes back {revisions}{begun}:"
+        case "up":
+            return f"  Up to {plan.target:04d} applies {revisions}{begun}:"
+    return f"  {last.capitalize()}, at {at_revision(current_of(review))}:"

@@ -1,0 +1,197 @@
+"""What can be run under the lease: up and down, and what keeps a keyspace in order besides.
+
+A job makes its plan twice, to be shown and again under the lease. What of it are operations the
+runner runs like any other; what touches the bookkeeping alone (`Review.chores` says it) is `begin`
+and `end`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from calldrop_migrate.core.files import Migration
+from calldrop_migrate.core.plan import Direction, Plan, target_number
+from calldrop_migrate.core.schema import Schema
+from calldrop_migrate.engine.copying import Copier
+from calldrop_migrate.engine.drift import drift, not_as_declared
+from calldrop_migrate.engine.executing import Executor
+from calldrop_migrate.engine.history import History, Record, read_history
+from calldrop_migrate.engine.journal import Event, Journal, has_journal
+from calldrop_migrate.engine.planning import Planner
+from calldrop_migrate.engine.ports import Database
+from calldrop_migrate.engine.review import Review, Wishes
+from calldrop_migrate.engine.upkeep import Upkeep
+from calldrop_migrate.engine.wording import at_revision
+from calldrop_migrate.errors import DriftError, HistoryError
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something to be run.
+
+    Attributes:
+        plan: makes the plan; called to show it, and again under the lease.
+        begin, end: before and behind its operations.
+        revisions: its attempts pass revisions, each planned again from what the ones before left.
+    """
+
+    plan: Callable[[], Review]
+    begin: Callable[[], None] = lambda: None
+    end: Callable[[Review], None] = lambda review: None
+    revisions: bool = False
+
+
+class Jobs:
+    """Makes jobs for one database and one folder.
+
+    Attributes:
+        planner: of revisions.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        migrations: Sequence[Migration],
+        wishes: Wishes,
+        log: Journal,
+        history: History,
+        copier: Copier,
+        executor: Executor,
+    ) -> None:
+        self._database = database
+        self._migrations = migrations
+        self._wishes = wishes
+        self._log = log
+        self._history = history
+        self._executor = executor
+        self.planner = Planner(database, migrations, wishes, log, copier)
+        self._upkeep = Upkeep(database, log)
+
+    def migrate(self, direction: Direction, target: str, steps: int | None = None) -> Job:
+        """Up or down to a target."""
+
+        def plan() -> Review:
+            return self.planner.review(direction, target, steps=steps)
+
+        return Job(plan, revisions=True)
+
+    # -- abort, clean ------------------------------------------------------------------------------
+
+    def abort(self) -> Job:
+        """Takes back what is half-way, as long as nothing of it has destroyed anything."""
+
+        def begin() -> None:
+            half = self._upkeep.half_way(self._executor.schema)
+            if half.in_doubt is not None:
+                self._executor.never_arrived(half.in_doubt)
+            record = half.record
+            assert record.attempt is not None
+            # From here on it can only be taken back: its shadow may be gone already.
+            self._log.append(Event("aborting", record.attempt, record.number, half.direction))
+
+        def end(review: Review) -> None:
+            half = self._upkeep.half_way(self._executor.schema)
+            up = half.direction == "up"
+            assert half.record.attempt is not None
+            withdraw = self._history.remove if up else self._history.withdraw_down
+            withdraw(half.record.number, half.record.attempt)
+
+        def plan() -> Review:
+            review = self._upkeep.abort()
+            number = review.plan.current
+            return replace(review, chores=(f"{number:04d} is as it was before",))
+
+        return Job(plan, begin, end)
+
+    def clean(self, schema: Schema | None = None, *, discard: bool) -> Job:
+        """Drops the second copies that rebuilds have kept for long enough."""
+        keep = timedelta(days=self._wishes.keep_shadow)
+
+        def plan() -> Review:
+            live = schema or self._database.schema()
+            return self._upkeep.clean(live, self._log.now(), keep, discard=discard)
+
+        return Job(plan)
+
+    # -- repair ------------------------------------------------------------------------------------
+
+    def restore(self) -> Job:
+        """Brings the schema back to what is recorded."""
+        return Job(self._upkeep.restore)
+
+    def accept(self) -> Job:
+        """Takes the schema and the files for what is recorded, as they are now."""
+
+        def plan() -> Review:
+            schema = self._database.schema()
+            recorded = self._log.read().recorded if has_journal(schema) else ""
+            chores = [f"recorded: {line}" for line in drift(schema, recorded)]
+            chores += [f"{m.file}: recorded as it is now" for m, _ in self._changed(schema)]
+            records = read_history(self._history, schema)
+            current = sum(record.applied for record in records.values())
+            plan = Plan(None, (), current, current)
+            return Review(plan, schema, records, chores=tuple(chores))
+
+        def end(review: Review) -> None:
+            for migration, record in self._changed(review.schema):
+                self._history.accept(record, migration)
+            number = review.plan.current
+            self._note("accepted", number, "up", review.schema)
+
+        return Job(plan, end=end)
+
+    def _changed(self, schema: Schema) -> list[tuple[Migration, Record]]:
+        """The files that are not as they were when they were applied."""
+        records = read_history(self._history, schema)
+        found = [(m, records[m.number]) for m in self._migrations if m.number in records]
+        return [(m, r) for m, r in found if r.applied and r.checksum != m.checksum]
+
+    # -- stamp -------------------------------------------------------------------------------------
+
+    def stamp(self, target: str) -> Job:
+        """Says that the keyspace is at a revision, without running anything."""
+
+        def plan() -> Review:
+            schema = self._database.schema()
+            records = read_history(self._history, schema)
+            if half := next((r for r in records.values() if not r.applied), None):
+                raise HistoryError(
+                    f"revision {half.name} is half-way", hint="calldrop-migrate status"
+                )
+            known = sorted({m.number for m in self._migrations})
+            goal = target_number(target, len(records), known)
+            if found := not_as_declared(self._migrations, goal, schema):
+                lines = "".join(f"\n    {line}" for line in found)
+                raise DriftError(
+                    f"{schema.keyspace} is not as {at_revision(goal)} makes it:{lines}",
+                    hint="Stamp the revision that it is at, or bring it there first.",
+                )
+            chores = [f"{n:04d} counts as applied" for n in known if n <= goal and n not in records]
+            chores += [f"{n:04d} counts as not applied" for n in reversed(records) if n > goal]
+            if not has_journal(schema):
+                chores.append("the schema is recorded as it is")
+            return Review(Plan(None, (), len(records), goal), schema, records, chores=tuple(chores))
+
+        def end(review: Review) -> None:
+            for number in range(review.plan.current + 1, review.plan.target + 1):
+                migration = self._migrations[number - 1]
+                attempt = self._note("stamped", number, "up", review.schema)
+                self._history.stamp(migration, attempt, self._log.now())
+            for number in range(review.plan.current, review.plan.target, -1):
+                self._note("stamped", number, "down", review.schema)
+                self._history.unstamp(review.records[number])
+            if review.plan.current == review.plan.target:
+                self._note("stamped", review.plan.target, "up", review.schema)
+
+        return Job(plan, end=end)
+
+    def _note(self, event: str, number: int, direction: Direction, schema: Schema) -> UUID:
+        """A row of the journal that also records the schema; gives the attempt that it is of."""
+        attempt = uuid4()
+        recorded = json.dumps(schema.comparable())
+        self._log.append(Event(event, attempt, number, direction), recorded)
+        return attempt

@@ -1,0 +1,262 @@
+"""The plans of what is done besides up and down: abort, clean, repair. Reads only; the runner runs
+them like every other plan.
+
+All of it is read from the journal, not from files: what ran is law, whatever the folder is by now.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from calldrop_migrate.core import names
+from calldrop_migrate.core.carrying import left_behind, shared_columns
+from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.files import Migration
+from calldrop_migrate.core.operations import Await, Copy, Operation, Proof, Rows, Run, Verify, run
+from calldrop_migrate.core.plan import Attempt, Facts, Plan, Purpose
+from calldrop_migrate.core.restoring import restore
+from calldrop_migrate.core.schema import Schema, Table, from_json
+from calldrop_migrate.core.undoing import undo
+from calldrop_migrate.engine.history import History, Record, read_history
+from calldrop_migrate.engine.journal import Event, Journal, has_journal, unsettled
+from calldrop_migrate.engine.ports import Database
+from calldrop_migrate.engine.resuming import applied_operations, arrived
+from calldrop_migrate.engine.review import Review
+from calldrop_migrate.errors import HistoryError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class HalfWay:
+    """What is under way: its row in the history, its direction, and a statement in doubt."""
+
+    record: Record
+    direction: str
+    in_doubt: Event | None
+
+
+class Upkeep:
+    """Makes these plans for one database."""
+
+    def __init__(self, database: Database, log: Journal) -> None:
+        self._database = database
+        self._log = log
+
+    # -- abort -------------------------------------------------------------------------------------
+
+    def half_way(self, schema: Schema) -> HalfWay:
+        """The revision that is under way.
+
+        Raises:
+            UsageError: none is.
+        """
+        records = read_history(History(self._database), schema)
+        record = next((r for r in records.values() if not r.applied), None)
+        if record is None or record.attempt is None:
+            raise UsageError(
+                f"nothing is half-way in {schema.keyspace}", hint="calldrop-migrate status"
+            )
+        events = self._log.events(record.attempt)
+        done = len(applied_operations(events))
+        way = events[0].direction if events else "up"
+        return HalfWay(record, way, unsettled(events, done))
+
+    def abort(self) -> Review:
+        """What takes back the revision that is under way.
+
+        Raises:
+            UsageError: none is.
+            HistoryError: there is no way back any more, or the journal doesn't know it.
+        """
+        schema = self._database.schema()
+        half = self.half_way(schema)
+        events = self._log.events(half.record.attempt, detail=True)
+        before = next((d["before"] for d in map(_detail, events) if "before" in d), None)
+        if before is None:
+            raise HistoryError(
+                f"the journal doesn't know how revision {half.record.name} began",
+                hint="calldrop-migrate status --log",
+            )
+        sent = half.in_doubt
+        # A copy that was begun has run in part; a statement that wasn't applied has not.
+        begun_too = sent is not None and (sent.digest is None or bool(arrived(sent, schema)))
+        count = len(applied_operations(events)) + begun_too
+        begun = {e.operation: e for e in reversed(events) if e.event == "before"}
+        ran = [_operation(begun[index]) for index in range(count)]
+        operations, blocked = undo(ran, from_json(before), schema)
+        if blocked:
+            raise HistoryError(
+                f"{half.record.name} can't be taken back any more: {'; '.join(blocked)}",
+                state="Nothing was changed.",
+                hint=f"Only forwards:  calldrop-migrate {half.direction}"
+                + ("" if half.direction == "up" else f" {half.record.number - 1 or 'base'}"),
+            )
+        title = f"what was begun of it ({half.direction})"
+        number = half.record.number
+        return _review(schema, number, [_Planned("abort", number, title, operations)])
+
+    # -- clean -------------------------------------------------------------------------------------
+
+    def clean(self, schema: Schema, now: datetime, keep: timedelta, *, discard: bool) -> Review:
+        """What drops the second copies that rebuilds have kept for long enough.
+
+        A copy may go when the table that took its place is still that very table and holds all of
+        it. Rows deleted since can't be told from lost ones: then a person decides.
+        """
+        shadows = [t for t in schema.tables if names.is_shadow(t.name)]
+        events = self._log.events(detail=True) if shadows and has_journal(schema) else []
+        records = self._records(schema).values()
+        under_way = {r.attempt for r in records if not r.applied}
+        plans: list[_Planned] = []
+        kept: list[str] = []
+        for shadow in shadows:
+            story = _story(shadow.name, events)
+            if story is None:
+                kept.append(f"{shadow.name} stays: the journal doesn't know it")
+            elif story.attempt in under_way:
+                kept.append(f"{shadow.name} stays: its revision is half-way")
+            elif story.ended + keep > now:
+                until = f"{story.ended + keep:%Y-%m-%d %H:%M}"
+                kept.append(f"{shadow.name} stays until {until} UTC (--keep-shadow)")
+            elif discard:
+                drop = run(f"DROP TABLE {quote(shadow.name)}", Proof.DISCARD)
+                plans.append(_Planned("clean", story.revision, shadow.name, [drop]))
+            elif why := _unlike(shadow, schema.table(story.live), story):
+                kept.append(f"{shadow.name} stays: {why}; --discard-rows drops it all the same")
+            else:
+                live = schema.table(story.live)
+                assert live is not None
+                columns = shared_columns(shadow, live)
+                proof = Verify(shadow, live, columns, final=True, mends=False)
+                drop = run(f"DROP TABLE {quote(shadow.name)}", Proof.VERIFIED)
+                plans.append(_Planned("clean", story.revision, shadow.name, [proof, drop]))
+        return _review(schema, sum(r.applied for r in records), plans, warnings=kept)
+
+    def _records(self, schema: Schema) -> Mapping[int, Record]:
+        return read_history(History(self._database), schema)
+
+    # -- repair ------------------------------------------------------------------------------------
+
+    def restore(self) -> Review:
+        """What brings the schema back to what is recorded, as far as that destroys nothing.
+
+        Raises:
+            UsageError: nothing is recorded.
+        """
+        schema = self._database.schema()
+        recorded = self._log.read().recorded if has_journal(schema) else ""
+        if not recorded:
+            raise UsageError(
+                f"nothing is recorded of {schema.keyspace}", hint="calldrop-migrate status"
+            )
+        operations, told = restore(json.loads(recorded), schema)
+        operations = self._with_rows(operations, told, schema)
+        number = sum(r.applied for r in self._records(schema).values())
+        plans = [_Planned("repair", number, "as recorded", operations)] if operations else []
+        return _review(schema, number, plans, warnings=told)
+
+    def _with_rows(
+        self, operations: Sequence[Operation], told: list[str], schema: Schema
+    ) -> list[Operation]:
+        """A table that is gone and made again gets its rows back, where a rebuild kept a copy."""
+        made = {
+            op.effect.name: op.effect.table
+            for op in operations
+            if isinstance(op, Run) and op.effect.verb == "create" and op.effect.table
+        }
+        events = self._log.events(detail=True) if made else []
+        found = list(operations)
+        for shadow in (t for t in schema.tables if names.is_shadow(t.name)):
+            story = _story(shadow.name, events)
+            table = made.get(story.live) if story else None
+            columns = shared_columns(shadow, table) if table else ()
+            if table is None or set(left_behind(shadow, columns)) - {names.MARKER}:
+                continue
+            at = next(i for i, op in enumerate(found) if op.names == (table.name,)) + 1
+            copied = Copy(shadow, table, columns), Verify(shadow, table, columns)
+            found[at:at] = copied
+            told.append(f"{table.name}: gets back the rows that {shadow.name} has")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    purpose: Purpose
+    number: int
+    title: str
+    operations: Sequence[Operation]
+
+
+def _review(
+    schema: Schema, current: int, plans: Sequence[_Planned], warnings: Sequence[str] = ()
+) -> Review:
+    attempts = [
+        Attempt(
+            *(uuid4(), Migration.bare(p.number, p.title), p.purpose, tuple(p.operations)),
+            *(schema, schema, Facts()),
+        )
+        for p in plans
+    ]
+    plan = Plan(None, tuple(attempts), current, current)
+    return Review(plan, schema, {}, warnings=tuple(warnings))
+
+
+def _detail(event: Event) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = json.loads(event.detail) if event.detail else {}
+    return found
+
+
+def _operation(event: Event) -> Operation:
+    """An operation from the journal, as far as `undo` has to know it."""
+    text = event.statement or ""
+    if carried := _detail(event).get("carried"):
+        source, target, rows = carried
+        kind = Copy if text.startswith("COPY") else Verify
+        return kind(Table(source, ()), Table(target, ()), (), Rows(rows))
+    if text.startswith("AWAIT "):
+        return Await(text.removeprefix("AWAIT "))
+    return run(text)
+
+
+# -- what the journal tells of a shadow ------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Story:
+    attempt: UUID
+    revision: int
+    ended: datetime
+    live: str
+    live_id: str
+
+
+def _story(shadow: str, events: Sequence[Event]) -> _Story | None:
+    """Which attempt made a shadow, and the table that took the old one's place."""
+    for event in events:
+        if event.event == "applied" and shadow in _detail(event).get("ids", {}):
+            return _rest_of(shadow, [e for e in events if e.attempt == event.attempt])
+    return None
+
+
+def _rest_of(shadow: str, events: Sequence[Event]) -> _Story | None:
+    copied = (c for c in (_detail(e).get("carried") for e in events) if c and c[0] == shadow)
+    live = next((target for _, target, _ in copied), "")
+    ids = {name: made for e in events for name, made in _detail(e).get("ids", {}).items()}
+    at = events[-1].at
+    if not live or live not in ids or at is None:
+        return None
+    return _Story(events[0].attempt, events[0].revision, at, live, ids[live])
+
+
+def _unlike(shadow: Table, live: Table | None, story: _Story) -> str:
+    """Why the live table can't be compared with a shadow; empty when it can."""
+    if live is None or str(live.id) != story.live_id:
+        return f"{story.live} is not the table any more that took its place"
+    gone = [
+        name for name in left_behind(shadow, shared_columns(shadow, live)) if name != names.MARKER
+    ]
+    return f"{story.live} has no {', '.join(gone)} any more" if gone else ""
