@@ -1,5 +1,5 @@
-"""A TCP proxy before a server that understands the CQL protocol, and keeps what clients send
-through it.
+"""A TCP proxy before a server that understands the CQL protocol: keeps what clients send through
+it, and can do harm to one request or to its reply.
 
 Requests arrive as frames of protocol v4, the one we speak, their bodies packed with LZ4 where that
 was agreed on.
@@ -11,12 +11,15 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Literal
 
 _HEADER = struct.Struct(">BBhBi")  # version, flags, stream, opcode, length of the body
-_QUERY, _PREPARE = 7, 9
+_QUERY, _RESULT, _PREPARE, _EXECUTE = 7, 8, 9, 10
+_IS_PREPARED = (4).to_bytes(4, "big")
 _NAMES = {
     1: "STARTUP",
     5: "OPTIONS",
@@ -26,11 +29,33 @@ _NAMES = {
     11: "REGISTER",
     13: "BATCH",
 }
+HANDSHAKE = ("STARTUP", "OPTIONS", "REGISTER")
+
+Harm = Literal["cut request", "swallow request", "cut reply", "swallow reply", "delay reply"]
+HARMS: tuple[Harm, ...] = (
+    *("cut request", "swallow request"),
+    *("cut reply", "swallow reply", "delay reply"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What happens to the `number`th request, counted from 1, or to its reply.
+
+    Attributes:
+        delay: seconds that a delayed reply is kept back.
+        of: only requests whose CQL matches are counted; all but those of the handshake when empty.
+    """
+
+    number: int
+    harm: Harm
+    delay: float = 0
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request; `cql` of QUERY and PREPARE alone."""
+    """One request; `cql` of QUERY, PREPARE, and of EXECUTE what was prepared through this proxy."""
 
     kind: str
     cql: str = ""
@@ -45,20 +70,40 @@ class Request:
 
 @dataclass
 class Tap:
-    """What went through, and where to connect."""
+    """What went through, and where to connect; `struck` is the request that was harmed."""
 
     host: str
     port: int
+    fault: Fault | None = None
     requests: list[Request] = field(default_factory=list)
+    struck: Request | None = None
+    prepared: dict[bytes, str] = field(default_factory=dict)
+    _counted: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def harm_of(self, request: Request) -> Harm | None:
+        """Notes a request; what is to be done to it, if anything."""
+        with self._lock:
+            self.requests.append(request)
+            fault = self.fault
+            if fault is None or self.struck or request.kind in HANDSHAKE:
+                return None
+            if fault.of and not re.search(fault.of, request.cql):
+                return None
+            self._counted += 1
+            if self._counted < fault.number:
+                return None
+            self.struck = request
+            return fault.harm
 
 
 @contextmanager
-def tapped(host: str, port: int) -> Iterator[Tap]:
+def tapped(host: str, port: int, fault: Fault | None = None) -> Iterator[Tap]:
     """A proxy on another port of the same address: drivers go to a node's own address, at the port
     they were given.
     """
     with socket.create_server((host, 0)) as listener:
-        tap = Tap(host, listener.getsockname()[1])
+        tap = Tap(host, listener.getsockname()[1], fault)
         threading.Thread(target=_accept, args=(listener, tap, (host, port)), daemon=True).start()
         yield tap
         listener.shutdown(socket.SHUT_RDWR)
@@ -68,52 +113,97 @@ def _accept(listener: socket.socket, tap: Tap, server: tuple[str, int]) -> None:
     with suppress(OSError):
         while True:
             client, _ = listener.accept()
-            upstream = socket.create_connection(server)
-            threading.Thread(target=_up, args=(client, upstream, tap), daemon=True).start()
-            threading.Thread(target=_down, args=(upstream, client), daemon=True).start()
+            connection = _Connection(client, socket.create_connection(server), tap)
+            threading.Thread(target=connection.up, daemon=True).start()
+            threading.Thread(target=connection.down, daemon=True).start()
 
 
-def _down(upstream: socket.socket, client: socket.socket) -> None:
-    with client, suppress(OSError):
-        while data := upstream.recv(65536):
-            client.sendall(data)
+class _Connection:
+    """Frames between one client and the server, in both directions."""
+
+    def __init__(self, client: socket.socket, server: socket.socket, tap: Tap) -> None:
+        self._client = client
+        self._server = server
+        self._tap = tap
+        self._harmed: dict[int, Harm] = {}  # by stream, until the reply comes
+        self._preparing: dict[int, str] = {}
+        self._sending = threading.Lock()
+
+    def up(self) -> None:
+        with self._server, suppress(OSError):
+            for raw, opcode, stream, body in _frames(self._client):
+                request = _request(opcode, body, self._tap.prepared)
+                if opcode == _PREPARE:
+                    self._preparing[stream] = request.cql
+                harm = self._tap.harm_of(request)
+                if harm == "cut request":
+                    self._cut()
+                    return
+                if harm == "swallow request":
+                    continue
+                if harm is not None:
+                    self._harmed[stream] = harm
+                self._server.sendall(raw)
+
+    def down(self) -> None:
+        with self._client, suppress(OSError):
+            for raw, opcode, stream, body in _frames(self._server, unpack=self._preparing):
+                cql = self._preparing.pop(stream, "")
+                if cql and opcode == _RESULT and body[:4] == _IS_PREPARED:
+                    length = int.from_bytes(body[4:6], "big")
+                    self._tap.prepared[body[6 : 6 + length]] = cql
+                match self._harmed.pop(stream, None):
+                    case "cut reply":
+                        self._cut()
+                        return
+                    case "swallow reply":
+                        continue
+                    case "delay reply":
+                        threading.Thread(target=self._later, args=(raw,), daemon=True).start()
+                        continue
+                self._send(raw)
+
+    def _later(self, raw: bytes) -> None:
+        time.sleep(self._tap.fault.delay if self._tap.fault else 0)
+        with suppress(OSError):
+            self._send(raw)
+
+    def _send(self, raw: bytes) -> None:
+        with self._sending:
+            self._client.sendall(raw)
+
+    def _cut(self) -> None:
+        for end in (self._client, self._server):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
 
-def _up(client: socket.socket, upstream: socket.socket, tap: Tap) -> None:
-    reader = _Reader()
-    with upstream, suppress(OSError):
-        while data := client.recv(65536):
-            tap.requests += reader.feed(data)
-            upstream.sendall(data)
+def _frames(
+    source: socket.socket, *, unpack: Container[int] | None = None
+) -> Iterator[tuple[bytes, int, int, bytes]]:
+    """Frames as they come: the raw bytes, opcode, stream, and the body, which is unpacked for the
+    streams of `unpack`, or for all.
+    """
+    buffer = bytearray()
+    while data := source.recv(65536):
+        buffer += data
+        while len(buffer) >= _HEADER.size:
+            _, flags, stream, opcode, length = _HEADER.unpack_from(buffer)
+            end = _HEADER.size + length
+            if len(buffer) < end:
+                break
+            raw = bytes(buffer[:end])
+            del buffer[:end]
+            body = raw[_HEADER.size :]
+            # The compressed body begins with its length when unpacked.
+            packed = flags & 1 and (unpack is None or stream in unpack)
+            yield raw, opcode, stream, _lz4(body[4:]) if packed else body
 
 
-class _Reader:
-    """Requests out of the bytes of one connection."""
-
-    def __init__(self) -> None:
-        self._raw = bytearray()
-
-    def feed(self, data: bytes) -> Iterator[Request]:
-        self._raw += data
-        while (frame := _frame(self._raw)) is not None:
-            yield _request(*frame)
-
-
-def _frame(buffer: bytearray) -> tuple[int, bytes] | None:
-    """Opcode and body of the first whole frame, taken out of the buffer."""
-    if len(buffer) < _HEADER.size:
-        return None
-    _, flags, _, opcode, length = _HEADER.unpack_from(buffer)
-    end = _HEADER.size + length
-    if len(buffer) < end:
-        return None
-    body = bytes(buffer[_HEADER.size : end])
-    del buffer[:end]
-    # The compressed body begins with its length when unpacked.
-    return opcode, _lz4(body[4:]) if flags & 1 else body
-
-
-def _request(opcode: int, body: bytes) -> Request:
+def _request(opcode: int, body: bytes, prepared: Mapping[bytes, str]) -> Request:
+    if opcode == _EXECUTE:
+        length = int.from_bytes(body[:2], "big")
+        return Request(_NAMES[opcode], prepared.get(body[2 : 2 + length], ""))
     if opcode not in (_QUERY, _PREPARE):
         return Request(_NAMES.get(opcode, str(opcode)))
     length = int.from_bytes(body[:4], "big")

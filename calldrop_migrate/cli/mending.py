@@ -142,7 +142,7 @@ def _nothing_to_choose(running: Running) -> AsRecorded:
     Raises:
         DriftError: something is; what either way would do.
     """
-    accept, restore = running.jobs.accept().plan(), running.jobs.restore().plan()
+    accept, restore = (running.plan(job) for job in (running.jobs.accept(), running.jobs.restore()))
     if accept.empty and restore.empty:
         return AsRecorded(accept.schema.keyspace)
     lines = [f"  --accept   {chore}" for chore in accept.chores]

@@ -77,7 +77,7 @@ class Running:
 
     def plan(self, job: Job) -> Review:
         """A job's plan; what it warns of is said."""
-        review = job.plan()
+        review = self._runner.review(job, self._place.settings.wait_for_lease)
         self._place.feed.close()
         for warning in review.warnings:
             say(f"  warning: {warning}")

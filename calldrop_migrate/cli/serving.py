@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from calldrop_migrate.embedded.server import Server
 
 Port = Annotated[int, typer.Option("--port", metavar="PORT", min=1, max=65535, help="CQL port.")]
+Nodes = Annotated[
+    int, typer.Option("--nodes", metavar="N", min=1, max=9, help="On 127.0.0.1, .2, and so on.")
+]
 Wipe = Annotated[bool, typer.Option("--wipe", help="Also delete its data.")]
 Lines = Annotated[int, typer.Option("--lines", "-n", metavar="N", min=1, help="How many.")]
 
@@ -70,11 +73,13 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="server")
 
     @command(group, "start")
-    def start(call: Call, port: Port = 9042) -> None:
+    def start(call: Call, port: Port = 9042, nodes: Nodes = 1) -> None:
         """Start it; it goes on when this command ends."""
         from calldrop_migrate.embedded import server
 
-        show(_running(server.start(port=port, say=say)), json_wanted=call.json)
+        heap = server.HEAP_MB if nodes == 1 else server.HEAP_MB // 2
+        started = server.start(port=port, nodes=nodes, heap_mb=heap, say=say)
+        show(_running(started), json_wanted=call.json)
 
     @command(group, "stop")
     def stop(call: Call, wipe: Wipe = False) -> None:

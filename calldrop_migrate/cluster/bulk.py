@@ -26,6 +26,10 @@ class ClusterBulk:
         self._session = session  # the ordinary one, which knows how values are encoded
         self._inserts: dict[str, PreparedStatement] = {}
 
+    def has_more_rows(self, table: Table, count: int) -> bool:
+        """See `Bulk`."""
+        return self._wire.has_more_rows(table, count)
+
     def copy_ranges(
         self, task: CopyTask, ranges: Sequence[Range]
     ) -> Iterator[tuple[Range, RangeResult]]:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cassandra import ConsistencyLevel, InvalidRequest
+from cassandra import ConsistencyLevel, InvalidRequest, ReadFailure
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import (
     EXEC_PROFILE_DEFAULT,
@@ -204,15 +204,16 @@ def _once_it_exists(send: Callable[[], list[Row]], *kinds: type[Exception]) -> l
     it.
 
     A refusal (InvalidRequest) was not applied, so a second time is safe also for what writes. In
-    the same moment a node can fail with "Unknown CF", which tells nothing about a write: `kinds`
-    has that for reads alone.
+    the same moment a node can fail with "Unknown CF", or another one that it asks can, without a
+    word of why. Both tell nothing about a write: `kinds` has them for reads alone.
     """
     deadline = time.monotonic() + _TABLE_PATIENCE
     while True:
         try:
             return send()
         except kinds as refused:
-            if not failures.says_absent(refused) or time.monotonic() > deadline:
+            silent = isinstance(refused, ReadFailure)
+            if time.monotonic() > deadline or not (silent or failures.says_absent(refused)):
                 raise
         time.sleep(0.1)
 
@@ -290,7 +291,7 @@ class ClusterDatabase:
             return list(self._session.execute(statement))
 
         with failures.of_read():
-            return _once_it_exists(ask, InvalidRequest, ServerError)
+            return _once_it_exists(ask, InvalidRequest, ServerError, ReadFailure)
 
     def write(self, cql: str, values: Sequence[object] = ()) -> None:
         """See `Database`."""

@@ -37,10 +37,12 @@ from cassandra.query import (
 )
 
 from calldrop_migrate.cluster import failures
-from calldrop_migrate.cluster.layout import Layout, RawRow, long
+from calldrop_migrate.cluster.layout import Layout, RawRow, long, seconds
+from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ranges import Range
 from calldrop_migrate.core.schema import Table
 from calldrop_migrate.engine.ports import CopyTask, Key, RangeResult
+from calldrop_migrate.errors import Unreachable
 
 PAGE_ROWS = (50, 5000)  # fewest, and most: as many as give about PAGE_BYTES
 PAGE_BYTES = 2**20
@@ -158,6 +160,17 @@ class Wire:
             statement, paging_state=paging_state, execution_profile=self._profile, timeout=None
         )
         return Request(future, self._profile.request_timeout)
+
+    def has_more_rows(self, table: Table, count: int) -> bool:
+        """See `Bulk`."""
+        partition = ", ".join(map(quote, table.partition_key))
+        cql = f"SELECT token({partition}) FROM {quote(self.keyspace)}.{quote(table.name)} LIMIT ?"
+        statement = self.bound(cql, [seconds(count + 1)])
+        try:
+            with failures.of_read():
+                return len(list(self.send(statement).result())) > count
+        except Unreachable:
+            return True
 
     # -- reading ---------------------------------------------------------------------------------
 

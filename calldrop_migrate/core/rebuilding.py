@@ -2,7 +2,7 @@
 
     in place, with rows    Run create shadow, Copy, Verify, Run drop views, Run drop, Run create,
                            Run create indexes, Copy back, Verify, Run create views, Await;
-                           and with keep_shadow 0 at once: Verify, Run drop shadow
+                           and with keep_shadow 0 at once: Run drop shadow
     in place, no rows      Run drop views, Run drop, Run create, ...
     into=NAME              Run create NAME, Copy, Verify: the old table stays as it is
 
@@ -88,9 +88,10 @@ def _in_place(draft: Draft, create: Run, source: Table, target: Table, columns: 
     proof = _copy_out(draft, source, shadow, target, columns)
     draft.add(*drop_views, run(drop, proof), create, *make_indexes)
     back = identity(c.name for c in target.columns)
-    draft.add(Copy(shadow, target, back), Verify(shadow, target, back), *make_views)
-    if draft.facts.keep_shadow == 0:
-        draft.add(Verify(shadow, target, back, final=True))
+    at_once = draft.facts.keep_shadow == 0
+    draft.add(Copy(shadow, target, back), Verify(shadow, target, back, final=at_once))
+    draft.add(*make_views)
+    if at_once:
         draft.add(run(f"DROP TABLE {quote(shadow.name)}", Proof.VERIFIED))
     else:
         days = f"{draft.facts.keep_shadow:g} days"

@@ -108,6 +108,11 @@ def start(
     home = state.home_directory(home)
     with state.locked(home, lambda: say("another start or stop is under way; waiting for it")):
         if running := _ready(home):
+            if nodes not in (1, len(running.hosts)):
+                raise ConfigurationError(
+                    f"a server of {len(running.hosts)} is running already, not of {nodes} nodes",
+                    hint="calldrop-migrate server stop  first; its data stays",
+                )
             say(f"already running on {running.hosts[0]}:{running.port}")
             return _server(running)
         if running := state.read(home):

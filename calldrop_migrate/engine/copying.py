@@ -38,6 +38,7 @@ from calldrop_migrate.errors import MisfitRows, RowsAtRisk
 
 TABLE = "migration_progress"
 FEWEST_RANGES = 64
+SMALL = 256  # rows
 RANGE_BYTES = 32 * 2**20
 SLACK = 60.0  # seconds: clocks, and the time between reading one side and the other
 # Rows of keys alone have a write time that nothing can read; theirs becomes this one, below every
@@ -96,9 +97,13 @@ class Copier:
         self._progress = f"{quote(database.keyspace)}.{TABLE}"
         self._known: dict[tuple[UUID, str], Misfits] = {}
 
-    def parts_for(self, table: str) -> int:
-        """How many ranges a table is worth, by the server's estimate of its size."""
-        _, size = self._database.estimate(table)
+    def parts_for(self, table: Table) -> int:
+        """How many ranges a table is worth: by the server's estimate of its size, which is minutes
+        old, and one for a table so small that its rows come in a page.
+        """
+        if not self._database.bulk.has_more_rows(table, SMALL):
+            return 1
+        _, size = self._database.estimate(table.name)
         return max(FEWEST_RANGES, min(65_536, size // RANGE_BYTES))
 
     # -- copy ------------------------------------------------------------------------------------

@@ -244,25 +244,39 @@ class Journal:
     def acquire(self, wait: float, waiting: Callable[[str], None]) -> LeaseState:
         """Takes the lease, or waits up to `wait` seconds for it; gives the state that was found.
 
-        `waiting` is told once who holds it, before the first wait.
+        Args:
+            waiting: is told who holds it, before it is waited for.
 
         Raises:
             LeaseHeld: somebody else has it.
         """
-        deadline, told = self._clock.monotonic() + wait, False
+        deadline = self._clock.monotonic() + wait
+        while True:
+            found = self.wait_until_free(deadline, waiting)
+            if self._take(found):
+                return found
+            self._clock.sleep(min(_POLL, max(0.0, deadline - self._clock.monotonic())))
+
+    def wait_until_free(self, deadline: float, waiting: Callable[[str], None]) -> LeaseState:
+        """The lease once nobody holds it; `deadline` is on the monotonic clock.
+
+        Raises:
+            LeaseHeld: somebody else still has it then.
+        """
+        told = False
         while True:
             found = self.read()
             if found.owner is None or found.dead:
-                if self._take(found):
-                    return found
-            elif self._clock.monotonic() >= deadline:
-                raise self._held(found)
-            elif not told:
-                waiting(self._held(found).message)
+                return found
+            if self._clock.monotonic() >= deadline:
+                raise self.held(found)
+            if not told:
+                waiting(self.held(found).message)
                 told = True
             self._clock.sleep(min(_POLL, max(0.0, deadline - self._clock.monotonic())))
 
-    def _held(self, found: LeaseState) -> LeaseHeld:
+    def held(self, found: LeaseState) -> LeaseHeld:
+        """That somebody holds the lease, as an error."""
         holder, ends = found.holder, self._clock.now() + timedelta(seconds=found.left)
         who = f"{holder.who} (pid {holder.pid}, `{holder.command}`, " if holder else "somebody ("
         since = f"since {found.since:%H:%M:%S} UTC, " if found.since else ""

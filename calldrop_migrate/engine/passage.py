@@ -169,7 +169,7 @@ class Passage:
         if not isinstance(operation, Copy | Verify):
             return None
         source = operation.source.name
-        parts = self._grid_of(index) or self._do.copier.parts_for(source)
+        parts = self._grid_of(index) or self._do.copier.parts_for(operation.source)
         asides = (
             op
             for op in self._attempt.operations

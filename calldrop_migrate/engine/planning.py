@@ -263,7 +263,7 @@ class Planner:
             if not self._wishes.scan or now is None or not op.source.same_rows_as(now):
                 uncounted.add(op.source.name)
             else:
-                parts = self._copier.parts_for(now.name)
+                parts = self._copier.parts_for(now)
                 found[now.name] = self._copier.search.find(now, op.fits, op.fit_columns, parts)
         return list(found.values()), sorted(uncounted)
 

@@ -108,6 +108,10 @@ class Difference:
 class Bulk(Protocol):
     """Rows by the range: what copying, comparing and loading are made of."""
 
+    def has_more_rows(self, table: Table, count: int) -> bool:
+        """Whether a table has more than `count` rows, or too much to be read for that."""
+        ...
+
     def copy_ranges(
         self, task: CopyTask, ranges: Sequence[Range]
     ) -> Iterator[tuple[Range, RangeResult]]:

@@ -139,8 +139,13 @@ def verification(
 ) -> Verification:
     """Live schema against the recorded one, files against history, replication against the
     configured one.
+
+    Raises:
+        LeaseHeld: somebody is changing them.
     """
     found = situation(database, migrations, log)
+    if found.lease and found.lease.owner and not found.lease.dead:
+        raise log.held(found.lease)  # whatever is found now may be different in a moment
     schema = database.schema()
     half_way = [r for r in found.revisions if r.state == "half-way"]
     findings = [

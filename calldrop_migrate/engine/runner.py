@@ -17,16 +17,26 @@ from calldrop_migrate.engine.copying import Copier
 from calldrop_migrate.engine.executing import Executor
 from calldrop_migrate.engine.history import History
 from calldrop_migrate.engine.jobs import Job, Jobs
-from calldrop_migrate.engine.journal import Clock, Holder, Journal, Timing
+from calldrop_migrate.engine.journal import Clock, Holder, Journal, Timing, has_journal
 from calldrop_migrate.engine.news import Finished, News, Note, Waiting
 from calldrop_migrate.engine.passage import Doing, Passage
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.review import Review, Wishes
-from calldrop_migrate.errors import CalldropError, Interrupted, RowsAtRisk
+from calldrop_migrate.errors import (
+    CalldropError,
+    HistoryError,
+    Interrupted,
+    MigrationFileError,
+    RowsAtRisk,
+    StatementRefused,
+    Unreachable,
+)
 
 # What a person has to act on ends a run for good; after any other end the same command again goes
 # on with it (DESIGN.md, exit codes).
 _FOR_A_PERSON = (2, 4, 5, 7, 9)
+_LOOKS = 3
+_BETWEEN_LOOKS = 0.3  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,30 @@ class Runner:
             *(self._log, history, self._executor, copier), *(clock, self._between, emit)
         )
         self._leased = False
+
+    def review(self, job: Job, wait: float) -> Review:
+        """A job's plan, to be shown; reads only.
+
+        While somebody else is at work a table may be away for a moment, or the schema newer than
+        what is recorded: a fault that is found then is none. So it is looked for once more when
+        nobody holds the lease.
+
+        Raises:
+            LeaseHeld: there was a fault, and somebody else is at work.
+            CalldropError: there is a fault.
+        """
+        deadline = self._tools.clock.monotonic() + wait
+        for _ in range(_LOOKS - 1):
+            try:
+                return job.plan()
+            except (StatementRefused, Unreachable, HistoryError, MigrationFileError):
+                if not has_journal(self._database.schema()):
+                    raise
+                self._log.wait_until_free(
+                    deadline, lambda held: self._tools.emit(Waiting(held, wait))
+                )
+            self._tools.clock.sleep(_BETWEEN_LOOKS)
+        return job.plan()
 
     def run(self, job: Job, shown: Review, *, ask_again: bool, wait: float) -> Outcome:
         """Runs what was shown, or gives back a plan that came out different under the lease.

@@ -13,7 +13,7 @@ from calldrop_migrate.errors import CalldropError
 
 T = TypeVar("T")
 TRIES = 5
-_PAUSE = 0.1  # seconds, twice as long each time
+_PAUSE = 0.2  # seconds, twice as long each time
 
 
 def repeated(action: Callable[[], T], on: type[CalldropError], sleep: Callable[[float], None]) -> T:

@@ -1,0 +1,107 @@
+"""Three real nodes for the tests of this folder, made once; and an independent client of all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
+from cassandra.io.asyncioreactor import AsyncioConnection
+from cassandra.policies import ConstantReconnectionPolicy, WhiteListRoundRobinPolicy
+from cassandra.query import dict_factory
+
+from tests.cluster.ring import NODES, Ring, ring
+from tests.conftest import Address, Cli
+
+TIMES = {
+    "CALLDROP_DDL_TIMEOUT": "20",
+    "CALLDROP_LEASE_TTL": "30",
+    "CALLDROP_SETTLE_TIME": "1",
+}
+
+
+@pytest.fixture(scope="session")
+def nodes() -> Iterator[Ring]:
+    home = Path(tempfile.mkdtemp(prefix="calldrop-ring-"))
+    host = f"127.{8 + os.getpid() % 100}.{os.getpid() >> 8 & 255}.1"
+    try:
+        with ring(home, host) as made:
+            yield made
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def server(nodes: Ring) -> Address:
+    return Address(nodes.hosts, nodes.port, "embedded")
+
+
+def connected(hosts: tuple[str, ...], port: int) -> Session:
+    profile = ExecutionProfile(
+        WhiteListRoundRobinPolicy(list(hosts)), row_factory=dict_factory, request_timeout=60
+    )
+    cluster = Cluster(
+        list(hosts),
+        port=port,
+        connection_class=AsyncioConnection,
+        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+        connect_timeout=20,
+        reconnection_policy=ConstantReconnectionPolicy(0.3, None),
+        max_schema_agreement_wait=60,
+    )
+    return cluster.connect()
+
+
+@pytest.fixture(scope="session")
+def client(nodes: Ring) -> Iterator[Session]:
+    session = connected(nodes.hosts, nodes.port)
+    yield session
+    session.cluster.shutdown()
+
+
+@pytest.fixture(scope="session")
+def each(nodes: Ring) -> Iterator[list[Session]]:
+    """A client for each node, which asks that one alone."""
+    sessions = [connected((host,), nodes.port) for host in nodes.hosts]
+    yield sessions
+    for session in sessions:
+        session.cluster.shutdown()
+
+
+@pytest.fixture(scope="session")
+def datacenter() -> str:
+    return "datacenter1"
+
+
+@pytest.fixture
+def make_ring_cli(make_cli: Callable[[str], Cli], nodes: Ring) -> Callable[[str], Cli]:
+    """Makes the command line of a keyspace with a copy of each row on every node."""
+
+    def make(name: str) -> Cli:
+        made = make_cli(name)
+        text = f"confirm = false\nkeep_shadow = 0\n\n[replication]\ndatacenter1 = {NODES}\n"
+        (made.folder / "calldrop-migrate.toml").write_text(text, encoding="utf-8")
+        return Cli(made.folder, made.keyspace, {**made.environment, **TIMES}, made.started)
+
+    return make
+
+
+@pytest.fixture
+def cli(make_ring_cli: Callable[[str], Cli], keyspace: str) -> Cli:
+    return make_ring_cli(keyspace)
+
+
+def through(nodes: Ring, at: int) -> dict[str, str]:
+    """One node to connect to."""
+    return {"CALLDROP_HOSTS": nodes.hosts[at]}
+
+
+def ids_of(each: list[Any], keyspace: str) -> list[dict[str, Any]]:
+    """Every table's id, as each node has it."""
+    asked = "SELECT table_name AS n, id FROM system_schema.tables WHERE keyspace_name = %s"
+    return [{r["n"]: r["id"] for r in s.execute(asked, [keyspace])} for s in each]

@@ -1,0 +1,176 @@
+"""One request of a run is lost, or its reply: cut, swallowed, delayed. Then the command again.
+
+Schema, history and every cell must be as if nothing had happened. Each N and each kind of harm of
+`up` from 1 to 4 and `down` from 4 to 1, with rows, some of which don't fit: all of them with
+CALLDROP_TESTS=full (`make test-faults`), else some that are drawn; what is drawn prints its seed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import Any
+
+import pytest
+
+from tests import cells
+from tests.conftest import Address, Cli, Result
+from tests.server.test_rebuild_misfits import (
+    DOUBLE,
+    WITHOUT,
+    newest_of_each,
+    write_collisions,
+    write_without_destination,
+)
+from tests.server.test_rebuild_rows import AT_1, AT_2, Writer, calls, write_mixed
+from tests.wire import HARMS, Fault, Harm, Request, tapped
+
+FULL = os.environ.get("CALLDROP_TESTS") == "full"
+GO = ("--yes", "--outage-accepted", "--set-aside")
+SHORT = {
+    "CALLDROP_DDL_TIMEOUT": "1.5",
+    "CALLDROP_LEASE_TTL": "4",
+    "CALLDROP_SETTLE_TIME": "0.3",
+}
+DRAWN = 20
+# Of what is to be run again, and what may come of a run that is struck.
+CODES = (0, 6, 8, 10)
+
+
+def ok(result: Result) -> str:
+    assert result.code == 0, f"exit {result.code}\n{result.err}\n{result.out}"
+    return result.err + result.out
+
+
+class Up:
+    """From 1 to 4; some rows have no destination."""
+
+    command = ("up", *GO)
+    revision = 4
+
+    def __init__(self, cli: Cli, client: Any) -> None:
+        self.cli, self.client = cli, client
+        ok(cli("up", "1"))
+        writer = Writer(client, cli.keyspace)
+        write_mixed(writer, each=2)
+        write_without_destination(writer, 3)
+        self.before, self.shape = calls(client, cli)
+
+    def check(self) -> None:
+        fit = {key: row for key, row in self.before.items() if "destination_number" in row}
+        rest = {key: row for key, row in self.before.items() if key not in fit}
+        at_4, _ = calls(self.client, self.cli)
+        wanted = cells.by(fit, self.shape, AT_2)
+        assert cells.differences(wanted, at_4, earlier=2 * cells.EARLIER) == []
+        aside = cells.read(self.client, self.cli.keyspace, WITHOUT)
+        assert cells.differences(rest, aside, earlier=2 * cells.EARLIER) == []
+
+
+class Down:
+    """From 4 to 1; some rows share their key there."""
+
+    command = ("down", "1", *GO)
+    revision = 1
+
+    def __init__(self, cli: Cli, client: Any) -> None:
+        self.cli, self.client = cli, client
+        ok(cli("up"))
+        write_collisions(client, cli, groups=3)
+        self.before, self.shape = calls(client, cli)
+
+    def check(self) -> None:
+        kept = newest_of_each(self.before)
+        at_1, _ = calls(self.client, self.cli)
+        wanted = cells.by(kept, self.shape, AT_1)
+        assert cells.differences(wanted, at_1, earlier=2 * cells.EARLIER) == []
+        beaten = {key: row for key, row in self.before.items() if key not in kept}
+        aside = cells.read(self.client, self.cli.keyspace, DOUBLE)
+        assert cells.differences(beaten, aside, earlier=2 * cells.EARLIER) == []
+
+
+WAYS: dict[str, type[Up | Down]] = {"up": Up, "down": Down}
+
+
+def struck(cli: Cli, server: Address, fault: Fault, *command: str) -> tuple[Result, Request | None]:
+    with tapped(server.hosts[0], server.port, fault) as tap:
+        result = cli(
+            *command,
+            env={**SHORT, "CALLDROP_HOSTS": tap.host, "CALLDROP_PORT": str(tap.port)},
+            timeout=120,
+        )
+        return result, tap.struck
+
+
+def passes(cli: Cli, client: Any, server: Address, way: str, fault: Fault) -> bool:
+    """Whether the fault struck at all; everything is as it must be afterwards."""
+    leg = WAYS[way](cli, client)
+    result, request = struck(cli, server, fault, *leg.command)
+    told = f"{fault} struck {request}\nexit {result.code}\n{result.err}"
+    assert result.code in CODES, told
+    assert "Traceback" not in result.err, told
+    for _ in range(3):
+        again = cli(*leg.command, env=SHORT)
+        if again.code != 8:  # which says: run it again
+            break
+    assert again.code == 0, f"{told}\nagain: exit {again.code}\n{again.err}"
+    status = cli.json("status")
+    assert (status["current"], status["drift"]) == (leg.revision, []), told
+    assert [r["state"] for r in status["revisions"]].count("applied") == leg.revision, told
+    leg.check()
+    ok(cli("verify"))
+    left = [n for n in tables(client, cli) if "__" in n and "aside" not in n]
+    assert left == [], told
+    return request is not None
+
+
+def tables(client: Any, cli: Cli) -> list[str]:
+    asked = "SELECT table_name AS n FROM system_schema.tables WHERE keyspace_name = %s"
+    return [row["n"] for row in client.execute(asked, [cli.keyspace])]
+
+
+def count(make_cli: Any, client: Any, server: Address, way: str) -> int:
+    """How many requests a run sends that nothing happens to."""
+    cli = make_cli(f"count_{way}_{os.getpid()}")
+    try:
+        leg = WAYS[way](cli, client)
+        with tapped(server.hosts[0], server.port) as tap:
+            env = {**SHORT, "CALLDROP_HOSTS": tap.host, "CALLDROP_PORT": str(tap.port)}
+            ok(cli(*leg.command, env=env))
+        return sum(r.kind not in ("STARTUP", "OPTIONS", "REGISTER") for r in tap.requests)
+    finally:
+        client.execute(f"DROP KEYSPACE IF EXISTS {cli.keyspace}")
+
+
+def test_one_request_is_lost(make_cli: Any, client: Any, server: Address) -> None:
+    seed = int(os.environ.get("CALLDROP_SEED") or random.randrange(10**6))
+    print(f"seed: CALLDROP_SEED={seed}")
+    draw = random.Random(seed)
+    most = {way: count(make_cli, client, server, way) for way in WAYS}
+    print(f"requests: {most}")
+    every: list[tuple[str, int, Harm]] = [
+        (way, number, harm) for way in WAYS for number in range(1, most[way] + 1) for harm in HARMS
+    ]
+    chosen = every if FULL else draw.sample(every, DRAWN)
+    for at, (way, number, harm) in enumerate(chosen):
+        cli = make_cli(f"f_{os.getpid()}_{at}")
+        fault = Fault(number, harm, delay=draw.choice([0.2, 2.5, 6]))
+        print(f"{at} {way} {fault}", flush=True)
+        passes(cli, client, server, way, fault)
+        client.execute(f"DROP KEYSPACE {cli.keyspace}")
+
+
+@pytest.mark.parametrize("harm", ["swallow reply", "delay reply"])
+@pytest.mark.parametrize(
+    ("of", "way"),
+    [
+        (r"^DROP TABLE call_records\b", "up"),
+        (r"^CREATE TABLE call_records\b", "up"),
+        (r"^CREATE MATERIALIZED VIEW", "up"),
+        (r"^ALTER TABLE", "down"),
+    ],
+)
+def test_a_schema_change_is_not_answered(
+    cli: Cli, client: Any, server: Address, of: str, way: str, harm: Harm
+) -> None:
+    """The lease has ended long before the reply comes, if it does."""
+    assert passes(cli, client, server, way, Fault(1, harm, delay=6, of=of))
