@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST_ARGS ?=
+# Tests wait for a server most of the time, so two go beside each other.
+WORKERS ?= -n 2 --dist loadgroup
 
 # The newest calls of the demo. A fixed moment, so that the demo has the same 345 calls on every day
 # and loads the same ones again, not as many more, when it is run again.
@@ -43,7 +45,7 @@ demo: setup
 	    'calldrop-migrate server stop --wipe' 'end the server, delete its data'
 
 test: setup
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(WORKERS) $(PYTEST_ARGS)
 
 check: setup
 	$(BIN)/ruff check .

@@ -259,6 +259,27 @@ def _named(address: Address) -> str:
     return f"{address.kind} server {','.join(address.hosts)}:{address.port}"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Three nodes are enough once: one worker of pytest-xdist gets all tests on them."""
+    for item in items:
+        if "cluster" in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group("three nodes"))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker tells what it ran on."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["ran_on"] = session.config.stash.get(_RAN_ON, "")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    if ran_on := getattr(node, "workeroutput", {}).get("ran_on"):
+        before = node.config.stash.get(_RAN_ON, "")
+        node.config.stash[_RAN_ON] = f"{before}; {ran_on}" if before else ran_on
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
