@@ -219,7 +219,7 @@ def test_an_expression_is_selected_as_it_is_and_has_no_time() -> None:
         ({"a": (b"A", 7, 900), "b": (b"B", 7, 99_999)}, "b does not live as long"),
         ({"a": (b"A", 7, 900), "b": (b"X", 7, None)}, "b is not the same cell"),
         ({"a": (b"A", 7, 900), "b": (b"B", 6, None)}, "b is not the same cell"),
-        ({"a": (b"A", 7, 900), "b": NONE}, "b is not the same cell"),
+        ({"a": (b"A", 7, 900), "b": NONE}, "b is not there"),
         ({"a": (b"A", 7, 900), "b": (b"X", 8, 1)}, ""),  # superseded
         (None, "is not there"),
     ],
