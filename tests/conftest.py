@@ -259,6 +259,7 @@ def _named(address: Address) -> str:
     return f"{address.kind} server {','.join(address.hosts)}:{address.port}"
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Three nodes are enough once: one worker of pytest-xdist gets all tests on them."""
     for item in items:

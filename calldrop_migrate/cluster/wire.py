@@ -126,6 +126,11 @@ class Wire:
         self._profile = self._session.execution_profile_clone_update(
             EXEC_PROFILE_DEFAULT, row_factory=tuple_factory
         )
+        # A copy is the only one of its rows for every data centre, once the old table is gone. With
+        # one data centre it is the same as LOCAL_QUORUM.
+        level = self._profile.consistency_level
+        each = level == ConsistencyLevel.LOCAL_QUORUM
+        self.writes_at = ConsistencyLevel.EACH_QUORUM if each else level
         self._prepared: dict[str, PreparedStatement] = {}
         self._layouts: dict[tuple[Table, Table, tuple[tuple[str, str], ...]], Layout] = {}
 
@@ -325,6 +330,7 @@ class Window:
     def send(self, statement: BoundStatement | BatchStatement) -> None:
         """Sends, when there is room."""
         self.make_room()
+        statement.consistency_level = self.wire.writes_at
         with failures.of_write():
             self._flying.append(self.wire.send(statement))
 
