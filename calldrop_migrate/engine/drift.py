@@ -43,10 +43,14 @@ def not_as_declared(migrations: Sequence[Migration], number: int, live: Schema) 
 
 
 def _without(comparable: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
-    """Without these objects, nor what goes with a table of theirs."""
+    """Without these objects, nor what goes with a table of theirs: its indexes, and its views, which
+    get the columns that it gets.
+    """
 
     def is_left_out(key: str, shape: Mapping[str, Any]) -> bool:
         kind, _, name = key.rpartition(" ")
+        if shape.get("base") in names:
+            return True
         if kind == "index" and json.loads(shape["definition"])[0] in names:
             return True
         return name in names
