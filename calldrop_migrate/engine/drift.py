@@ -43,8 +43,8 @@ def not_as_declared(migrations: Sequence[Migration], number: int, live: Schema) 
 
 
 def _without(comparable: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
-    """Without these objects, nor what goes with a table of theirs: its indexes, and its views, which
-    get the columns that it gets.
+    """Without these objects, nor what goes with a table of theirs: its indexes, and its views,
+    which get the columns that it gets.
     """
 
     def is_left_out(key: str, shape: Mapping[str, Any]) -> bool:

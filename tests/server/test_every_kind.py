@@ -25,8 +25,8 @@ UP = (
     "ALTER TABLE a WITH default_time_to_live = 77 AND comment = 'a''s'",
     "ALTER MATERIALIZED VIEW whole WITH comment = 'all'",
     "INSERT INTO a (k, d, v) VALUES (1, 2, 'x')",
-    "BEGIN BATCH UPDATE a SET v = 'y' WHERE k = 1 AND d = 3; DELETE more FROM a WHERE k = 1 AND d = 2;"
-    " APPLY BATCH",
+    "BEGIN BATCH UPDATE a SET v = 'y' WHERE k = 1 AND d = 3;"
+    " DELETE more FROM a WHERE k = 1 AND d = 2; APPLY BATCH",
 )
 DOWN = (
     "DROP MATERIALIZED VIEW whole",
