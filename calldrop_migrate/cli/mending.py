@@ -112,7 +112,14 @@ def register(app: typer.Typer) -> None:
                 show(_nothing_to_choose(running), json_wanted=call.json)
                 return
             job = running.jobs.accept() if accept else running.jobs.restore()
-            running.carry_out(job, running.plan(job), call, yes=yes, always=True)
+            plan = running.plan(job)
+            if restore and plan.empty and plan.warnings:
+                raise DriftError(
+                    "nothing that differs can be put back without destroying something:\n"
+                    + "\n".join(f"  {warning}" for warning in plan.warnings),
+                    hint="Do it by hand, or take it as it is:  calldrop-migrate repair --accept",
+                )
+            running.carry_out(job, plan, call, yes=yes, always=True)
 
     @command(app, "abort", CONNECTION, FILES, CHANGING)
     def abort(call: Call, yes: Yes = False) -> None:

@@ -48,6 +48,7 @@ def test_repair_shows_both_ways_and_takes_either(cli: Cli, client: Any) -> None:
     left = told(cli("verify"), 5, "column more added", "other: exists")
     assert "calls_by_completion" not in left
     assert "default_time_to_live" not in left
+    told(cli("repair", "--restore", "--yes"), 5, "nothing that differs", "call_records.more: stays")
     ok(cli("repair", "--accept", "--yes"))
     ok(cli("verify"))
     ok(cli("down", "2", "--yes"))
