@@ -174,7 +174,7 @@ class Comparison:
             None not in layout.target_key_of(row) and (found is not None) == present
             for row, found in zip(rows, there, strict=True)
         ]
-        window = Window(self._wire)
+        window = Window(self._wire, self._task.between)
         for row in compress(rows, written):
             batch = Batch(window)
             low = self._task.low_timestamp
@@ -198,7 +198,7 @@ class Comparison:
             f"DELETE FROM {quote(self._wire.keyspace)}.{quote(source.name)} "
             f"USING TIMESTAMP ? WHERE {by_key(source)}"
         )
-        window = Window(self._wire)
+        window = Window(self._wire, self._task.between)
         for row in rows:
             at = max(self.layout.newest(row), self._task.low_timestamp)
             window.send(self._wire.bound(cql, [long(at), *self.layout.key_of(row)]))

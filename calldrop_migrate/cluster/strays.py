@@ -99,7 +99,7 @@ class Strays:
     def _delete_cells(self, row: RawRow, source: RawRow, comparison: Comparison) -> None:
         """Cells that the source's row doesn't have, each at its own time."""
         layout, table = comparison.layout, self._back.source
-        window = Window(self._wire)
+        window = Window(self._wire, self._task.between)
         columns, name_of = dict(self._back.columns), f"{quote(self._wire.keyspace)}."
         for name in comparison.lookup.extra(row, source):
             cql = (

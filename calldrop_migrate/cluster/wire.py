@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import Any, ClassVar
@@ -248,7 +248,7 @@ class Wire:
             yield part, self._copy(task, pages)
 
     def _copy(self, task: CopyTask, pages: Iterator[Page]) -> RangeResult:
-        layout, window = self.layout(task), Window(self)
+        layout, window = self.layout(task), Window(self, task.between)
         rows = size = bare = unfit = 0
         for page in pages:
             by_partition: dict[Key, list[RawRow]] = {}
@@ -315,10 +315,15 @@ def rows_per_page(rows: Sequence[RawRow], asked_for: int) -> int:
 
 
 class Window:
-    """At most WINDOW batches in flight; an error of any comes up at the next step."""
+    """At most WINDOW batches in flight; an error of any comes up at the next step.
 
-    def __init__(self, wire: Wire) -> None:
+    `between` is called before each: a run that was stopped and goes on when its lease has long run
+    out must not write into a table that is another runner's now.
+    """
+
+    def __init__(self, wire: Wire, between: Callable[[], None] = lambda: None) -> None:
         self.wire = wire
+        self._between = between
         self._flying: deque[Request] = deque()
 
     def make_room(self, size: int = WINDOW) -> None:
@@ -330,6 +335,7 @@ class Window:
     def send(self, statement: BoundStatement | BatchStatement) -> None:
         """Sends, when there is room."""
         self.make_room()
+        self._between()
         statement.consistency_level = self.wire.writes_at
         with failures.of_write():
             self._flying.append(self.wire.send(statement))

@@ -67,8 +67,8 @@ class CopyTask:
         skip, only: source keys, as the server's bytes, that are left out, or the only ones meant.
         low_timestamp: microseconds; for rows of keys alone, whose own time can't be read.
         consistency: for the reads; the writes go at the session's.
-        between: called between the pages of a long range: keeps the lease, and raises to end the
-            work.
+        between: called between the pages of a long range and before each write: keeps the lease,
+            and raises to end the work.
     """
 
     source: Table
