@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     migrations: Path | None = None
     seeds: Path | None = None
     replication: dict[str, str] = Field(default_factory=dict)
+    tablets: bool | None = None
     confirm: bool = False
     consistency: str = "LOCAL_QUORUM"
     wait: float = Field(0, ge=0)

@@ -33,7 +33,8 @@ def in_short(what: Sequence[str]) -> str:
 
 
 def replication_in_short(text: str) -> str:
-    """The map of a CREATE KEYSPACE for people."""
+    """What stands behind `replication = ` in a CREATE KEYSPACE, for people."""
+    text = text.replace(" AND tablets = {'enabled'", ", tablets")
     return re.sub(r"'class': |[{}']", "", text).replace(",", "", 1)
 
 

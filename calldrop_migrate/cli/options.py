@@ -77,6 +77,9 @@ CHANGING: dict[str, Any] = {
     "keep_shadow": _flag(
         float, "--keep-shadow", help="How long a rebuild's copy stays; default 7.", metavar="DAYS"
     ),
+    "tablets": _flag(
+        bool, "--tablets/--no-tablets", help="Of a keyspace that is made on ScyllaDB."
+    ),
     "repaired": _flag(
         bool, "--repaired/", help="Tables were repaired: verify at LOCAL_QUORUM, not at ALL."
     ),

@@ -65,6 +65,7 @@ class Running:
             settings.replication,
             *(flags.set_aside, flags.discard, flags.outage),
             *(settings.keep_shadow, flags.scan, settings.strict),
+            tablets=settings.tablets,
         )
         tools = Tools(
             *(place.clock(self._stop), timing(settings), this_process(), is_dead, place.feed),

@@ -62,25 +62,20 @@ def _refresh_one(ask: Ask, known: Schema, kind: str, name: str) -> Schema:
         return Schema(known.keyspace, known.replication, known.tables, extras)
     where = f"{keyspace} AND table_name = {literal(name)}"
     views = f"{keyspace} AND view_name = {literal(name)}"
-    if kind == "view":
-        dropped: list[Row] = []
-        tables, columns = ask(
-            [
-                f"SELECT * FROM system_schema.views {views}",
-                f"SELECT * FROM system_schema.columns {where}",
-            ]
-        )
-    else:
-        tables, columns, dropped = ask(
-            [
-                f"SELECT * FROM system_schema.{s} {where}"
-                for s in ("tables", "columns", "dropped_columns")
-            ]
-        )
-    (*found,) = from_rows(
-        known.keyspace, replication=None, tables=tables, columns=columns, dropped=dropped
+    head = f"views {views}" if kind == "view" else f"tables {where}"
+    (tables,) = ask([f"SELECT * FROM system_schema.{head}"])
+    if not tables:
+        return known.without(name)
+    parts = ("columns",) if kind == "view" else ("columns", "dropped_columns")
+    columns, *dropped = ask([f"SELECT * FROM system_schema.{part} {where}" for part in parts])
+    (found,) = from_rows(
+        known.keyspace,
+        replication=None,
+        tables=tables,
+        columns=columns,
+        dropped=[row for rows in dropped for row in rows],
     ).tables
-    return known.without(name).put(*found)
+    return known.put(found)
 
 
 def _types(rows: Sequence[Row]) -> list[Extra]:

@@ -14,8 +14,8 @@ from typing import Any
 from calldrop_migrate.engine.ports import Platform
 
 TABLES_OF_SYSTEM = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'system'"
-LOCAL = "SELECT cluster_name, data_center, release_version, host_id FROM system.local"
-PEERS = "SELECT peer, data_center, host_id FROM system.peers"
+LOCAL = "SELECT cluster_name, data_center, rack, release_version, host_id FROM system.local"
+PEERS = "SELECT peer, data_center, rack, host_id FROM system.peers"
 SCYLLA_VERSION = "SELECT version FROM system.versions WHERE key = 'local'"
 
 
@@ -33,11 +33,14 @@ def describe(
     scylla_version: str = "",
 ) -> Platform:
     """The platform from the rows that LOCAL and PEERS gave."""
-    nodes = Counter([local["data_center"], *(p["data_center"] for p in peers if p["data_center"])])
+    known = [local, *(peer for peer in peers if peer["data_center"])]
+    nodes = Counter(node["data_center"] for node in known)
+    racks = Counter(dc for dc, _ in {(node["data_center"], node["rack"]) for node in known})
     return Platform(
         name="ScyllaDB" if scylla else "Cassandra",
         version=(scylla_version or "of unknown version") if scylla else local["release_version"],
         cluster=local["cluster_name"],
         host=host,
         nodes=dict(sorted(nodes.items())),
+        racks=dict(sorted(racks.items())),
     )

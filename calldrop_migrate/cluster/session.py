@@ -38,15 +38,17 @@ from cassandra.policies import (
     ConstantReconnectionPolicy,
     DCAwareRoundRobinPolicy,
     FallthroughRetryPolicy,
+    HostDistance,
     NoSpeculativeExecutionPolicy,
     RoundRobinPolicy,
 )
 from cassandra.protocol import ServerError
 from cassandra.query import UNSET_VALUE, PreparedStatement, SimpleStatement, dict_factory
 
-from calldrop_migrate.cluster import catalog, failures, platform, probing
+from calldrop_migrate.cluster import catalog, failures, platform, probing, survey
 from calldrop_migrate.cluster.bulk import ClusterBulk
 from calldrop_migrate.cluster.wire import Wire
+from calldrop_migrate.core.preflight import Server
 from calldrop_migrate.core.schema import Schema, Table
 from calldrop_migrate.engine.ports import (
     ABSENT,
@@ -274,6 +276,28 @@ class ClusterDatabase:
                         raise
             time.sleep(_RECONNECT / 2)
 
+    def _ask_each(self, query: str) -> dict[str, list[Row] | None]:
+        """One plain SELECT on each node, of what it has itself, by the nodes' addresses; None of
+        one that can't be asked, or refuses.
+        """
+        return {str(h.address): self._ask_one(h, query) for h in self._cluster.metadata.all_hosts()}
+
+    def _ask_one(self, host: Any, query: str) -> list[Row] | None:
+        # The first node's connections are there; those to the others are made in the background,
+        # and none at all to another data centre than --local-dc.
+        deadline = time.monotonic() + _BLIP
+        statement = SimpleStatement(query, consistency_level=ConsistencyLevel.ONE)
+        while self._cluster.profile_manager.distance(host) != HostDistance.IGNORED:
+            try:
+                return list(self._session.execute(statement, host=host))
+            except NoHostAvailable:
+                if time.monotonic() > deadline or host.is_up is False:
+                    return None
+            except failures.FAILURES:
+                return None
+            time.sleep(_AGREEMENT_POLL)
+        return None
+
     def _prepare(self, cql: str) -> PreparedStatement:
         if cql not in self._prepared:
             self._prepared[cql] = self._session.prepare(cql)
@@ -362,6 +386,10 @@ class ClusterDatabase:
     def refresh(self, known: Schema, names: Collection[tuple[str, str]]) -> Schema:
         """See `Database`."""
         return catalog.refresh(self._ask, known, names)
+
+    def server(self, keyspaces: Collection[str]) -> Server:
+        """See `Database`."""
+        return survey.read(self._ask, self._ask_each, self.platform, keyspaces)
 
     def unbuilt(self, view: str) -> list[str]:
         """See `Database`."""

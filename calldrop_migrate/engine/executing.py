@@ -245,8 +245,9 @@ class Executor:
         """Until the view is built on every node; the patience starts again whenever one more is
         done.
         """
-        pause, left, since, told = 0.02, -1, self._clock.monotonic(), False
+        pause, left, since, told = 0.05, -1, self._clock.monotonic(), False
         while True:
+            self._clock.sleep(pause)  # none is built at once
             waiting = self._database.unbuilt(operation.view)
             if not waiting:
                 return
@@ -267,5 +268,4 @@ class Executor:
                 what = f"{operation.view} is being built on {', '.join(waiting)}"
                 self._emit(Waiting(what, VIEW_PATIENCE))
                 told = True
-            self._clock.sleep(pause)
             pause = min(1.0, pause * 1.5)

@@ -28,20 +28,22 @@ _CREATORS = {
 }
 
 
-def create_keyspace(name: str, replication: Mapping[str, str]) -> str:
-    """CQL that makes a keyspace."""
+def create_keyspace(name: str, replication: Mapping[str, str], tablets: bool | None = None) -> str:
+    """CQL that makes a keyspace; only ScyllaDB knows tablets."""
     options = ", ".join(f"{literal(k)}: {literal(str(v))}" for k, v in replication.items())
-    return f"CREATE KEYSPACE IF NOT EXISTS {quote(name)} WITH replication = {{{options}}}"
+    placed = "" if tablets is None else f" AND tablets = {{'enabled': {str(tablets).lower()}}}"
+    return f"CREATE KEYSPACE IF NOT EXISTS {quote(name)} WITH replication = {{{options}}}{placed}"
 
 
-def making(database: Database, replication: Mapping[str, str]) -> Run:
+def making(database: Database, replication: Mapping[str, str], tablets: bool | None) -> Run:
     """The operation that makes the keyspace.
 
     Raises:
         ConfigurationError: the cluster can't hold that replication.
     """
     check_replication(replication, database.platform.nodes)
-    return run(create_keyspace(database.keyspace, replication))
+    wanted = tablets if database.platform.scylla else None
+    return run(create_keyspace(database.keyspace, replication, wanted))
 
 
 def missing_tables(schema: Schema) -> list[str]:

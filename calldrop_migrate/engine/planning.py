@@ -100,7 +100,7 @@ class Planner:
         keyspace = (
             None
             if schema.exists or direction == "down"
-            else making(self._database, self._wishes.replication)
+            else making(self._database, self._wishes.replication, self._wishes.tablets)
         )
         plan = Plan(keyspace, tuple(attempts), current, goal)
         counts = [self._count_misfits(attempt, schema) for attempt in attempts]

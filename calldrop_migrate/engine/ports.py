@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from calldrop_migrate.core.preflight import Server
 from calldrop_migrate.core.ranges import Range
 from calldrop_migrate.core.schema import Schema, Table
 
@@ -33,7 +34,7 @@ class Platform:
 
     Attributes:
         name: Cassandra or ScyllaDB.
-        nodes: data centre -> number of its nodes.
+        nodes, racks: data centre -> number of its nodes, of its racks.
         cluster: the cluster's own name.
     """
 
@@ -42,6 +43,7 @@ class Platform:
     cluster: str
     host: str
     nodes: Mapping[str, int]
+    racks: Mapping[str, int]
 
     @property
     def scylla(self) -> bool:
@@ -219,6 +221,10 @@ class Database(Protocol):
 
     def refresh(self, known: Schema, names: Collection[tuple[str, str]]) -> Schema:
         """`known` with the objects of these (kind, name) read again."""
+        ...
+
+    def server(self, keyspaces: Collection[str]) -> Server:
+        """What the server is set to and can do, and how these keyspaces are placed."""
         ...
 
     def unbuilt(self, view: str) -> list[str]:

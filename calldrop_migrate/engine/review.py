@@ -9,10 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from calldrop_migrate.core.plan import Plan
+from calldrop_migrate.core.preflight import Finding
 from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.history import Record
 from calldrop_migrate.engine.misfits import Misfits
-from calldrop_migrate.errors import MisfitRows, RowsAtRisk
+from calldrop_migrate.errors import (
+    ConfigurationError,
+    MisfitRows,
+    RowsAtRisk,
+    StatementRefused,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,7 @@ class Wishes:
 
     Attributes:
         replication: of the keyspace, class included; used when it has to be made.
+        tablets: whether ScyllaDB makes it with tablets; None leaves that to the server.
         scan: count misfits when planning.
         keep_shadow: days.
     """
@@ -32,6 +39,7 @@ class Wishes:
     keep_shadow: float = 7
     scan: bool = True
     strict: bool = False
+    tablets: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,7 @@ class Review:
     """A plan with what else has to be known before it runs.
 
     Attributes:
+        findings: what a run would meet on this server.
         chores: what is done besides the plan's operations, to the bookkeeping alone.
     """
 
@@ -58,6 +67,7 @@ class Review:
     uncounted: tuple[str, ...] = ()
     sizes: tuple[Size, ...] = ()
     warnings: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
     chores: tuple[str, ...] = ()
 
     @property
@@ -80,10 +90,20 @@ class Review:
         """Raises what keeps the plan from being run under the flags that were given.
 
         Raises:
+            ConfigurationError: keyspaces that don't go with the server.
+            StatementRefused: a statement that the server would refuse.
             MisfitRows: rows that don't fit, and no --set-aside or --discard-rows.
             RowsAtRisk: rows that can't be copied, or that a statement would delete; an outage that
                 wasn't accepted.
         """
+        for kind, error in (("configuration", ConfigurationError), ("refused", StatementRefused)):
+            found = [finding for finding in self.findings if finding.kind == kind]
+            if found:
+                raise error(
+                    "\n".join(finding.message for finding in found),
+                    state="Nothing was changed.",
+                    hint="\n".join(dict.fromkeys(f.hint for f in found if f.hint)),
+                )
         attempts = self.plan.attempts
         refused = [(a, reason) for a in attempts if not a.done for reason in a.refusals]
         if refused:

@@ -7,7 +7,7 @@ read before: only then can nobody else change it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from calldrop_migrate.core.files import Migration
 from calldrop_migrate.core.names import is_shadow
@@ -21,6 +21,7 @@ from calldrop_migrate.engine.journal import Clock, Holder, Journal, Timing, has_
 from calldrop_migrate.engine.news import Finished, News, Note, Waiting
 from calldrop_migrate.engine.passage import Doing, Passage
 from calldrop_migrate.engine.ports import Database
+from calldrop_migrate.engine.preflight import findings
 from calldrop_migrate.engine.review import Review, Wishes
 from calldrop_migrate.errors import (
     CalldropError,
@@ -91,7 +92,7 @@ class Runner:
         self._leased = False
 
     def review(self, job: Job, wait: float) -> Review:
-        """A job's plan, to be shown; reads only.
+        """A job's plan, to be shown, with what this server would say to it; reads only.
 
         While somebody else is at work a table may be away for a moment, or the schema newer than
         what is recorded: a fault that is found then is none. So it is looked for once more when
@@ -101,6 +102,12 @@ class Runner:
             LeaseHeld: there was a fault, and somebody else is at work.
             CalldropError: there is a fault.
         """
+        review = self._settled(job, wait)
+        found = findings(self._database, review, self._wishes)
+        warned = [f"{f.message}\n    {f.hint}".rstrip() for f in found if f.kind == "warning"]
+        return replace(review, findings=found, warnings=(*review.warnings, *warned))
+
+    def _settled(self, job: Job, wait: float) -> Review:
         deadline = self._tools.clock.monotonic() + wait
         for _ in range(_LOOKS - 1):
             try:

@@ -53,6 +53,15 @@ def test_reading_commands_neither_write_nor_prepare_a_write(cli: Cli, server: Ad
         assert [r for r in tap.requests if r.changes] == [], command
 
 
+def test_settings_are_read_for_a_plan_that_makes_a_view_alone(cli: Cli, server: Address) -> None:
+    asked = []
+    for command in (["up", "3"], ["plan"], ["up"], ["up"], ["status"]):
+        with tapped(server.hosts[0], server.port) as tap:
+            assert cli(*command, env=through(tap)).code == 0, command
+        asked.append(sum("system_views.settings" in r.cql for r in tap.requests))
+    assert asked == [0, 1, 1, 0, 0]
+
+
 def test_reading_an_absent_keyspace_makes_nothing(cli: Cli, server: Address) -> None:
     with tapped(server.hosts[0], server.port) as tap:
         results = [
