@@ -213,9 +213,8 @@ def _index(reader: Cursor, *, custom: bool) -> Extra:
     if reader.take("using"):
         options["class_name"] = reader.next().value
         custom = True
-    if reader.take("with"):
-        given = dict([_option(reader)])
-        options |= json.loads(given.get("options", "{}"))
+    if reader.take("with", "options", "="):
+        options |= _map(reader)
     if not name:
         columns = [t.value for t in tokens if t.is_name()]
         name = re.sub(r"\W", "", f"{table}_{columns[-1] if columns else ''}_idx")
@@ -308,6 +307,8 @@ def _with(reader: Cursor) -> tuple[dict[str, str], dict[str, str]]:
         elif not reader.take("compact", "storage"):
             options |= dict([_option(reader)])
         more = reader.take("and")
+    if not reader.ended:
+        raise reader.error("expected WITH or AND, or the end of the statement")
     return order, options
 
 
@@ -315,15 +316,21 @@ def _option(reader: Cursor) -> tuple[str, str]:
     """One `name = value`; a map as JSON, as the server's maps are kept."""
     name = reader.name()
     reader.expect("=")
-    if not reader.take("{"):
-        return name, "".join(t.value for t in reader.until("and"))
+    if reader.peek() == "{":
+        return name, json.dumps(dict(sorted(_map(reader).items())))
+    return name, "".join(t.value for t in reader.until("and"))
+
+
+def _map(reader: Cursor) -> dict[str, str]:
+    """A map's entries, as text."""
+    reader.expect("{")
     entries: dict[str, str] = {}
     while not reader.take("}"):
         key = reader.next().value
         reader.expect(":")
         entries[key] = "".join(t.value for t in reader.until(","))
         reader.take(",")
-    return name, json.dumps(dict(sorted(entries.items())))
+    return entries
 
 
 def _view(reader: Cursor) -> Table:

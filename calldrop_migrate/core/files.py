@@ -23,6 +23,8 @@ from calldrop_migrate.errors import Fault, MigrationFileError, Place
 
 __all__ = ["Migration", "Rebuild", "Step", "load", "parse"]
 
+_BOM = "\ufeff"
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -127,7 +129,8 @@ def _read(file: str, data: bytes) -> tuple[Migration, list[Fault]]:
     reader = _Reader(file, faults)
     if file.lower().endswith(".cql"):
         try:
-            text = re.sub(r"\r\n?", "\n", data.removeprefix(b"\xef\xbb\xbf").decode())
+            plain = data.removeprefix(_BOM.encode()).decode()
+            text = re.sub(r"\r\n?", "\n", plain).lstrip(_BOM)  # some editors add one to one
             reader.read(text)
         except UnicodeDecodeError as error:
             faults.append(_not_utf8(file, error))

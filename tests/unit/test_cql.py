@@ -1,8 +1,6 @@
-"""The tokenizer and the splitter: what other tools get wrong, and what must hold for any text."""
+"""The tokenizer and the splitter: what other tools get wrong, and what a text is made of."""
 
 from __future__ import annotations
-
-import re
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +9,6 @@ from hypothesis import strategies as st
 from calldrop_migrate.core.cql import (
     CqlError,
     Kind,
-    Statement,
     Token,
     bind_markers,
     literal,
@@ -20,7 +17,6 @@ from calldrop_migrate.core.cql import (
     split,
     tokenize,
 )
-from calldrop_migrate.errors import Fault
 
 INSERT = "INSERT INTO t (k, v) VALUES (1, {})"
 
@@ -229,11 +225,8 @@ def test_literal() -> None:
     assert literal("it's; \\") == "'it''s; \\'"
 
 
-# --- What holds for any text
+# --- What is put together comes apart again; what holds for any text is in test_any_text.py
 
-ANY_TEXT = st.text(
-    st.sampled_from("ab1.-/*'\"$;:?{}() \n\r\t\\_é\0") | st.characters(), max_size=40
-)
 INSIDE = st.text(st.sampled_from("a;'\"$-/*\\ \n\r[é話}{"), max_size=8)
 STRINGS = INSIDE.map(literal) | INSIDE.filter(lambda s: "$" not in s).map(lambda s: f"$${s}$$")
 NAMES = INSIDE.map(lambda s: '"' + s.replace('"', '""') + '"')
@@ -276,55 +269,6 @@ def test_statements_joined_come_back_exactly(parts: list[str], data: st.DataObje
     if data.draw(st.booleans()):
         text = text.removesuffix(";")
     assert [s.text for s in split(text)] == parts
-
-
-@settings(deadline=None)
-@given(ANY_TEXT | st.lists(PIECES | BLANKS).map("".join))
-def test_tokens_cover_the_text_and_know_where_they_stand(text: str) -> None:
-    tokens, faults = scan(text)
-    before = 0
-    for token in tokens:
-        assert faults or not text[before : token.start].strip(" \t\r\n\ufeff")
-        assert token.start >= before
-        assert text[token.start : token.end] == token.text != ""
-        lines = re.split(r"\r\n?|\n", text[: token.start].removeprefix("\ufeff"))
-        assert (token.line, token.column) == (len(lines), len(lines[-1]) + 1)
-        before = token.end
-    assert faults or not text[before:].strip(" \t\r\n\ufeff")
-
-
-def outcome(text: str) -> list[Statement] | Fault:
-    try:
-        return split(text)
-    except CqlError as error:
-        return error.fault
-
-
-@settings(deadline=None)
-@given(ANY_TEXT)
-def test_no_text_raises_anything_else(text: str) -> None:
-    found = outcome(text)
-    if isinstance(found, Fault):
-        lines = re.split(r"\r\n?|\n", text)
-        assert 1 <= found.place.line <= len(lines)
-        assert 1 <= found.place.column <= len(lines[found.place.line - 1])
-        return
-    for statement in found:
-        # It is never empty, and a server reads it as we do.
-        tokens = tokenize(statement.text)
-        assert tokens[-1].kind is not Kind.COMMENT
-        assert [t.text for t in tokens if t.kind is not Kind.COMMENT] == [
-            t.text for t in statement.tokens
-        ]
-
-
-@settings(deadline=None)
-@given(st.text())
-def test_quoting_and_reading_gives_the_same(text: str) -> None:
-    assert [(t.kind, t.value) for t in tokenize(literal(text))] == [(Kind.STRING, text)]
-    (name,) = tokenize(quote(text))
-    assert name.is_name()
-    assert name.value == text
 
 
 def test_long_texts_take_no_time_to_speak_of() -> None:

@@ -225,6 +225,8 @@ def test_columnfamily_is_table() -> None:
             "BEGIN BATCH DELETE FROM a WHERE k = 1; DELETE FROM b WHERE k = 1 APPLY BATCH",
             "from a and from b",
         ),
+        ("CREATE TABLE t (k int PRIMARY KEY) WIHT comment = ''", "expected WITH or AND"),
+        ("CREATE INDEX i ON t (v) WITH options = 5", "expected {"),
     ],
 )
 def test_what_cannot_be_made_out(cql: str, message: str) -> None:

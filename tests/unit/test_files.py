@@ -90,7 +90,8 @@ def test_the_last_semicolon_may_be_missing() -> None:
 def test_checksum_and_text_are_the_same_whatever_the_editor() -> None:
     text = f"{UP}INSERT INTO t (k) VALUES ('a\nb');{DOWN}"
     crlf = text.replace("\n", "\r\n")
-    for other in (crlf, "\ufeff" + text, "\ufeff" + crlf, text.replace("\n", "\r")):
+    marked = ("\ufeff" + text, "\ufeff" + crlf, "\ufeff\ufeff" + text)
+    for other in (crlf, *marked, text.replace("\n", "\r")):
         migration = parse("0001_x.cql", other.encode())
         assert migration == parse("0001_x.cql", text.encode())
     assert parse("0001_x.cql", (text + "\n").encode()).checksum != migration.checksum
