@@ -12,7 +12,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
@@ -31,7 +31,16 @@ _NAMES = {
 }
 HANDSHAKE = ("STARTUP", "OPTIONS", "REGISTER")
 
-Harm = Literal["cut request", "swallow request", "cut reply", "swallow reply", "delay reply"]
+Harm = Literal[
+    "cut request",
+    "swallow request",
+    "hold request",
+    "cut reply",
+    "swallow reply",
+    "delay reply",
+    "none",
+]
+# What can be done to any request; `hold request` needs somebody who lets go of it.
 HARMS: tuple[Harm, ...] = (
     *("cut request", "swallow request"),
     *("cut reply", "swallow reply", "delay reply"),
@@ -45,12 +54,14 @@ class Fault:
     Attributes:
         delay: seconds that a delayed reply is kept back.
         of: only requests whose CQL matches are counted; all but those of the handshake when empty.
+        act: is called first, while the request waits here: to kill or to stop who sent it.
     """
 
     number: int
     harm: Harm
     delay: float = 0
     of: str = ""
+    act: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +81,21 @@ class Request:
 
 @dataclass
 class Tap:
-    """What went through, and where to connect; `struck` is the request that was harmed."""
+    """What went through, and where to connect; `struck` is the request that was harmed.
+
+    Attributes:
+        let_go: a request that is held goes on to the server, whether who sent it still lives or
+            not.
+        answered: the server has answered that one.
+    """
 
     host: str
     port: int
     fault: Fault | None = None
     requests: list[Request] = field(default_factory=list)
     struck: Request | None = None
+    let_go: threading.Event = field(default_factory=threading.Event)
+    answered: threading.Event = field(default_factory=threading.Event)
     prepared: dict[bytes, str] = field(default_factory=dict)
     _counted: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -94,7 +113,8 @@ class Tap:
             if self._counted < fault.number:
                 return None
             self.struck = request
-            return fault.harm
+        fault.act()
+        return fault.harm
 
 
 @contextmanager
@@ -105,8 +125,11 @@ def tapped(host: str, port: int, fault: Fault | None = None) -> Iterator[Tap]:
     with socket.create_server((host, 0)) as listener:
         tap = Tap(host, listener.getsockname()[1], fault)
         threading.Thread(target=_accept, args=(listener, tap, (host, port)), daemon=True).start()
-        yield tap
-        listener.shutdown(socket.SHUT_RDWR)
+        try:
+            yield tap
+        finally:
+            tap.let_go.set()
+            listener.shutdown(socket.SHUT_RDWR)
 
 
 def _accept(listener: socket.socket, tap: Tap, server: tuple[str, int]) -> None:
@@ -127,23 +150,43 @@ class _Connection:
         self._tap = tap
         self._harmed: dict[int, Harm] = {}  # by stream, until the reply comes
         self._preparing: dict[int, str] = {}
+        self._held: list[tuple[int, threading.Thread]] = []
         self._sending = threading.Lock()
+        self._asking = threading.Lock()
 
     def up(self) -> None:
-        with self._server, suppress(OSError):
-            for raw, opcode, stream, body in _frames(self._client):
-                request = _request(opcode, body, self._tap.prepared)
-                if opcode == _PREPARE:
-                    self._preparing[stream] = request.cql
-                harm = self._tap.harm_of(request)
-                if harm == "cut request":
-                    self._cut()
-                    return
-                if harm == "swallow request":
-                    continue
-                if harm is not None:
-                    self._harmed[stream] = harm
+        with self._server:
+            with suppress(OSError):
+                self._ask()
+            for _, held in self._held:
+                held.join()
+
+    def _ask(self) -> None:
+        for raw, opcode, stream, body in _frames(self._client):
+            request = _request(opcode, body, self._tap.prepared)
+            if opcode == _PREPARE:
+                self._preparing[stream] = request.cql
+            harm = self._tap.harm_of(request)
+            if harm == "cut request":
+                self._cut()
+                return
+            if harm == "swallow request":
+                continue
+            if harm == "hold request":
+                held = threading.Thread(target=self._hold, args=(raw,), daemon=True)
+                self._held.append((stream, held))
+                held.start()
+                continue
+            if harm is not None:
+                self._harmed[stream] = harm
+            with self._asking:
                 self._server.sendall(raw)
+
+    def _hold(self, raw: bytes) -> None:
+        self._tap.let_go.wait()
+        with suppress(OSError), self._asking:
+            self._server.sendall(raw)
+        self._tap.answered.wait(30)
 
     def down(self) -> None:
         with self._client, suppress(OSError):
@@ -152,6 +195,8 @@ class _Connection:
                 if cql and opcode == _RESULT and body[:4] == _IS_PREPARED:
                     length = int.from_bytes(body[4:6], "big")
                     self._tap.prepared[body[6 : 6 + length]] = cql
+                if self._tap.let_go.is_set() and any(stream == held for held, _ in self._held):
+                    self._tap.answered.set()
                 match self._harmed.pop(stream, None):
                     case "cut reply":
                         self._cut()
@@ -161,7 +206,8 @@ class _Connection:
                     case "delay reply":
                         threading.Thread(target=self._later, args=(raw,), daemon=True).start()
                         continue
-                self._send(raw)
+                with suppress(OSError):  # a client that has gone may have sent what is held
+                    self._send(raw)
 
     def _later(self, raw: bytes) -> None:
         time.sleep(self._tap.fault.delay if self._tap.fault else 0)

@@ -1,0 +1,66 @@
+"""The process that tests/forks.py forks from: it has imported everything, and does as it is asked.
+
+A line of JSON on stdin is a command to begin, answered by its pid, or a pid to wait for, answered
+by its exit code. It never connects and runs no thread: neither would survive a fork.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from calldrop_migrate.cli import inspecting, mending, migrating, program
+from calldrop_migrate.cluster import session
+
+_IMPORTED = (inspecting, mending, migrating, session)
+
+
+def serve() -> None:
+    tell(os.getpid())
+    for line in sys.stdin:
+        asked = json.loads(line)
+        if "wait" in asked:
+            _, status = os.waitpid(asked["wait"], 0)
+            tell(os.waitstatus_to_exitcode(status))
+            continue
+        pid = os.fork()
+        if not pid:
+            run(asked)
+        tell(pid)
+
+
+def tell(number: int) -> None:
+    os.write(1, f"{number}\n".encode())
+
+
+def run(asked: Mapping[str, Any]) -> None:
+    """What a shell does for a command, and the command."""
+    for number, path in enumerate([os.devnull, *asked["files"]]):
+        opened = os.open(path, os.O_RDWR | os.O_CREAT)
+        os.dup2(opened, number)
+        os.close(opened)
+    os.environ.clear()
+    os.environ.update(asked["env"])
+    os.chdir(asked["cwd"])
+    random.seed()
+    sys.argv = ["calldrop-migrate", *asked["args"]]
+    code: Any = 1
+    try:
+        program.app()
+    except SystemExit as ended:
+        code = ended.code
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else bool(code))
+
+
+if __name__ == "__main__":
+    serve()
