@@ -107,7 +107,7 @@ TTL = "default_time_to_live = 7776000"
         (
             [
                 f"{TABLE} WITH {TTL} AND compaction = {{'class':"
-                " 'org.apache.cassandra.db.compaction.TimeWindowCompactionStrategy'}}"
+                " 'org.apache.cassandra.db.compaction.TimeWindowCompactionStrategy'}"
             ],
             [90],
         ),
