@@ -102,16 +102,10 @@ def _indexes(rows: Sequence[Row]) -> list[Extra]:
     ]
 
 
-def unbuilt(
-    ask: Ask, keyspace: str, view: str, nodes: Mapping[str, str], *, scylla: bool, version: str
-) -> list[str]:
-    """The nodes (host id -> address) that haven't finished building a view.
-
-    ScyllaDB from 6.2 on keeps the status in system.view_build_status_v2, which group 0 replicates
-    (SCYLLA.md 3).
+def unbuilt(ask: Ask, keyspace: str, view: str, nodes: Mapping[str, str], source: str) -> list[str]:
+    """The nodes (host id -> address) that haven't finished building a view, by the table that
+    keeps that.
     """
-    newer = scylla and _version(version) >= (6, 2)
-    source = "system.view_build_status_v2" if newer else "system_distributed.view_build_status"
     (rows,) = ask(
         [
             f"SELECT host_id, status FROM {source} "
@@ -120,11 +114,6 @@ def unbuilt(
     )
     built = {str(r["host_id"]) for r in rows if r["status"] == "SUCCESS"}
     return sorted(address for host_id, address in nodes.items() if host_id not in built)
-
-
-def _version(text: str) -> tuple[int, ...]:
-    parts = text.split("-")[0].split("~")[0].split(".")
-    return tuple(int(p) for p in parts if p.isdigit()) or (9999,)
 
 
 def estimate(ask: Ask, keyspace: str, table: str) -> tuple[int, int]:

@@ -1,4 +1,5 @@
-"""Which server this is, from the tables it has: asked once per connection.
+"""Which server this is, from the tables it has: asked once per connection. And where the two
+answer in different ways.
 
 ScyllaDB calls itself 3.0.8 in system.local, so the release version tells nothing. It is ScyllaDB
 when system has tables with "scylla" in their name; system_schema can be read by every role
@@ -8,7 +9,7 @@ when system has tables with "scylla" in their name; system_schema can be read by
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from calldrop_migrate.engine.ports import Platform
@@ -22,6 +23,27 @@ SCYLLA_VERSION = "SELECT version FROM system.versions WHERE key = 'local'"
 def is_scylla(tables_of_system: Iterable[str]) -> bool:
     """Whether these tables of the keyspace `system` are ScyllaDB's."""
     return any("scylla" in name for name in tables_of_system)
+
+
+def view_status(tables_of_system: Collection[str]) -> str:
+    """The table that says which nodes have built a view.
+
+    ScyllaDB keeps that in group 0 since 6.2 (SCYLLA.md 3). It is told by the table, not by the
+    version: not every role may read that.
+    """
+    newer = "view_build_status_v2"
+    return (
+        f"system.{newer}" if newer in tables_of_system else "system_distributed.view_build_status"
+    )
+
+
+def was_applied(rows: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a conditional statement or batch was applied, from the rows that answer it.
+
+    Nothing else in them can be relied on: ScyllaDB gives a row for each statement of a batch, with
+    the old values or nulls, applied or not; Cassandra one, and values only if it wasn't.
+    """
+    return {row["[applied]"] for row in rows} == {True}
 
 
 def describe(

@@ -52,7 +52,6 @@ from calldrop_migrate.core.preflight import Server
 from calldrop_migrate.core.schema import Schema, Table
 from calldrop_migrate.engine.ports import (
     ABSENT,
-    Cas,
     Platform,
     Row,
 )
@@ -241,7 +240,8 @@ class ClusterDatabase:
         host = str(self._pinned.endpoint.address)
         self._nodes = {str(local["host_id"]): host}
         self._nodes |= {str(p["host_id"]): str(p["peer"]) for p in peers}
-        scylla = platform.is_scylla(row["table_name"] for row in tables)
+        self._system = frozenset(row["table_name"] for row in tables)
+        scylla = platform.is_scylla(self._system)
         version = ""
         if scylla:
             try:
@@ -323,20 +323,14 @@ class ClusterDatabase:
             statement = self._prepare(cql) if values else SimpleStatement(cql)
             self._session.execute(statement, values or None)
 
-    def compare_and_set(self, cql: str, values: Sequence[object]) -> Cas:
-        """See `Database`.
-
-        Only `[applied]` says what happened: ScyllaDB returns the old row in either case, Cassandra
-        only when the condition failed (SCYLLA.md 5), and a batch of ScyllaDB's gives a row for each
-        of its statements.
-        """
+    def compare_and_set(self, cql: str, values: Sequence[object]) -> bool:
+        """See `Database`."""
         bound = [UNSET_VALUE if value is ABSENT else value for value in values]
         with failures.of_write():
             rows = _once_it_exists(
                 lambda: list(self._session.execute(self._prepare(cql), bound)), InvalidRequest
             )
-        applied = all(row["[applied]"] for row in rows)
-        return Cas(applied, {} if applied else rows[0])
+        return platform.was_applied(rows)
 
     def ddl(self, *statements: str) -> None:
         """See `Database`."""
@@ -398,8 +392,7 @@ class ClusterDatabase:
             self.keyspace,
             view,
             self._nodes,
-            scylla=self.platform.scylla,
-            version=self.platform.version,
+            platform.view_status(self._system),
         )
 
     def estimate(self, table: str) -> tuple[int, int]:

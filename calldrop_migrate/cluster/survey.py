@@ -25,7 +25,7 @@ FEATURES = tuple(f"SELECT supported_features FROM system.{t}" for t in ("local",
 def read(ask: Ask, ask_each: AskEach, platform: Platform, keyspaces: Collection[str]) -> Server:
     """The server, and how the rows of these keyspaces are placed, where they exist."""
     told = ask_each(SCYLLA_SETTINGS if platform.scylla else SETTINGS)
-    settings = {address: rows and settings_of(rows) for address, rows in told.items()}
+    settings = {address: settings_of(rows or ()) for address, rows in told.items()}
     server = {"version": platform.version, "racks": platform.racks, "settings": settings}
     if not platform.scylla:
         return Server(False, **server)  # type: ignore[arg-type]

@@ -203,7 +203,7 @@ class History:
         """
         for _ in range(TRIES):
             try:
-                if self._database.compare_and_set(cql, values).applied:
+                if self._database.compare_and_set(cql, values):
                     return
                 answered = True
             except OutcomeUnknown:

@@ -23,7 +23,7 @@ from uuid import UUID, uuid4
 
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.schema import Schema
-from calldrop_migrate.engine.ports import ABSENT, Cas, Database, Row
+from calldrop_migrate.engine.ports import ABSENT, Database, Row
 from calldrop_migrate.engine.settling import repeated
 from calldrop_migrate.errors import (
     LeaseHeld,
@@ -300,9 +300,7 @@ class Journal:
         keyspace = self._database.keyspace
         values = [self._timing.lease_ttl, token, self._holder_json(), now, keyspace, found.owner]
         try:
-            taken = self._database.compare_and_set(
-                cql, [*values, epoch, keyspace, found.epoch]
-            ).applied
+            taken = self._database.compare_and_set(cql, [*values, epoch, keyspace, found.epoch])
         except OutcomeUnknown:
             taken = self.read("SERIAL").owner == token
         if taken:
@@ -373,11 +371,11 @@ class Journal:
             )
         sent = self._clock.monotonic()
 
-        def written() -> Cas:
+        def written() -> bool:
             # Its token and its row's place make a second time harmless.
             return self._database.compare_and_set(cql, values)
 
-        if not repeated(written, OutcomeUnknown, self._clock.sleep).applied:
+        if not repeated(written, OutcomeUnknown, self._clock.sleep):
             raise _lost(keyspace)
         self._valid_from(sent)
         self._seq += event is not None
@@ -393,7 +391,7 @@ class Journal:
         )
 
         def taken() -> bool:
-            return self._database.compare_and_set(cql, [self._database.keyspace, token]).applied
+            return self._database.compare_and_set(cql, [self._database.keyspace, token])
 
         return repeated(taken, OutcomeUnknown, self._clock.sleep)
 

@@ -52,14 +52,6 @@ class Platform:
 
 
 @dataclass(frozen=True, slots=True)
-class Cas:
-    """The answer to a conditional statement; `row` is what stood there if it wasn't applied."""
-
-    applied: bool
-    row: Row
-
-
-@dataclass(frozen=True, slots=True)
 class CopyTask:
     """One copy, or one verification, of whatever ranges.
 
@@ -207,8 +199,11 @@ class Database(Protocol):
         """
         ...
 
-    def compare_and_set(self, cql: str, values: Sequence[object]) -> Cas:
-        """One conditional statement or single-partition batch."""
+    def compare_and_set(self, cql: str, values: Sequence[object]) -> bool:
+        """One conditional statement or single-partition batch; whether it was applied.
+
+        What stood there isn't told: servers differ in it. Who needs to know reads, at SERIAL.
+        """
         ...
 
     def use_keyspace(self) -> None:
