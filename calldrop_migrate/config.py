@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     port: int = Field(9042, ge=1, le=65535)
     local_dc: str = ""
     keyspace: str = Field("calldrop", pattern=r"^[A-Za-z0-9_]{1,48}$")
+    bookkeeping_keyspace: str = Field("", pattern=r"^[A-Za-z0-9_]{0,48}$")
     profile: str = ""
     username: str = ""
     password: SecretStr = SecretStr("")

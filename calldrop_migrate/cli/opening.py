@@ -120,11 +120,12 @@ def opened(call: Call) -> Iterator[Opened]:
     settings = environment.settings
     migrations, shown = load_migrations(environment)
     timing(settings)
-    if settings.keyspace.lower() in _SYSTEM:
-        raise ConfigurationError(
-            f"{settings.keyspace} is the server's own keyspace",
-            hint="Name one of yours:  --keyspace NAME",
-        )
+    for name in ("keyspace", "bookkeeping_keyspace"):
+        if (chosen := getattr(settings, name)).lower() in _SYSTEM:
+            raise ConfigurationError(
+                f"{chosen} is the server's own keyspace",
+                hint=f"Name one of yours:  --{name.replace('_', '-')} NAME",
+            )
     if not settings.hosts:
         other = f"calldrop-migrate {call.name} --hosts 10.0.1.10"
         raise Unreachable(
@@ -159,6 +160,7 @@ def _connect(settings: config.Settings) -> ClusterDatabase:
         hosts=settings.hosts,
         port=settings.port,
         keyspace=settings.keyspace,
+        bookkeeping=settings.bookkeeping_keyspace,
         local_dc=settings.local_dc,
         username=settings.username,
         password=password,

@@ -51,6 +51,12 @@ CONNECTION: dict[str, Any] = {
     "keyspace": _flag(
         str, "-k", "--keyspace", help="Keyspace to work on; default calldrop.", metavar="NAME"
     ),
+    "bookkeeping_keyspace": _flag(
+        str,
+        "--bookkeeping-keyspace",
+        help="Keyspace of lease and history; default: the same.",
+        metavar="NAME",
+    ),
     "username": _flag(
         str, "--username", help="The password comes from CALLDROP_PASSWORD, or is asked for."
     ),

@@ -50,6 +50,7 @@ from calldrop_migrate.cluster.bulk import ClusterBulk
 from calldrop_migrate.cluster.wire import Wire
 from calldrop_migrate.core.preflight import Server
 from calldrop_migrate.core.schema import Schema, Table
+from calldrop_migrate.engine.keyspace import with_bookkeeping
 from calldrop_migrate.engine.ports import (
     ABSENT,
     Platform,
@@ -78,6 +79,7 @@ class Endpoint:
     hosts: tuple[str, ...]
     port: int
     keyspace: str
+    bookkeeping: str = ""
     local_dc: str = ""
     username: str = ""
     password: str = ""
@@ -229,6 +231,7 @@ class ClusterDatabase:
         self._prepared: dict[str, PreparedStatement] = {}
         self._bulk: ClusterBulk | None = None
         self.keyspace = endpoint.keyspace
+        self.bookkeeping = endpoint.bookkeeping or endpoint.keyspace
         self._pinned = cluster.get_control_connection_host()
         if self._pinned is None:
             raise Unreachable(f"the connection to {_hosts(endpoint)} broke at once")
@@ -375,7 +378,10 @@ class ClusterDatabase:
 
     def schema(self) -> Schema:
         """See `Database`."""
-        return catalog.read(self._ask, self.keyspace)
+        schema = catalog.read(self._ask, self.keyspace)
+        if self.bookkeeping == self.keyspace:
+            return schema
+        return with_bookkeeping(schema, catalog.read(self._ask, self.bookkeeping))
 
     def refresh(self, known: Schema, names: Collection[tuple[str, str]]) -> Schema:
         """See `Database`."""

@@ -117,8 +117,8 @@ def examine(asked: Sequence[Demand], places: Places, server: Server) -> tuple[Fi
     if not server.scylla:
         return tuple(_disabled_views(asked, server))
     found = [finding for demand in asked for finding in _windows(demand, server)]
-    if not places.data.exists:
-        found += _keyspace(places, server)
+    if not (places.data.exists and (places.bookkeeping or places.data).exists):
+        found += _keyspaces(places, server)
     if places.bookkeeping and places.bookkeeping.tablets is not False:
         found += _conditional(places, places.bookkeeping, server)
     if places.data.tablets is not False:
@@ -185,17 +185,28 @@ def _ways_out(demand: Demand, windows: Windows, most: int) -> str:
 # -- tablets ---------------------------------------------------------------------------------------
 
 
-def _keyspace(places: Places, server: Server) -> Iterator[Finding]:
-    """What making the keyspace would meet."""
-    mode = server.setting("tablets_mode_for_new_keyspaces")
-    if mode == "enforced" and places.tablets is False:
+def _keyspaces(places: Places, server: Server) -> Iterator[Finding]:
+    """What making the keyspaces that are not there would meet."""
+    enforced = server.setting("tablets_mode_for_new_keyspaces") == "enforced"
+    none = "this cluster makes no keyspace without tablets (tablets_mode_for_new_keyspaces)"
+    if enforced and not places.data.exists and places.tablets is False:
         yield Finding(
             "configuration",
-            f"tablets = false: {places.keyspace} is still to be made, and this cluster makes no"
-            " keyspace without tablets (tablets_mode_for_new_keyspaces is enforced)",
+            f"tablets = false: {places.keyspace} is still to be made, and {none}",
             "Leave tablets out of the configuration.",
         )
-    elif places.data.tablets and server.setting("rf_rack_valid_keyspaces") == "true":
+    apart = places.bookkeeping is not None and places.bookkeeping is not places.data
+    if enforced and apart and places.bookkeeping and not places.bookkeeping.exists:
+        yield Finding(
+            "configuration",
+            f"the bookkeeping keyspace is made without tablets, and {none}",
+            "Make it yourself, or leave bookkeeping_keyspace out of the configuration.",
+        )
+    if (
+        not places.data.exists
+        and places.data.tablets
+        and server.setting("rf_rack_valid_keyspaces") == "true"
+    ):
         for fault in _rack_faults(places.data, server):
             yield Finding(
                 "configuration",

@@ -94,7 +94,7 @@ class Copier:
         self._emit = emit
         self.search = Search(lambda: database.bulk, self._ranging, emit)
         self._final_consistency = "" if repaired else "ALL"
-        self._progress = f"{quote(database.keyspace)}.{TABLE}"
+        self._progress = f"{quote(database.bookkeeping)}.{TABLE}"
         self._known: dict[tuple[UUID, str], Misfits] = {}
 
     def parts_for(self, table: Table) -> int:

@@ -71,7 +71,8 @@ class History:
     ) -> None:
         self._database = database
         self._sleep = sleep
-        self._table = f"{quote(database.keyspace)}.{TABLE}"
+        self._table = f"{quote(database.bookkeeping)}.{TABLE}"
+        self._shared = database.bookkeeping != database.keyspace
 
     def id_of(self, number: int) -> UUID:
         """The id of a revision's row: the same from every runner, so that its CAS can exclude
@@ -80,7 +81,7 @@ class History:
         return uuid5(NAMESPACE, f"{self._database.keyspace} {number}")
 
     def read(self) -> dict[int, Record]:
-        """All rows by number.
+        """All rows by number. In a shared table a row is a keyspace's own by its id.
 
         A read at the session's level sees every state that a runner was told it reached; one whose
         reply is still out has begun nothing yet, and is settled by the CAS of whoever comes next.
@@ -92,6 +93,8 @@ class History:
         records: dict[int, Record] = {}
         for record in sorted(map(_record, found), key=lambda r: r.number):
             if record.id != self.id_of(record.number):
+                if self._shared:
+                    continue
                 raise _broken(
                     f"{TABLE} has a row for revision {record.number} ({record.name},"
                     f" {record.state}) that another tool wrote"

@@ -172,7 +172,7 @@ class Jobs:
                 )
             chores = [f"{n:04d} counts as applied" for n in known if n <= goal and n not in records]
             chores += [f"{n:04d} counts as not applied" for n in reversed(records) if n > goal]
-            if not has_journal(schema):
+            if not (has_journal(schema) and self._log.read().recorded):
                 chores.append("the schema is recorded as it is")
             return Review(Plan(None, (), len(records), goal), schema, records, chores=tuple(chores))
 

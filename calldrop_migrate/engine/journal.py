@@ -178,7 +178,7 @@ class Journal:
         self._timing = timing
         self._holder = holder
         self._is_dead = is_dead
-        self._table = f"{quote(database.keyspace)}.{TABLE}"
+        self._table = f"{quote(database.bookkeeping)}.{TABLE}"
         self._token: UUID | None = None
         self._epoch = 0
         self._seq = 0

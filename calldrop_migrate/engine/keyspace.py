@@ -18,7 +18,12 @@ from calldrop_migrate.core.operations import Run, run
 from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine import copying, history, journal
 from calldrop_migrate.engine.ports import Database
-from calldrop_migrate.errors import ConfigurationError, OutcomeUnknown, StatementRefused
+from calldrop_migrate.errors import (
+    ConfigurationError,
+    HistoryError,
+    OutcomeUnknown,
+    StatementRefused,
+)
 
 _TRIES = 6
 _CREATORS = {
@@ -72,19 +77,67 @@ def make(
             sleep(0.1 * 2**again)
 
 
-def make_tables(database: Database, sleep: Callable[[float], None], schema: Schema) -> bool:
-    """Makes the bookkeeping tables that a schema lacks; whether there were any."""
+def make_tables(
+    database: Database,
+    sleep: Callable[[float], None],
+    schema: Schema,
+    replication: Mapping[str, str],
+) -> None:
+    """Makes the bookkeeping tables that a schema lacks, and a keyspace of their own where they are
+    to be in one that isn't there yet: with the replication of the migrated one, or with
+    `replication` where that is new too.
+    """
     missing = missing_tables(schema)
+    if missing and database.bookkeeping != database.keyspace:
+        like = dict(schema.replication) or replication
+        tablets = False if database.platform.scylla else None
+        text = create_keyspace(database.bookkeeping, like, tablets)
+        make(database, sleep, [] if _exists(database) else [text], text)
     wanted = [_identified(database, name) for name in missing]
     make(database, sleep, wanted, f"the tables of the tool itself: {', '.join(missing)}")
-    return bool(missing)
+
+
+def _exists(database: Database) -> bool:
+    """Whether the bookkeeping keyspace is there: not every role may make one, IF NOT EXISTS or
+    not.
+    """
+    where = "system_schema.keyspaces WHERE keyspace_name = ?"
+    return bool(database.query(f"SELECT keyspace_name FROM {where}", [database.bookkeeping]))
+
+
+def with_bookkeeping(schema: Schema, bookkeeping: Schema) -> Schema:
+    """A schema with the tool's own tables of another keyspace.
+
+    Raises:
+        HistoryError: it has some itself, and what they say must not be passed over.
+    """
+    own = [table for table in schema.tables if table.name in names.BOOKKEEPING]
+    if own:
+        ours = (table := schema.table(history.TABLE)) is None or table.column("attempt")
+        where, elsewhere = schema.keyspace, bookkeeping.keyspace
+        raise HistoryError(
+            f"{where} has a history of its own, and bookkeeping_keyspace is {elsewhere}:"
+            f" {', '.join(table.name for table in own)}",
+            state="Nothing was changed.",
+            hint=(
+                "Leave bookkeeping_keyspace out; or, to begin a history there, note the revision"
+                f" (calldrop-migrate status), drop these tables of {where}, then:\n"
+                "  calldrop-migrate stamp REVISION"
+            )
+            if ours
+            else (
+                "It is cassandra-migrate's. Leave bookkeeping_keyspace out to take it over with"
+                "  calldrop-migrate adopt\nor drop it, then:  calldrop-migrate stamp REVISION"
+            ),
+        )
+    return schema.put(*(t for t in bookkeeping.tables if t.name in names.BOOKKEEPING))
 
 
 def _identified(database: Database, name: str) -> str:
-    cql = _CREATORS[name](database.keyspace)
+    cql = _CREATORS[name](database.bookkeeping)
     if database.platform.scylla:
         return cql
-    return with_id(split(cql)[0], str(uuid5(history.NAMESPACE, f"{database.keyspace}.{name}")))
+    return with_id(split(cql)[0], str(uuid5(history.NAMESPACE, f"{database.bookkeeping}.{name}")))
 
 
 @contextmanager

@@ -91,8 +91,15 @@ class Planner:
         drifted = drift(schema, lease.recorded if lease else "", in_doubt)
         if attempts or current != goal:
             _refuse(schema, drifted)
-        if not records and not has_journal(schema):
+        if not records and (lease is None or lease.epoch is None):
             _refuse_unknown(schema)
+        if records and not schema.exists:
+            raise HistoryError(
+                f"there is no keyspace {schema.keyspace}, and {self._database.bookkeeping} has its"
+                f" history: {len(records)} revisions",
+                state="Nothing was changed.",
+                hint="Was it dropped? To forget that history:  calldrop-migrate stamp base",
+            )
         at = attempts[0].after if attempts else schema
         for number, way in path(current, goal):
             attempts.append(self._fresh(number, way, at, schema, lease, attempts))

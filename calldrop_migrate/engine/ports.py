@@ -163,10 +163,15 @@ class Bulk(Protocol):
 
 
 class Database(Protocol):
-    """One keyspace of one cluster, while we are connected to it."""
+    """One keyspace of one cluster, while we are connected to it.
+
+    Attributes:
+        bookkeeping: the keyspace of the tool's own tables: this one, or one that several share.
+    """
 
     platform: Platform
     keyspace: str
+    bookkeeping: str
 
     @property
     def bulk(self) -> Bulk:
@@ -211,7 +216,11 @@ class Database(Protocol):
         ...
 
     def schema(self) -> Schema:
-        """The keyspace as it is now."""
+        """The keyspace as it is now, the tool's own tables with it wherever they are.
+
+        Raises:
+            HistoryError: it has such tables, and they are to be elsewhere.
+        """
         ...
 
     def refresh(self, known: Schema, names: Collection[tuple[str, str]]) -> Schema:

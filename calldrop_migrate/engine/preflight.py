@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calldrop_migrate.core.demands import demands
-from calldrop_migrate.core.preflight import Finding, Places, examine
+from calldrop_migrate.core.preflight import Finding, Placement, Places, examine
 from calldrop_migrate.engine.keyspace import missing_tables
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.review import Review, Wishes
@@ -25,8 +25,10 @@ def findings(database: Database, review: Review, wishes: Wishes) -> tuple[Findin
             return tuple(found)
     elif not (asked or made or first):
         return ()
-    server = database.server({database.keyspace})
+    server = database.server({database.keyspace, database.bookkeeping})
     new = server.made(wishes.replication, wishes.tablets)
-    data = server.keyspaces.get(database.keyspace, new)
-    places = Places(database.keyspace, data, data if first else None, wishes.tablets)
+    data = own = server.keyspaces.get(database.keyspace, new)
+    if database.bookkeeping != database.keyspace:
+        own = server.keyspaces.get(database.bookkeeping, Placement(False, exists=False))
+    places = Places(database.keyspace, data, own if first else None, wishes.tablets)
     return (*found, *examine(asked, places, server))

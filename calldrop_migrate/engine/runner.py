@@ -201,8 +201,9 @@ class Runner:
             took = clock.monotonic() - started
             made.append(Finished(0, self._database.keyspace, "up", (what,), took))
             self._tools.emit(made[0])
-        keyspace.make_tables(self._database, clock.sleep, shown.schema)
-        self._database.use_keyspace()
+        keyspace.make_tables(*(self._database, clock.sleep, shown.schema), self._wishes.replication)
+        if made or shown.schema.exists:
+            self._database.use_keyspace()
         return made
 
     def _between(self) -> None:

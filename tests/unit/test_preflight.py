@@ -384,3 +384,12 @@ def test_create_keyspace_with_and_without_tablets() -> None:
     assert create_keyspace("k", {"class": "X"}, tablets=False).endswith(
         "{'class': 'X'} AND tablets = {'enabled': false}"
     )
+
+
+def test_bookkeeping_of_its_own_where_only_tablets_are_made() -> None:
+    apart = Places("k", Placement(True, THREE), Placement(False, exists=False))
+    server = scylla(ALL, {"tablets_mode_for_new_keyspaces": "enforced"})
+    assert kinds(examine((), apart, server)) == ["configuration"]
+    assert examine((), apart, scylla(ALL, {"tablets_mode_for_new_keyspaces": "enabled"})) == ()
+    there = replace(apart, bookkeeping=Placement(True, THREE))
+    assert examine((), there, server) == ()
