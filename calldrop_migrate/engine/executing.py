@@ -223,8 +223,12 @@ class Executor:
         return with_id(operation.statement, str(uuid5(attempt.id, f"{index} {effect.name}")))
 
     def _read_back(self, effect: Effect) -> None:
+        """Reads the object of a statement again, and the views that an ALTER changes with it."""
         if effect.name:
-            self.schema = self._database.refresh(self.schema, [(effect.kind, effect.name)])
+            follow = effect.add or effect.rename
+            views = self.schema.views_on(effect.name) if follow else ()
+            objects = [(effect.kind, effect.name), *(("view", view.name) for view in views)]
+            self.schema = self._database.refresh(self.schema, objects)
 
     # -- waiting -----------------------------------------------------------------------------------
 

@@ -55,6 +55,27 @@ def test_repair_shows_both_ways_and_takes_either(cli: Cli, client: Any) -> None:
     ok(cli("verify"))
 
 
+def test_a_view_that_follows_its_table_is_no_drift(cli: Cli) -> None:
+    only(
+        cli,
+        r0001_all="""-- migrate:up
+CREATE TABLE a (k int, c int, v int, PRIMARY KEY (k, c));
+CREATE MATERIALIZED VIEW w AS SELECT * FROM a WHERE k IS NOT NULL AND c IS NOT NULL
+    PRIMARY KEY (c, k);
+-- migrate:down
+DROP MATERIALIZED VIEW w;
+DROP TABLE a;
+""",
+        r0002_more="""-- migrate:up
+ALTER TABLE a ADD more int;
+ALTER TABLE a RENAME c TO d;
+-- migrate:irreversible nobody asks
+""",
+    )
+    ok(cli("up"))
+    ok(cli("verify"))
+
+
 def test_repair_brings_back_what_somebody_took_away(cli: Cli, client: Any) -> None:
     only(
         cli,
