@@ -13,7 +13,7 @@ WORKERS ?= -n 2 --dist loadgroup
 # and loads the same ones again, not as many more, when it is run again.
 DEMO_NOW := 2026-11-23T00:00:00Z
 
-.PHONY: help demo test check setup clean
+.PHONY: help demo test check check-scylla-grammar setup clean
 
 help:
 	@echo 'make demo     a Cassandra on this machine, migrated, filled and verified'
@@ -52,6 +52,13 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+# Java, Maven, the checker and a git directory of scylladb/scylladb are a developer's own: tests/grammar.py
+check-scylla-grammar: setup
+	@test -n "$(CHECKER)" -a -n "$(GITDIR)" || { \
+	    echo 'make check-scylla-grammar CHECKER=program GITDIR=git/of/scylladb' >&2; exit 2; }
+	SCYLLA_GRAMMAR_CHECKER="$(CHECKER)" SCYLLA_GRAMMAR_SOURCE="$(GITDIR)" \
+	    $(BIN)/python -m pytest -q -s tests/grammar.py
 
 # Two marks in .venv say what it was made of: `pins` (the lock, the interpreter and this folder, since
 # a venv can't be moved) and `project` (pyproject.toml). What differs is made again; the whole of it
