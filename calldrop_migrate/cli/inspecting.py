@@ -132,7 +132,8 @@ def _verification(result: Verification) -> list[str]:
     if result.findings:
         return [f"  {line}" for line in result.findings]
     what = f"{result.tables} tables and views as recorded, files as applied"
-    return [f"{result.keyspace} is at {at_revision(result.current)}: {what}."]
+    missing = f"; no file of {', '.join(result.ahead)} in this folder" if result.ahead else ""
+    return [f"{result.keyspace} is at {at_revision(result.current)}: {what}{missing}."]
 
 
 @shows(Shown)
@@ -179,7 +180,7 @@ def _of_file(call: Call, revision: str) -> Shown:
 
 
 def _of_history(call: Call, revision: str) -> Shown:
-    with opened(call) as place:
+    with opened(call, files=False) as place:
         records = read_history(History(place.database), place.database.schema())
     number = target_number(revision, 0, [*records, *(m.number for m in place.migrations), 1])
     if number not in records:

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from getpass import getpass
@@ -28,6 +28,7 @@ from calldrop_migrate.core.folder import load
 from calldrop_migrate.engine.journal import Clock, Journal, Timing
 from calldrop_migrate.errors import (
     ConfigurationError,
+    MigrationFileError,
     Unreachable,
     UsageError,
 )
@@ -114,11 +115,18 @@ def load_migrations(environment: config.Environment) -> tuple[tuple[Migration, .
 
 
 @contextmanager
-def opened(call: Call) -> Iterator[Opened]:
-    """A connection for one command; files and settings are checked before the server is touched."""
+def opened(call: Call, *, files: bool = True) -> Iterator[Opened]:
+    """A connection for one command; files and settings are checked before the server is touched.
+
+    Args:
+        files: the command can't do without them; else a folder that is broken is as good as none.
+    """
     environment = environment_of(call)
     settings = environment.settings
-    migrations, shown = load_migrations(environment)
+    migrations: tuple[Migration, ...] = ()
+    shown = "no migrations"
+    with suppress(*(() if files else (ConfigurationError, MigrationFileError))):
+        migrations, shown = load_migrations(environment)
     timing(settings)
     for name in ("keyspace", "bookkeeping_keyspace"):
         if (chosen := getattr(settings, name)).lower() in _SYSTEM:

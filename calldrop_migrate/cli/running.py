@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from textwrap import indent
 
 import typer
 
@@ -75,6 +76,7 @@ class Running:
             *(place.database, place.migrations, wishes, tools), repaired=settings.repaired
         )
         self.jobs = self._runner.jobs
+        self._files = {migration.number for migration in place.migrations}
 
     def plan(self, job: Job) -> Review:
         """A job's plan; what it warns of is said."""
@@ -113,7 +115,7 @@ class Running:
                 break
             review = outcome.changed_plan
             say("  something changed meanwhile; the plan is made again")
-        head = max(m.number for m in place.migrations)
+        head = max(self._files)
         result = Done(
             *(place.settings.keyspace, outcome.current, head, outcome.finished, review.chores),
             *(review.warnings, self._next(review, outcome, head)),
@@ -186,6 +188,9 @@ class Running:
             say(f"    {cut(attempt.label, room):<{room}}  {way}{in_short(summary(attempt))}")
             for note in notes_of(attempt, review):
                 self._place.feed.note(note)
+            if attempt.migration.number not in self._files:  # no file to read them in
+                for step in attempt.migration.down:
+                    say(indent(step.statement.text, " " * 9))
         for chore in review.chores:
             say(f"    {chore}")
 

@@ -104,7 +104,8 @@ def _misnumbered(migrations: Sequence[Migration]) -> Iterator[Fault]:
             yield Fault(place, f"{before_file} has the number {number:04d} too")
         elif number > before + 1:
             missing = f"{before + 1:04d}" + (f" to {number - 1:04d}" if number > before + 2 else "")
-            yield Fault(place, f"a gap in the numbers: no {missing} before it")
+            hint = f"if it was applied:  calldrop-migrate show {before + 1} --applied"
+            yield Fault(place, f"a gap in the numbers: no {missing} before it", hint)
         if number:
             before, before_file = number, migration.file
 

@@ -13,17 +13,23 @@ itself.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid5
 
 from calldrop_migrate.core.cql import quote
-from calldrop_migrate.core.files import Migration
+from calldrop_migrate.core.files import Migration, parse
 from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.ports import Database, Row
 from calldrop_migrate.engine.settling import TRIES, repeated
-from calldrop_migrate.errors import HistoryError, OutcomeUnknown, Unreachable
+from calldrop_migrate.errors import (
+    HistoryError,
+    MigrationFileError,
+    OutcomeUnknown,
+    Unreachable,
+)
 
 TABLE = "database_migrations"
 NAMESPACE = UUID("6f2b6ac4-1f0b-5c39-9b43-3a9a4f1f2d10")
@@ -270,6 +276,36 @@ def _broken(message: str) -> HistoryError:
         message,
         state="Nothing was changed.",
         hint="Look at the rows:  SELECT id, version, name, state, attempt FROM database_migrations",
+    )
+
+
+def kept(record: Record) -> Migration:
+    """An applied revision from the text that the history keeps, for its way down when its file is
+    missing. Python is never run from there.
+
+    Raises:
+        HistoryError: the text isn't one that may be run.
+    """
+    why = ""
+    if not record.name.endswith(".cql"):
+        why = "what the history keeps of it is a program, and none is ever run from there"
+    elif hashlib.sha256(record.content.encode()).digest() != record.checksum:
+        why = f"the text of it in {TABLE} is not the one that was applied: its checksum differs"
+    else:
+        try:
+            migration = parse(record.name, record.content.encode())
+        except MigrationFileError as error:
+            why = f"this release can't read the text of it in {TABLE}: {error.message}"
+        else:
+            if migration.number == record.number:
+                return migration
+            why = f"the text of it in {TABLE} is of {record.name}"
+    raise HistoryError(
+        f"revision {record.number:04d} is applied, its file is not in the folder, and {why}",
+        state="Nothing was changed.",
+        hint=(
+            f"Put the file back; what was applied:  calldrop-migrate show {record.number} --applied"
+        ),
     )
 
 

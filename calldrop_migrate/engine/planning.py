@@ -8,6 +8,7 @@ once the lease is held. `plan` and `--dry-run` end with it. Nothing here writes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 from calldrop_migrate.core.carrying import can_misfit
@@ -27,7 +28,7 @@ from calldrop_migrate.core.plan import (
 from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.copying import Copier
 from calldrop_migrate.engine.drift import drift
-from calldrop_migrate.engine.history import History, Record, check_files, read_history
+from calldrop_migrate.engine.history import History, Record, check_files, kept, read_history
 from calldrop_migrate.engine.journal import Journal, LeaseState, has_journal
 from calldrop_migrate.engine.keyspace import making, replication_differences
 from calldrop_migrate.engine.misfits import Misfits
@@ -56,6 +57,7 @@ class Planner:
         self._copier = copier
         self._history = History(database)
         self._ids: dict[tuple[int, Direction], UUID] = {}
+        self._records: Mapping[int, Record] = {}
 
     def review(
         self,
@@ -70,7 +72,7 @@ class Planner:
             UsageError, HistoryError, MigrationFileError: it can't be done from here.
         """
         schema = self._database.schema()
-        records = read_history(self._history, schema)
+        records = self._records = read_history(self._history, schema)
         check_files(records, list(self._migrations.values()))
         lease = self._log.read() if has_journal(schema) else None
         under_way = next((r for r in records.values() if not r.applied), None)
@@ -198,16 +200,15 @@ class Planner:
     # -- attempts ----------------------------------------------------------------------------------
 
     def _migration(self, number: int) -> Migration:
-        if number not in self._migrations:
-            raise HistoryError(
-                f"revision {number:04d} is applied, and its file is not in the folder",
-                state="Nothing was changed.",
-                hint=(
-                    f"Put the file back; what was applied:  calldrop-migrate show {number}"
-                    " --applied"
-                ),
-            )
-        return self._migrations[number]
+        """A revision from its file, or, when that is missing, as it was applied."""
+        return self._migrations.get(number) or kept(self._records[number])
+
+    def _told(self, attempt: Attempt) -> Attempt:
+        """An attempt that says where its revision comes from, if it isn't the folder."""
+        if attempt.migration.number in self._migrations:
+            return attempt
+        note = f"{attempt.migration.name} from the history: its file is not in this folder"
+        return replace(attempt, notes=(note, *attempt.notes))
 
     def _fresh(
         self,
@@ -235,7 +236,7 @@ class Planner:
             outage_accepted=self._wishes.outage_accepted,
             keep_shadow=self._wishes.keep_shadow,
         )
-        return expand(migration, way, attempt_id, at, facts)
+        return self._told(expand(migration, way, attempt_id, at, facts))
 
     def _elder(
         self, tables: Sequence[str], live: Schema, lease: LeaseState | None
@@ -253,7 +254,18 @@ class Planner:
 
     def _resumed(self, record: Record, live: Schema) -> Resumed:
         migration = self._migration(record.number)
-        return resume(self._database, self._log, record, migration, self._wishes, live)
+        found = resume(self._database, self._log, record, migration, self._wishes, live)
+        attempt = self._told(found.attempt)
+        if attempt.direction == "up" and record.number not in self._migrations:
+            raise HistoryError(
+                f"revision {attempt.label} is half-way up, and its file is not in this folder",
+                state=f"{attempt.migration.name} is half-way.",
+                hint=(
+                    "Finish it with the newer release's folder:  calldrop-migrate up\n"
+                    "or take back what was begun of it:          calldrop-migrate abort"
+                ),
+            )
+        return replace(found, attempt=attempt)
 
     # -- rows --------------------------------------------------------------------------------------
 

@@ -122,11 +122,17 @@ def _in_doubt(records: Mapping[int, Record], events: Sequence[Event]) -> list[st
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What `verify` found; no findings is good. `remedies` are what to do about them."""
+    """What `verify` found; no findings is good.
+
+    Attributes:
+        ahead: revisions that are applied and not in the folder.
+        remedies: what to do about the findings.
+    """
 
     keyspace: str
     current: int
     tables: int
+    ahead: tuple[str, ...]
     findings: tuple[str, ...]
     remedies: tuple[str, ...]
 
@@ -165,6 +171,7 @@ def verification(
         )
     return Verification(
         *(database.keyspace, found.current, len(schema.owned().tables)),
+        tuple(f"{r.number:04d}" for r in found.revisions if r.number > found.head),
         tuple(what for what, _ in findings),
         tuple(dict.fromkeys(remedy for _, remedy in findings)),
     )

@@ -136,7 +136,7 @@ def test_listed_modules() -> None:
 
 
 def test_verified() -> None:
-    shown = render.lines(Verification("k", 4, 2, (), ()))
+    shown = render.lines(Verification("k", 4, 2, (), (), ()))
     assert shown == ["k is at 0004: 2 tables and views as recorded, files as applied."]
 
 
