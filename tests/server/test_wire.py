@@ -4,6 +4,10 @@ write.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from cassandra.cluster import Session
+
 from tests.conftest import Address, Cli
 from tests.wire import Tap, tapped
 
@@ -23,34 +27,77 @@ def test_fresh_up_takes_few_requests(cli: Cli, server: Address) -> None:
     assert 50 < len(tap.requests) < MOST_REQUESTS
 
 
-def test_up_at_head_changes_nothing(cli: Cli, server: Address) -> None:
-    assert cli("up").code == 0
-    with tapped(server.hosts[0], server.port) as tap:
-        result = cli("up", env=through(tap))
-    assert result.code == 0
-    assert len(tap.requests) > 5
-    assert [r for r in tap.requests if r.changes] == []
+# What only reads, with its exit codes: where there is no keyspace, at head, half-way up.
+READING: dict[str, tuple[int, int, int]] = {
+    "status": (0, 0, 0),
+    "status --log": (0, 0, 0),
+    "status --check": (3, 0, 3),
+    "status --json": (0, 0, 0),
+    "verify": (5, 0, 5),
+    "plan": (0, 0, 0),
+    "plan base": (0, 9, 9),
+    "plan 1 --set-aside --outage-accepted": (0, 0, 2),
+    "plan --no-scan": (0, 0, 0),
+    "up --dry-run": (0, 0, 0),
+    "up --dry-run --outage-accepted": (0, 0, 0),
+    "down base --dry-run --discard-rows --outage-accepted": (2, 0, 0),
+    "down --steps 1 --dry-run": (2, 0, 9),
+    "diff 1 head": (0, 0, 0),
+    "diff live head": (0, 0, 0),
+    "diff base live": (0, 0, 0),
+    "show 2": (0, 0, 0),
+    "show head --schema": (0, 0, 0),
+    "show 1 --applied": (2, 0, 0),
+    "seed --list": (0, 0, 0),
+    "repair": (2, 0, 0),
+    "unlock": (0, 0, 2),
+}
+# What changes something elsewhere, and here has nothing to do.
+IDLE = {
+    "up": 0,
+    "up 4": 0,
+    "up --yes --set-aside --outage-accepted": 0,
+    "down 4 --yes": 0,
+    "stamp head --yes": 0,
+    "repair --accept --yes": 0,
+    "repair --restore --yes": 0,
+    "clean --yes": 0,
+    "abort --yes": 2,
+    "unlock --yes": 0,
+}
+OFFLINE = ("diff 1 head", "show 2", "show head --schema", "seed --list")
 
 
-READING = [
-    ("status",),
-    ("status", "--log"),
-    ("verify",),
-    ("plan", "1", "--set-aside", "--outage-accepted"),
-    ("up", "--dry-run"),
-    ("down", "base", "--dry-run", "--discard-rows", "--outage-accepted"),
-]
+def codes(cli: Cli, server: Address, commands: Iterable[str]) -> dict[str, int]:
+    """The exit code of each command, none of which may write, prepare a write, or end in a bug."""
+    found = {}
+    for command in commands:
+        with tapped(server.hosts[0], server.port) as tap:
+            result = cli(*command.split(), env=through(tap))
+        assert [r for r in tap.requests if r.changes] == [], command
+        assert any(r.cql.startswith("SELECT") for r in tap.requests) == (command not in OFFLINE)
+        assert "Traceback" not in result.err, (command, result.err)
+        found[command] = result.code
+    return found
 
 
-def test_reading_commands_neither_write_nor_prepare_a_write(cli: Cli, server: Address) -> None:
+def of_state(at: int) -> dict[str, int]:
+    return {command: found[at] for command, found in READING.items()}
+
+
+def test_reading_an_absent_keyspace_makes_nothing(
+    cli: Cli, server: Address, client: Session
+) -> None:
+    assert codes(cli, server, READING) == of_state(0)
+    there = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = %s"
+    assert not list(client.execute(there, (cli.keyspace,)))
+
+
+def test_at_head_nothing_is_written_where_there_is_nothing_to_do(cli: Cli, server: Address) -> None:
     assert cli("up").code == 0
     assert cli("seed", "--random-seed", "1").code == 0
-    for command in READING:
-        with tapped(server.hosts[0], server.port) as tap:
-            result = cli(*command, env=through(tap))
-        assert result.code == 0, (command, result.err)
-        assert any(r.cql.startswith("SELECT") for r in tap.requests), command
-        assert [r for r in tap.requests if r.changes] == [], command
+    assert codes(cli, server, READING) == of_state(1)
+    assert codes(cli, server, IDLE) == IDLE
 
 
 def test_settings_are_read_for_a_plan_that_makes_a_view_alone(cli: Cli, server: Address) -> None:
@@ -62,14 +109,13 @@ def test_settings_are_read_for_a_plan_that_makes_a_view_alone(cli: Cli, server: 
     assert asked == [0, 1, 1, 0, 0]
 
 
-def test_reading_an_absent_keyspace_makes_nothing(cli: Cli, server: Address) -> None:
-    with tapped(server.hosts[0], server.port) as tap:
-        results = [
-            cli(*command, env=through(tap))
-            for command in (["status"], ["plan"], ["status", "--json"])
-        ]
-    assert [r.code for r in results] == [0, 0, 0]
-    assert [r for r in tap.requests if r.changes] == []
+def test_reading_what_a_killed_run_left_leaves_it_so(cli: Cli, server: Address) -> None:
+    assert cli("up", "1").code == 0
+    assert cli("seed", "--random-seed", "1").code == 0
+    cli.at("kill | noted | COPY", "up", "--yes", "--outage-accepted")
+    before = cli.json("status", "--log")["log"]
+    assert codes(cli, server, READING) == of_state(2)
+    assert cli.json("status", "--log")["log"] == before
 
 
 def test_the_tap_sees_writes(cli: Cli, server: Address) -> None:
