@@ -10,6 +10,8 @@ migrations and seeds.
 
 from __future__ import annotations
 
+import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +31,9 @@ from pydantic_settings import (
 from calldrop_migrate.errors import ConfigurationError
 
 DEFAULT_REPLICATION = {"class": "NetworkTopologyStrategy", "datacenter1": "3"}
+# How many copies; of them transient ones (Cassandra), or the racks for them (ScyllaDB).
+_COPIES = re.compile(r"\d+(/\d+)?|\[.*\]", re.ASCII)
+_Seconds = Annotated[float, Field(ge=0, le=10_000_000, allow_inf_nan=False)]
 CONSISTENCIES = ("ONE", "LOCAL_ONE", "QUORUM", "LOCAL_QUORUM", "EACH_QUORUM", "ALL")
 
 
@@ -47,16 +52,16 @@ class Settings(BaseSettings):
     password: SecretStr = SecretStr("")
     migrations: Path | None = None
     seeds: Path | None = None
-    replication: dict[str, str] = Field(default_factory=dict)
+    replication: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
     tablets: bool | None = None
     confirm: bool = False
     consistency: str = "LOCAL_QUORUM"
-    wait: float = Field(0, ge=0)
-    wait_for_lease: float = Field(0, ge=0)
-    lease_ttl: int = Field(60, ge=2)
-    ddl_timeout: float = Field(30, gt=0)
-    settle_time: float | None = Field(None, ge=0)
-    keep_shadow: float = Field(7, ge=0)
+    wait: _Seconds = 0
+    wait_for_lease: _Seconds = 0
+    lease_ttl: int = Field(60, ge=2, le=86_400)
+    ddl_timeout: _Seconds = Field(30, gt=0)
+    settle_time: _Seconds | None = None
+    keep_shadow: float = Field(7, ge=0, le=36_500, allow_inf_nan=False)
     repaired: bool = False
     strict: bool = False
 
@@ -77,9 +82,16 @@ class Settings(BaseSettings):
     @field_validator("replication", mode="before")
     @classmethod
     def _as_text(cls, value: object) -> object:
-        if isinstance(value, Mapping):
-            return {"class": "NetworkTopologyStrategy"} | {str(k): str(v) for k, v in value.items()}
-        return value
+        if isinstance(value, str) and all("=" in part for part in value.split(",")):
+            parts = [part.partition("=") for part in value.split(",")]
+            value = {name.strip(): copies.strip() for name, _, copies in parts}
+        if not isinstance(value, Mapping):
+            raise ValueError("data centres with their copies, as datacenter1=3,datacenter2=2")  # noqa: TRY004
+        given = {str(k): str(v) for k, v in value.items()}
+        for name, copies in given.items():
+            if name != "class" and not _COPIES.fullmatch(copies):
+                raise ValueError(f"{copies!r} is no number of copies for {name!r}")
+        return {"class": "NetworkTopologyStrategy"} | given
 
     @property
     def settle(self) -> float:
@@ -133,7 +145,7 @@ def load(
         ConfigurationError: a file, a profile or a value is wrong.
     """
     stored, source = read_file(folder)
-    profiles = stored.pop("profiles", {})
+    profiles = _tables(stored.pop("profiles", {}), source)
     given = bool(flags.get("hosts") or environ.get("CALLDROP_HOSTS"))
     name = flags.get("profile") or environ.get("CALLDROP_PROFILE") or stored.get("profile", "")
     on_embedded = False
@@ -166,6 +178,18 @@ def load(
     return Environment(settings, on_embedded, bool(source), name)
 
 
+def _tables(profiles: object, source: str) -> Mapping[str, Mapping[str, Any]]:
+    if not isinstance(profiles, Mapping) or not all(
+        isinstance(profile, Mapping) for profile in profiles.values()
+    ):
+        raise ConfigurationError(
+            f"{source}: a profile is a table of settings",
+            state="Nothing was changed.",
+            hint="Write it as [profiles.NAME], and its settings below.",
+        )
+    return profiles
+
+
 def _invalid(error: ValidationError, source: str) -> ConfigurationError:
     lines = []
     for fault in error.errors():
@@ -194,7 +218,7 @@ def read_file(folder: Path) -> tuple[dict[str, Any], str]:
     """
     for name in ("calldrop-migrate.toml", "pyproject.toml"):
         path = folder / name
-        if not path.is_file():
+        if not path.exists():
             continue
         try:
             stored = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -203,9 +227,17 @@ def read_file(folder: Path) -> tuple[dict[str, Any], str]:
                 f"{name}: {error}", state="Nothing was changed.", hint="Mend the file."
             ) from None
         if name == "pyproject.toml":
-            stored = stored.get("tool", {}).get("calldrop-migrate")
-            if stored is None:
+            tool = stored.get("tool")
+            ours = tool.get("calldrop-migrate") if isinstance(tool, dict) else None
+            if ours is None:
                 continue
+            if not isinstance(ours, dict):
+                raise ConfigurationError(
+                    f"{name}: tool.calldrop-migrate is no table",
+                    state="Nothing was changed.",
+                    hint="Write it as [tool.calldrop-migrate], and the settings below.",
+                )
+            stored = ours
         return {key.replace("-", "_"): value for key, value in stored.items()}, name
     return {}, ""
 
@@ -245,7 +277,7 @@ def _folder(environment: Environment, working: Path, chosen: Path | None, name: 
     path = working / (chosen or name)
     if path.is_dir():
         return Folder(path, str(chosen) if chosen else f"./{name}")
-    if chosen is None and not environment.configured:
+    if chosen is None and not environment.configured and not os.path.lexists(path):
         return Folder(packaged(name), f"packaged CallDrop {name}")
     raise ConfigurationError(
         f"there is no folder {chosen or './' + name}",
@@ -261,5 +293,17 @@ def packaged(name: str) -> Path:
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:
-    """The files of a folder by name."""
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+    """The files of a folder by name.
+
+    Raises:
+        ConfigurationError: what is named like a migration is none: a folder, a link to nowhere.
+    """
+    paths = sorted(folder.iterdir())
+    for path in paths:
+        if re.fullmatch(r"\d.*\.(cql|py)", path.name, re.ASCII) and not path.is_file():
+            raise ConfigurationError(
+                f"{path.name} in {folder.name} is named like a migration, and is no file",
+                state="Nothing was changed.",
+                hint="Put the file there, or give what is there another name.",
+            )
+    return {path.name: path.read_bytes() for path in paths if path.is_file()}

@@ -159,6 +159,7 @@ def _made(result: Made) -> list[str]:
 
 
 _NEW = "is new"
+_LAST = 9999  # what four digits can say
 TEMPLATE = """\
 -- Why this revision: what reads or writes need it.
 
@@ -238,7 +239,10 @@ def _new(call: Call, name: str) -> Made:
         config.migrations_folder(environment, Path.cwd())
         # From the names alone: a file that is not finished yet is no reason to refuse the next one.
         numbers = [int(m[0]) for p in folder.iterdir() if (m := re.match(r"\d{4}(?=_)", p.name))]
-        path = folder / f"{max(numbers, default=0) + 1:04d}_{slug}.cql"
+        number = max(numbers, default=0) + 1
+        if number > _LAST:
+            raise UsageError(f"{folder} has {_LAST}, and no revision comes after that")
+        path = folder / f"{number:04d}_{slug}.cql"
         with path.open("x", encoding="utf-8", newline="\n") as file:
             file.write(TEMPLATE)
     return Made(path)

@@ -57,6 +57,15 @@ def told(result: Result, code: int, *words: str) -> None:
         (("up", "--migrations", "nowhere"), ("no folder nowhere", "--migrations DIR")),
         (("up", "--migrations", "/dev/null"), ("no folder /dev/null",)),
         (("up", "--hosts", "h", "--username", "u"), ("no password for u", "CALLDROP_PASSWORD")),
+        (("up", "--wait", "inf"), ("--wait", "finite")),
+        (("up", "--keep-shadow", "1e300"), ("--keep-shadow", "36500")),
+        (("up", "--lease-ttl", "99999999999"), ("--lease-ttl", "86400")),
+        (("up", "--ddl-timeout", "0"), ("--ddl-timeout", "greater than 0")),
+        (("repair", "--accept", "--restore"), ("--accept or --restore, not both",)),
+        (("diff", "1", "1"), ("one and the same", "calldrop-migrate diff 1 head")),
+        (("diff", "1", "dead"), ("no revision 'dead'", "0001 to 0004")),
+        (("show", "0001_initial.cql"), ("no revision '0001_initial.cql'", "A target is a number")),
+        (("stamp",), ("Missing argument 'REVISION'", "calldrop-migrate stamp --help")),
         (("down", "1", "--steps", "1"), ("a target or --steps, not both",)),
         (("down", "--steps", "x"), ("'--steps'",)),
         (("new", "!?"), ("gives no file name", "calldrop-migrate new add_roaming_flag")),
@@ -109,6 +118,14 @@ def test_bad_calls_as_json(calldrop: Calldrop, args: list[str]) -> None:
         "profile = 3\n",
         "profile = 'x'\n[profiles.x]\nprofiles = 1\n",
         "replication = 3\n",
+        "[replication]\ndc1 = -1\n",
+        "[replication]\ndc1 = 'three'\n",
+        "[replication]\ndc1 = {a = 1}\n",
+        "profiles = 3\n",
+        "[profiles]\nx = 3\n",
+        "wait = inf\n",
+        "migrations = 3\n",
+        "hosts = [1, 2]\n",
         "\ufeffkeyspace = 'a'\n",
     ],
 )
@@ -119,6 +136,75 @@ def test_bad_configuration(calldrop: Calldrop, tmp_path: Path, text: str) -> Non
     )
     (tmp_path / "calldrop-migrate.toml").write_text(text, encoding="utf-8")
     told(calldrop("up"), 2, "calldrop-migrate.toml", "Nothing was changed.")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[tool]\ncalldrop-migrate = 3\n", "pyproject.toml: tool.calldrop-migrate is no table"),
+        ("[tool\n", "pyproject.toml: "),
+        ("tool = 3\n[profiles.x]\n", "no profile 'x' in any configuration file here"),
+    ],
+)
+def test_bad_pyproject(calldrop: Calldrop, tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
+    told(calldrop("up", "--profile", "x"), 2, words)
+
+
+def test_a_configuration_that_is_a_folder(calldrop: Calldrop, tmp_path: Path) -> None:
+    (tmp_path / "calldrop-migrate.toml").mkdir()
+    told(calldrop("up"), 2, "calldrop-migrate.toml: Is a directory")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("PORT", "ninety"), ("WAIT", ""), ("CONFIRM", "maybe"), ("KEYSPACE", "a b")),
+        *(("REPLICATION", "dc1:3"), ("REPLICATION", "dc1=x"), ("REPLICATION", "[1]")),
+    ],
+)
+def test_bad_environment(
+    calldrop: Calldrop, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"CALLDROP_{name}", value)
+    told(calldrop("up"), 2, f"CALLDROP_{name}", repr(value))
+
+
+def test_what_is_named_like_a_migration_and_is_no_file(calldrop: Calldrop, tmp_path: Path) -> None:
+    """Never passed over: a revision would be missing. Nor are other ones used in its place."""
+    (tmp_path / "migrations").write_text("no folder", encoding="utf-8")
+    told(calldrop("up"), 2, "no folder ./migrations")
+    (tmp_path / "migrations").unlink()
+    (tmp_path / "migrations").symlink_to("nowhere")
+    told(calldrop("up"), 2, "no folder ./migrations")
+    (tmp_path / "migrations").unlink()
+    odd = tmp_path / "migrations" / "0001_a.cql"
+    odd.mkdir(parents=True)
+    told(calldrop("up"), 2, "0001_a.cql in migrations is named like a migration, and is no file")
+    odd.rmdir()
+    odd.symlink_to("0001_a.cql")
+    told(calldrop("status"), 2, "0001_a.cql in migrations is named like a migration")
+
+
+@pytest.mark.parametrize(
+    ("file", "data", "words"),
+    [
+        ("0001_a.cql", bytes(range(256)), "0001_a.cql:3:115: the byte 0x80 is not UTF-8"),
+        ("0001_a.cql", b"\x7fELF\1\0", "0001_a.cql:1:1: this character (U+007F"),
+        ("0001_a.cql", b"\n\n", "0001_a.cql:1:1: no `-- migrate:up`"),
+        ("9999_a.cql", b"", "no 0001 to 9998 before it"),
+        ("99999_a.cql", b"", "rename it to NNNN_a.cql, from 0001"),
+        ("1" * 200 + "_a.cql", b"", "rename it to NNNN_a.cql, from 0001"),
+        ("0001_a.up.cql", b"", "rename it to 0001_a_up.cql"),
+        ("V1__a.cql", b"", "rename it to 0001_a.cql"),
+    ],
+)
+def test_files_that_are_no_migrations(
+    calldrop: Calldrop, tmp_path: Path, file: str, data: bytes, words: str
+) -> None:
+    (tmp_path / "migrations").mkdir()
+    (tmp_path / "migrations" / file).write_bytes(data)
+    told(calldrop("up"), 4, words, "Nothing was changed.", "Mend what is named")
 
 
 def test_a_folder_that_cannot_be_read(calldrop: Calldrop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,6 +261,8 @@ def test_new(calldrop: Calldrop, tmp_path: Path) -> None:
     (tmp_path / "migrations" / "0005_y.cql").mkdir()
     assert calldrop("new", "y").stdout.startswith("migrations/0006_y.cql")
     assert json.loads(calldrop("new", "z", "--json").stdout)["path"] == "migrations/0007_z.cql"
+    (tmp_path / "migrations" / "9999_last.cql").touch()
+    told(calldrop("new", "more"), 2, "has 9999, and no revision comes after that")
 
 
 def test_show_prints_the_file_and_nothing_else(calldrop: Calldrop) -> None:

@@ -82,7 +82,9 @@ def test_a_cluster_without_a_profile_has_the_documents_replication_and_asks(tmp_
 
 def test_lists_by_commas_from_the_environment(tmp_path: Path) -> None:
     environ = {"CALLDROP_HOSTS": "a,b", "CALLDROP_KEEP_SHADOW": "0.5"}
+    environ["CALLDROP_REPLICATION"] = "dc1=3, dc2 = 1"
     settings = load({}, tmp_path, environ, None).settings
+    assert settings.replication == {"class": "NetworkTopologyStrategy", "dc1": "3", "dc2": "1"}
     assert settings.hosts == ("a", "b")
     assert settings.keep_shadow == 0.5
 
