@@ -13,16 +13,22 @@ from calldrop_migrate.core.comparing import diff, differences
 from calldrop_migrate.core.expansion import declared_at
 from calldrop_migrate.core.files import Migration
 from calldrop_migrate.core.schema import Schema
+from calldrop_migrate.engine.journal import has_journal
 
 
-def drift(schema: Schema, recorded: str, in_doubt: Collection[str] = ()) -> list[str]:
+def drift(
+    schema: Schema, recorded: str, in_doubt: Collection[str] = (), *, applied: int
+) -> list[str]:
     """The differences, a line each; none where nothing is recorded yet.
 
     Args:
         recorded: JSON, as the journal has it.
+        applied: revisions. With any of them there was a journal: one that is gone is a difference.
         in_doubt: objects of a statement of which it isn't known whether it was applied, which are
             not compared.
     """
+    if applied and not has_journal(schema):
+        return ["the journal is gone, and what it recorded with it"]
     if not recorded:
         return []
     live = json.loads(json.dumps(schema.comparable()))

@@ -129,10 +129,11 @@ class Jobs:
         def plan() -> Review:
             schema = self._database.schema()
             recorded = self._log.read().recorded if has_journal(schema) else ""
-            chores = [f"recorded: {line}" for line in drift(schema, recorded)]
-            chores += [f"{m.file}: recorded as it is now" for m, _ in self._changed(schema)]
             records = read_history(self._history, schema)
             current = sum(record.applied for record in records.values())
+            found = drift(schema, recorded, applied=current)
+            chores = [f"recorded: {line}" for line in found]
+            chores += [f"{m.file}: recorded as it is now" for m, _ in self._changed(schema)]
             plan = Plan(None, (), current, current)
             return Review(plan, schema, records, chores=tuple(chores))
 

@@ -90,7 +90,9 @@ class Planner:
                     hint=f"Finish it first:  calldrop-migrate up {current}",
                 )
         in_doubt = resumed.in_doubt if resumed else ()
-        drifted = drift(schema, lease.recorded if lease else "", in_doubt)
+        recorded = lease.recorded if lease else ""
+        applied = sum(record.applied for record in records.values())
+        drifted = drift(schema, recorded, in_doubt, applied=applied)
         if attempts or current != goal:
             _refuse(schema, drifted)
         if not records and (lease is None or lease.epoch is None):
@@ -169,8 +171,8 @@ class Planner:
             goal = current - steps
             if steps < 1 or goal < 0:
                 raise UsageError(
-                    f"--steps {steps}: the keyspace is at {at_revision(current)}, {current} steps"
-                    " above base",
+                    f"--steps {steps}: the keyspace is at {at_revision(current)}, {current}"
+                    f" step{'s' * (current != 1)} above base",
                     state="Nothing was changed.",
                     hint="calldrop-migrate status",
                 )

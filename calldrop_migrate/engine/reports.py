@@ -77,10 +77,11 @@ def situation(database: Database, migrations: Sequence[Migration], log: Journal)
         for n in sorted(titles)
     )
     applied = [r.number for r in records.values() if r.applied]
+    recorded, doubtful = lease.recorded if lease else "", _in_doubt(records, events)
     return Situation(
         *(database.keyspace, schema.exists, max(applied, default=0)),
         *(max((m.number for m in migrations), default=0), revisions),
-        tuple(drift(schema, lease.recorded if lease else "", _in_doubt(records, events))),
+        tuple(drift(schema, recorded, doubtful, applied=len(applied))),
         lease,
         tuple(events),
     )

@@ -151,7 +151,8 @@ class Upkeep:
         recorded = self._log.read().recorded if has_journal(schema) else ""
         if not recorded:
             raise UsageError(
-                f"nothing is recorded of {schema.keyspace}", hint="calldrop-migrate status"
+                f"nothing is recorded of {schema.keyspace}, so nothing can be brought back",
+                hint="To record it as it is:  calldrop-migrate repair --accept",
             )
         operations, told = restore(json.loads(recorded), schema)
         operations = self._with_rows(operations, told, schema)

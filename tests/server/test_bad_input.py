@@ -72,7 +72,14 @@ def test_targets_on_the_wrong_side(cli: Cli) -> None:
     assert cli("up", "2").code == 0
     told(cli("up", "1"), 2, "at 0002; 0001 is below", "calldrop-migrate down 1")
     told(cli("down", "3", "--yes"), 2, "at 0002; 0003 is above", "calldrop-migrate up 3")
-    told(cli("down", "--steps", "3", "--yes"), 2, "--steps 3", "at 0002")
+    told(cli("down", "--steps", "3", "--yes"), 2, "--steps 3", "at 0002, 2 steps above base")
+    told(cli("down", "--steps", "0", "--yes"), 2, "--steps 0")
+    told(cli("down", "9" * 40, "--yes"), 2, "no revision '999", "0001 to 0003")
+    told(cli("down", "0002_b.cql", "--yes"), 2, "no revision '0002_b.cql'", "A target is a number")
+    for target in ("", "+", "+9", "1.5", "-1", "\u0661"):
+        told(cli("up", "--", target), 2, f"no revision {target!r}", "0001 to 0003")
+    told(cli("stamp", "x", "--yes"), 2, "no revision 'x'")
+    told(cli("seed", "--at-revision", "9"), 2, "no revision '9'")
     told(cli("show", "3", "--applied"), 2, "revision 3 is not applied", "calldrop-migrate status")
     told(cli("seed", "--at-revision", "3"), 2, "at 0002, not at 0003", "calldrop-migrate up 3")
 
@@ -169,6 +176,31 @@ def test_a_statement_that_the_server_refuses(cli: Cli, client: Session) -> None:
     assert result.code == 0, result.err
     assert "resumes at operation 2 of 2: CREATE TABLE c" in result.err
     assert tables_of(client, cli.keyspace) == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "place", "said"),
+    [
+        ("CREATE TABLE b (id int PRIMARY KEY, v nosuch)", "2:1", "nosuch"),
+        ("CREATE TABLE b (id int PRIMARY KEY) WITH compaction = {'class': 'Nope'}", "2:1", "Nope"),
+        (f"CREATE TABLE {'b' * 300} (id int PRIMARY KEY)", "2:1", "b" * 48),
+        ("INSERT INTO a (id, x) VALUES (1, 2)", "2:1", "x"),
+        ("INSERT INTO a (id) VALUES ('x')", "2:1", "id"),
+        ("ALTER TABLE a ADD id int", "2:1", "id"),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_each_kind_of_refusal_has_its_place_and_leaves_nothing(
+    cli: Cli, client: Session, statement: str, place: str, said: str
+) -> None:
+    only(cli, r0001_a=tables("a"))
+    assert cli("up").code == 0
+    text = f"-- migrate:up\n{statement};\n-- migrate:irreversible a test\n"
+    write(cli, "0002_b", text)
+    err = told(cli("up"), 7, f"0002_b.cql:{place}: the server refused this statement: ", said)
+    assert "The keyspace is at 0001; nothing of 0002 was applied." in err
+    assert tables_of(client, cli.keyspace) == {"a"}
+    assert cli.json("status")["revisions"][1]["state"] == "pending"
 
 
 def test_a_refused_rebuild_is_told_in_its_file(cli: Cli, client: Session) -> None:

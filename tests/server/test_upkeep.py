@@ -12,7 +12,7 @@ import pytest
 from tests import cells
 from tests.conftest import Cli
 from tests.server.test_schedules import GO, SHORT, TABLE, filled, insert, numbers, ok
-from tests.told import only, told, until
+from tests.told import only, tables, told, until
 
 __all__ = ["filled"]
 KEPT = {"CALLDROP_KEEP_SHADOW": "7"}
@@ -74,6 +74,21 @@ ALTER TABLE a RENAME c TO d;
     )
     ok(cli("up"))
     ok(cli("verify"))
+
+
+def test_a_journal_that_is_gone_is_told_and_made_again(cli: Cli, client: Any) -> None:
+    """Nothing is believed to be as recorded then, and nothing goes on without a record."""
+    only(cli, r0001_a=tables("a"), r0002_b=tables("b"))
+    ok(cli("up", "1"))
+    ddl(client, cli, "DROP TABLE KS.migration_journal")
+    assert "The schema is not as recorded" in ok(cli("status"))
+    for command in (["verify"], ["up"], ["down", "base", "--yes"]):
+        told(cli(*command), 5, "the journal is gone", "calldrop-migrate repair")
+    told(cli("repair"), 2, "nothing is recorded", "calldrop-migrate repair --accept")
+    ok(cli("repair", "--accept", "--yes"))
+    ok(cli("verify"))
+    ok(cli("up"))
+    ok(cli("down", "base", "--yes"))
 
 
 def test_repair_brings_back_what_somebody_took_away(cli: Cli, client: Any) -> None:
