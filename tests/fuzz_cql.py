@@ -1,7 +1,7 @@
 """A search, guided by coverage, for a text that breaks what tests/any_text.py says of all texts.
 
     python -m venv /tmp/fuzz && /tmp/fuzz/bin/pip install atheris
-    /tmp/fuzz/bin/python tests/fuzz_cql.py -max_total_time=3600 -max_len=300 /tmp/corpus
+    /tmp/fuzz/bin/python tests/fuzz_cql.py -max_total_time=3600 -max_len=400 -len_control=0 corpus
 
 Atheris is no dependency of the project: it is wanted for this alone, and the package's core needs
 nothing else. The options are libFuzzer's.

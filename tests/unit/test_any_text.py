@@ -22,19 +22,19 @@ FOLDERS = st.lists(
 ).map("\x1c".join)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=1000)
 @given(TEXTS)
 def test_any_text(text: str) -> None:
     any_text.holds(text)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=900)
 @given(FILES)
 def test_any_file(text: str) -> None:
     any_text.holds(text)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=700)
 @given(FOLDERS)
 def test_any_folder(text: str) -> None:
     any_text.folders_are_read(text)
