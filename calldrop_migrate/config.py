@@ -31,6 +31,7 @@ from pydantic_settings import (
 from calldrop_migrate.errors import ConfigurationError
 
 DEFAULT_REPLICATION = {"class": "NetworkTopologyStrategy", "datacenter1": "3"}
+UNTOUCHED = "Nothing was changed."
 # How many copies; of them transient ones (Cassandra), or the racks for them (ScyllaDB).
 _COPIES = re.compile(r"\d+(/\d+)?|\[.*\]", re.ASCII)
 _Seconds = Annotated[float, Field(ge=0, le=10_000_000, allow_inf_nan=False)]
@@ -50,6 +51,12 @@ class Settings(BaseSettings):
     profile: str = ""
     username: str = ""
     password: SecretStr = SecretStr("")
+    password_file: Path | None = None
+    tls: bool | None = None
+    tls_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_hostname: bool = True
     migrations: Path | None = None
     seeds: Path | None = None
     replication: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
@@ -99,6 +106,28 @@ class Settings(BaseSettings):
         return (
             self.ddl_timeout + self.lease_ttl / 4 if self.settle_time is None else self.settle_time
         )
+
+    @property
+    def tls_files(self) -> dict[str, Path]:
+        """The files for TLS that were given, by their settings' names."""
+        files = {"tls_ca": self.tls_ca, "tls_cert": self.tls_cert, "tls_key": self.tls_key}
+        return {name: path for name, path in files.items() if path}
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether connections go over TLS: as said, or because a file for it was given.
+
+        Raises:
+            ConfigurationError: it was turned off, and there is a file for it.
+        """
+        files = self.tls_files
+        if self.tls is False and files:
+            raise ConfigurationError(
+                f"tls = false, and {' and '.join(flag(name) for name in files)} given",
+                state=UNTOUCHED,
+                hint="Leave tls (CALLDROP_TLS) out, or every file for TLS.",
+            )
+        return bool(self.tls or files)
 
     @classmethod
     def settings_customise_sources(
@@ -156,10 +185,12 @@ def load(
         raise ConfigurationError(
             f"there is no profile {name!r} in {source or 'any configuration file here'}; known:"
             f" {known}",
-            state="Nothing was changed.",
+            state=UNTOUCHED,
             hint=f"Add [profiles.{name}] to calldrop-migrate.toml, or leave --profile out.",
         )
-    lower = {**stored, **profiles.get(name, {}), "profile": name}
+    lower = _over(stored, profiles.get(name, {})) | {"profile": name}
+    if flags.get("password_file") or environ.get("CALLDROP_PASSWORD_FILE"):
+        lower.pop("password", None)
     if not given and not lower.get("hosts") and embedded:
         lower |= {"hosts": embedded.hosts, "port": embedded.port}
         on_embedded = True
@@ -190,22 +221,30 @@ def _tables(profiles: object, source: str) -> Mapping[str, Mapping[str, Any]]:
     return profiles
 
 
+def _over(stored: Mapping[str, Any], profile: Mapping[str, Any]) -> dict[str, Any]:
+    """A profile over the rest of the file; its password file is nearer than a password there."""
+    hidden = {"password"} if "password_file" in profile else set()
+    return {k: v for k, v in stored.items() if k not in hidden} | dict(profile)
+
+
+def flag(name: str) -> str:
+    """The flag of a setting."""
+    return "--" + name.replace("_", "-")
+
+
 def _invalid(error: ValidationError, source: str) -> ConfigurationError:
     lines = []
     for fault in error.errors():
         name = str(fault["loc"][0]) if fault["loc"] else "?"
-        flag = "--" + name.replace("_", "-")
         said = fault["msg"].removeprefix("Value error, ")
-        what = (
-            "is no setting" if fault["type"] == "extra_forbidden" else f"{fault['input']!r}: {said}"
-        )
-        lines.append(
-            f"{flag} / CALLDROP_{name.upper()} / {name} in {source or 'a configuration file'}:"
-            f" {what}"
-        )
+        # Of a password not even a wrong one is shown, and an input without a name has all of them.
+        shown = "" if name in ("password", "?") else f"{fault['input']!r}: "
+        what = "is no setting" if fault["type"] == "extra_forbidden" else shown + said
+        stored = f"{name} in {source or 'a configuration file'}"
+        lines.append(f"{flag(name)} / CALLDROP_{name.upper()} / {stored}: {what}")
     return ConfigurationError(
         "\n".join(lines),
-        state="Nothing was changed.",
+        state=UNTOUCHED,
         hint="calldrop-migrate up --help lists the settings.",
     )
 
@@ -224,7 +263,7 @@ def read_file(folder: Path) -> tuple[dict[str, Any], str]:
             stored = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigurationError(
-                f"{name}: {error}", state="Nothing was changed.", hint="Mend the file."
+                f"{name}: {error}", state=UNTOUCHED, hint="Mend the file."
             ) from None
         if name == "pyproject.toml":
             tool = stored.get("tool")
@@ -240,6 +279,33 @@ def read_file(folder: Path) -> tuple[dict[str, Any], str]:
             stored = ours
         return {key.replace("-", "_"): value for key, value in stored.items()}, name
     return {}, ""
+
+
+def password_in(settings: Settings) -> str:
+    """The password as set, or what its file has; empty where neither is given.
+
+    Raises:
+        ConfigurationError: the file can't be read, or holds something else than one line.
+    """
+    given, path = settings.password.get_secret_value(), settings.password_file
+    if given or path is None:
+        return given
+    wrong = ""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        wrong = error.strerror or str(error)
+    except UnicodeDecodeError:
+        wrong = "that is no text in UTF-8"
+    else:
+        if len(lines) == 1 and lines[0]:
+            return lines[0]
+        wrong = "more than one line" if any(lines) else "that is empty"
+    raise ConfigurationError(
+        f"{flag('password_file')} {path}: {wrong}",
+        state=UNTOUCHED,
+        hint="The file holds the password in one line, and nothing else.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +347,7 @@ def _folder(environment: Environment, working: Path, chosen: Path | None, name: 
         return Folder(packaged(name), f"packaged CallDrop {name}")
     raise ConfigurationError(
         f"there is no folder {chosen or './' + name}",
-        state="Nothing was changed.",
+        state=UNTOUCHED,
         hint=f"Give --{name} DIR, or make it:  mkdir {name}",
     )
 

@@ -154,16 +154,15 @@ def opened(call: Call, *, files: bool = True) -> Iterator[Opened]:
 
 
 def _connect(settings: config.Settings) -> ClusterDatabase:
+    from calldrop_migrate.cluster import tls
     from calldrop_migrate.cluster.session import Endpoint, connect
 
-    password = settings.password.get_secret_value()
+    encryption = None
+    if settings.encrypted:
+        encryption = tls.context(settings.tls_files, hostname=settings.tls_hostname)
+    password = config.password_in(settings)
     if settings.username and not password:
-        if not _terminal():
-            raise UsageError(
-                f"there is no password for {settings.username}, and no terminal to ask on",
-                hint="Put it into CALLDROP_PASSWORD.",
-            )
-        password = getpass(f"Password of {settings.username}: ")
+        password = _ask_password(settings.username)
     endpoint = Endpoint(
         hosts=settings.hosts,
         port=settings.port,
@@ -172,11 +171,25 @@ def _connect(settings: config.Settings) -> ClusterDatabase:
         local_dc=settings.local_dc,
         username=settings.username,
         password=password,
+        tls=encryption,
         consistency=settings.consistency,
         ddl_timeout=settings.ddl_timeout,
         wait=settings.wait,
     )
     return connect(endpoint, waiting=say)
+
+
+def _ask_password(username: str) -> str:
+    if not _terminal():
+        raise UsageError(
+            f"there is no password for {username}, and no terminal to ask on",
+            hint="Put it into CALLDROP_PASSWORD, or into a file:  --password-file FILE",
+        )
+    try:
+        return getpass(f"Password of {username}: ")
+    except EOFError:
+        say("")
+        raise UsageError(f"there is no password for {username}") from None
 
 
 def _where(environment: config.Environment, database: ClusterDatabase, folder: str) -> str:

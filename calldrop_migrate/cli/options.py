@@ -38,6 +38,7 @@ def _flag(kind: Any, *names: str, help: str, metavar: str | None = None) -> Any:
 
 
 _SECONDS = "SECONDS"
+_FILE = "FILE"
 FILES: dict[str, Any] = {
     "migrations": _flag(Path, "--migrations", help="Folder of migrations.", metavar="DIR"),
     "profile": _flag(str, "--profile", help="Profile of the configuration file.", metavar="NAME"),
@@ -58,7 +59,17 @@ CONNECTION: dict[str, Any] = {
         metavar="NAME",
     ),
     "username": _flag(
-        str, "--username", help="The password comes from CALLDROP_PASSWORD, or is asked for."
+        str, "--username", help="Password: CALLDROP_PASSWORD, its file, or asked for."
+    ),
+    "password_file": _flag(
+        Path, "--password-file", help="Holds the password, in one line.", metavar=_FILE
+    ),
+    "tls": _flag(bool, "--tls/", help="Encrypt; any file for TLS says that, too."),
+    "tls_ca": _flag(Path, "--tls-ca", help="Who signs the servers' certificates.", metavar=_FILE),
+    "tls_cert": _flag(Path, "--tls-cert", help="Our own certificate.", metavar=_FILE),
+    "tls_key": _flag(Path, "--tls-key", help="Its key.", metavar=_FILE),
+    "tls_hostname": _flag(
+        bool, "--tls-hostname/--no-tls-hostname", help="Certificates have the host's name; default."
     ),
     "consistency": _flag(
         str, "--consistency", help="Of rows read and written; default LOCAL_QUORUM.", metavar="NAME"

@@ -13,6 +13,7 @@ from typing import Any
 
 from calldrop_migrate.core.cql import literal
 from calldrop_migrate.core.schema import Extra, Schema, from_rows
+from calldrop_migrate.errors import StatementRefused
 
 Row = Mapping[str, Any]
 # Answers several queries, sent at once, in order.
@@ -118,14 +119,17 @@ def unbuilt(ask: Ask, keyspace: str, view: str, nodes: Mapping[str, str], source
 
 def estimate(ask: Ask, keyspace: str, table: str) -> tuple[int, int]:
     """Partitions and bytes by system.size_estimates: minutes old, and rough; zeros where there is
-    none.
+    none, or this role may not read it.
     """
-    (rows,) = ask(
-        [
-            "SELECT partitions_count, mean_partition_size FROM system.size_estimates "
-            f"WHERE keyspace_name = {literal(keyspace)} AND table_name = {literal(table)}"
-        ]
-    )
+    try:
+        (rows,) = ask(
+            [
+                "SELECT partitions_count, mean_partition_size FROM system.size_estimates "
+                f"WHERE keyspace_name = {literal(keyspace)} AND table_name = {literal(table)}"
+            ]
+        )
+    except StatementRefused:
+        return 0, 0
     partitions = sum(r["partitions_count"] for r in rows)
     size = sum(r["partitions_count"] * r["mean_partition_size"] for r in rows)
     return partitions, size

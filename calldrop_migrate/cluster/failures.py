@@ -9,32 +9,24 @@ refused, everything else about a write is unknown.
 
 from __future__ import annotations
 
-import errno
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cassandra import (
     AlreadyExists,
-    AuthenticationFailed,
     DriverException,
     FunctionFailure,
     InvalidRequest,
-    OperationTimedOut,
     Unauthorized,
     Unavailable,
-    UnresolvableContactPoints,
 )
 from cassandra.cluster import NoHostAvailable
 from cassandra.connection import ConnectionException
 from cassandra.protocol import ConfigurationException, ErrorMessage, SyntaxException
 
-from calldrop_migrate.errors import (
-    ConfigurationError,
-    OutcomeUnknown,
-    StatementRefused,
-    Unreachable,
-)
+from calldrop_migrate.core.cql import quote
+from calldrop_migrate.errors import OutcomeUnknown, StatementRefused, Unreachable
 
 REFUSALS = (
     AlreadyExists,
@@ -46,7 +38,6 @@ REFUSALS = (
 )
 FAILURES = (DriverException, NoHostAvailable, ConnectionException, ErrorMessage, OSError)
 _MESSAGE = re.compile(r'message="(.*)">?\s*$', re.DOTALL)
-_HOST_AND_PORT = re.compile(r"[^:]+:\d+")
 _POSITION = re.compile(r"line (\d+):(\d+) ")
 
 
@@ -85,21 +76,50 @@ _HINTS = {
 
 def _hint(error: Exception) -> str:
     if isinstance(error, Unauthorized):
+        grant = grant_for(server_message(error))
+        if grant:
+            return f"Have it granted, then run the same command again:\n  {grant}"
         return "Have the permission granted, then run the same command again."
     return next((hint for words, hint in _HINTS.items() if words in str(error)), "")
+
+
+# "User app has no SELECT permission on <table system.size_estimates> or any of its parents"
+_LACKS = re.compile(
+    r"User (?P<role>.+?) has no (?P<what>[A-Z_]+) permission on <(?P<kind>all keyspaces|keyspace|"
+    r"all tables in|table) ?(?P<name>.*?)> or any of its parents"
+)
+
+
+def grant_for(message: str) -> str:
+    """The statement that grants what a refusal says is missing; empty where it doesn't say.
+
+    On a table of the server's own for that table alone. Others come and go with revisions, so that
+    is for their keyspace.
+    """
+    if (found := _LACKS.search(message)) is None:
+        return ""
+    keyspace, _, table = found["name"].partition(".")
+    if not keyspace:
+        on = "ALL KEYSPACES"
+    elif table and keyspace.startswith("system"):
+        on = f"TABLE {quote(keyspace)}.{quote(table)}"
+    else:
+        on = f"KEYSPACE {quote(keyspace)}"
+    return f"GRANT {found['what']} ON {on} TO {quote(found['role'])};"
 
 
 def server_message(error: BaseException) -> str:
     """What the server said, without the driver's wrapping."""
     if isinstance(error, NoHostAvailable):
-        causes = _causes(error)[1:]
-        return server_message(causes[0]) if causes else "no node could be asked"
+        nodes = causes(error)[1:]
+        return server_message(nodes[0]) if nodes else "no node could be asked"
     text = str(error)
     found = _MESSAGE.search(text)
     return (found[1] if found else text) or type(error).__name__
 
 
-def _causes(error: BaseException) -> list[BaseException]:
+def causes(error: BaseException) -> list[BaseException]:
+    """An error, and those of the nodes that it stands for."""
     if not isinstance(error, NoHostAvailable):
         return [error]
     found = error.errors  # by host, or a plain list when no host came to be known
@@ -155,66 +175,3 @@ def of_read() -> Iterator[None]:
             f"the database does not answer: {server_message(error)}",
             hint="Run the same command again once it does.",
         ) from error
-
-
-def of_connect(
-    error: BaseException, hosts: Sequence[str], port: int, username: str
-) -> ConfigurationError | Unreachable:
-    """What a failed connection means: a wrong password is the person's, all else the server's."""
-    where = f"{', '.join(hosts)}, port {port}"
-    for cause in _causes(error):
-        if isinstance(cause, AuthenticationFailed) or "AuthenticationFailed" in repr(cause):
-            who = f"user {username!r}" if username else "a connection without a user"
-            return ConfigurationError(
-                f"{where} refuses {who}: {_short(server_message(cause))}",
-                state="Nothing was changed.",
-                hint="Give --username, and the password by CALLDROP_PASSWORD or when asked for it.",
-            )
-    with_port = next((host for host in hosts if _HOST_AND_PORT.fullmatch(host)), None)
-    hint = (
-        "Is it up, and are --hosts and --port right?\n"
-        "--wait SECONDS waits for a server that is starting."
-    )
-    if with_port:
-        name, _, number = with_port.partition(":")
-        hint = f"The port is a setting of its own:  --hosts {name} --port {number}"
-    return Unreachable(
-        f"no server answers at {where}: {_reasons(error)}",
-        state="Nothing was changed.",
-        hint=hint,
-    )
-
-
-def no_data_centre(wanted: str, found: Collection[str]) -> ConfigurationError:
-    """--local-dc names none of the cluster's."""
-    return ConfigurationError(
-        f"there is no data centre {wanted!r}; the cluster has {', '.join(sorted(found))}",
-        state="Nothing was changed.",
-        hint=f"--local-dc {min(found)}, or leave it out.",
-    )
-
-
-def _reasons(error: BaseException) -> str:
-    """Why no node could be connected to: once, or by node where they differ."""
-    found = error.errors if isinstance(error, NoHostAvailable) else {}
-    by_host = found if isinstance(found, dict) else {}
-    reasons = {str(host): _reason(cause) for host, cause in by_host.items()}
-    if len(set(reasons.values())) > 1:
-        return "; ".join(f"{host} {reason}" for host, reason in reasons.items())
-    return next(iter(reasons.values()), "") or _reason(_causes(error)[-1])
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, OperationTimedOut):
-        return "no answer in time"
-    if isinstance(error, UnresolvableContactPoints):
-        return "the name is not known"
-    if isinstance(error, OSError) and error.errno == errno.ECONNREFUSED:
-        return "connection refused"
-    if "protocol version" in str(error):
-        return "what listens there does not speak CQL"
-    return _short(server_message(error))
-
-
-def _short(text: str) -> str:
-    return " ".join(text.split())[:200]

@@ -19,10 +19,11 @@ import logging
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from ssl import SSLContext
 from typing import Any
 
-from cassandra import ConsistencyLevel, InvalidRequest, ReadFailure
+from cassandra import ConsistencyLevel, InvalidRequest, ReadFailure, __version_info__
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import (
     EXEC_PROFILE_DEFAULT,
@@ -45,7 +46,7 @@ from cassandra.policies import (
 from cassandra.protocol import ServerError
 from cassandra.query import UNSET_VALUE, PreparedStatement, SimpleStatement, dict_factory
 
-from calldrop_migrate.cluster import catalog, failures, platform, probing, survey
+from calldrop_migrate.cluster import catalog, connecting, failures, platform, probing, survey
 from calldrop_migrate.cluster.bulk import ClusterBulk
 from calldrop_migrate.cluster.wire import Wire
 from calldrop_migrate.core.preflight import Server
@@ -70,11 +71,14 @@ _BLIP = 5.0  # seconds for which the pinned node may be away
 # segment away when its header arrives in two reads (3.29.12, Connection._process_segment_buffer),
 # and the connection ends with "CRC mismatch on header": about once in 500,000 rows.
 _PROTOCOL = 4
+# Up to this one, with `ssl_context` alone, the driver takes ScyllaDB's shard-aware port for
+# connections without TLS (python-driver#935).
+_WRONG_SHARD_PORT = (3, 29, 11)
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to connect and as whom; times in seconds."""
+    """Where to connect and as whom; times in seconds. `tls`: None is without."""
 
     hosts: tuple[str, ...]
     port: int
@@ -82,7 +86,8 @@ class Endpoint:
     bookkeeping: str = ""
     local_dc: str = ""
     username: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
+    tls: SSLContext | None = None
     consistency: str = "LOCAL_QUORUM"
     ddl_timeout: float = 30
     wait: float = 0
@@ -127,9 +132,10 @@ def _connect(endpoint: Endpoint) -> ClusterDatabase:
         if not isinstance(error, (*failures.FAILURES, ValueError)):
             raise
         if endpoint.local_dc and found and endpoint.local_dc not in found:
-            raise failures.no_data_centre(endpoint.local_dc, found) from error
-        raise failures.of_connect(
-            error, endpoint.hosts, endpoint.port, endpoint.username
+            raise connecting.no_data_centre(endpoint.local_dc, found) from error
+        encrypted = endpoint.tls is not None
+        raise connecting.failed(
+            error, endpoint.hosts, endpoint.port, endpoint.username, encrypted=encrypted
         ) from error
     balancing.until = math.inf
     return database
@@ -190,6 +196,10 @@ def _cluster(endpoint: Endpoint, balancing: _AnyNode | _DataCentre, level: str) 
             if endpoint.username
             else None
         ),
+        ssl_context=endpoint.tls,
+        shard_aware_options=shard_aware_options(
+            __version_info__, encrypted=endpoint.tls is not None
+        ),
         schema_metadata_enabled=False,
         token_metadata_enabled=False,
         max_schema_agreement_wait=0,
@@ -200,6 +210,12 @@ def _cluster(endpoint: Endpoint, balancing: _AnyNode | _DataCentre, level: str) 
     # A statement is prepared on the node that first runs it: one request instead of one per node.
     cluster.prepare_on_all_hosts = False
     return cluster
+
+
+def shard_aware_options(driver: tuple[int, ...], *, encrypted: bool) -> dict[str, bool] | None:
+    """What a driver of this version has to be told to connect to the right port of ScyllaDB."""
+    avoid = encrypted and driver <= _WRONG_SHARD_PORT
+    return {"disable_shardaware_port": True} if avoid else None
 
 
 def _once_it_exists(send: Callable[[], list[Row]], *kinds: type[Exception]) -> list[Row]:

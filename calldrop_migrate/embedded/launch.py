@@ -134,7 +134,7 @@ def _wait_until_ready(
         Unreachable: it died, another one died, or it took more than `timeout` seconds.
     """
     until = time.monotonic() + timeout
-    while not (ports.answers_cql(each.host, each.port) and _logged(each, signs)):
+    while not (_answers(each) and _logged(each, signs)):
         if not running.alive():
             what = "ended while it was starting"
         elif time.monotonic() > until:
@@ -148,6 +148,12 @@ def _wait_until_ready(
             state="nothing is running",
             hint=f"all of it: {each.log}; to begin again: calldrop-migrate server stop --wipe",
         )
+
+
+def _answers(each: Node) -> bool:
+    """Whether it takes requests. One with TLS isn't asked: to listen is the last thing it does."""
+    encrypted = "client_encryption_options" in each.extra
+    return (ports.accepts if encrypted else ports.answers_cql)(each.host, each.port)
 
 
 def _logged(each: Node, signs: Sequence[str]) -> bool:

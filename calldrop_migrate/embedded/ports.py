@@ -57,6 +57,15 @@ def answers_cql(host: str, port: int, timeout: float = 2.0) -> bool:
         return False
 
 
+def accepts(host: str, port: int, timeout: float = 2.0) -> bool:
+    """Whether anything there takes a connection."""
+    try:
+        with socket.create_connection((host, port), timeout=timeout):
+            return True
+    except OSError:
+        return False
+
+
 def _exchange(connection: socket.socket, opcode: int, body: bytes) -> int:
     """Send one frame, read one; the opcode of the answer."""
     connection.sendall(_HEADER.pack(4, 0, 0, opcode, len(body)) + body)
