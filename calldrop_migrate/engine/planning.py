@@ -15,7 +15,7 @@ from calldrop_migrate.core.carrying import can_misfit
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.expansion import expand
 from calldrop_migrate.core.files import Migration
-from calldrop_migrate.core.operations import Copy, Run
+from calldrop_migrate.core.operations import Await, Copy, Run
 from calldrop_migrate.core.plan import (
     Attempt,
     Direction,
@@ -36,7 +36,7 @@ from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.resuming import Resumed, resume
 from calldrop_migrate.engine.review import Review, Size, Wishes
 from calldrop_migrate.engine.wording import at_revision
-from calldrop_migrate.errors import DriftError, HistoryError, UsageError
+from calldrop_migrate.errors import DriftError, HistoryError, StatementRefused, UsageError
 
 
 class Planner:
@@ -78,6 +78,7 @@ class Planner:
         under_way = next((r for r in records.values() if not r.applied), None)
         current = len(records) - (under_way is not None)
         goal = self._goal(direction, target, steps, current, records)
+        self._refuse_stored_python([under_way] if under_way else [])
         resumed = self._resumed(under_way, schema) if under_way else None
         attempts = [resumed.attempt] if resumed else []
         if resumed:
@@ -105,7 +106,9 @@ class Planner:
                 hint="Was it dropped? To forget that history:  calldrop-migrate stamp base",
             )
         at = attempts[0].after if attempts else schema
-        for number, way in path(current, goal):
+        ahead = path(current, goal)
+        self._refuse_stored_python([records[n] for n, _ in ahead if n in records])
+        for number, way in ahead:
             attempts.append(self._fresh(number, way, at, schema, lease, attempts))
             at = attempts[-1].after
         keyspace = (
@@ -122,6 +125,7 @@ class Planner:
             misfits=tuple(found for count in counts for found in count[0]),
             uncounted=tuple(table for count in counts for table in count[1]),
             sizes=self._sizes(plan, schema),
+            unreadable=self._unreadable(plan),
             warnings=(
                 *self._ahead(records),
                 *self._replication_warning(schema),
@@ -200,6 +204,22 @@ class Planner:
         return [text]
 
     # -- attempts ----------------------------------------------------------------------------------
+
+    def _refuse_stored_python(self, records: Sequence[Record]) -> None:
+        """What the history has of a Python file is text for people: whoever may write rows there
+        could otherwise run anything here.
+        """
+        for record in records:
+            if record.number not in self._migrations and record.name.lower().endswith(".py"):
+                raise HistoryError(
+                    f"revision {record.number:04d} was applied from {record.name}, which is not in"
+                    " the folder, and Python that is stored in the database is never run",
+                    state="Nothing was changed.",
+                    hint=(
+                        "Go on with the release that has the file; what was applied: "
+                        f" calldrop-migrate show {record.number} --applied"
+                    ),
+                )
 
     def _migration(self, number: int) -> Migration:
         """A revision from its file, or, when that is missing, as it was applied."""
@@ -291,6 +311,17 @@ class Planner:
     def _sizes(self, plan: Plan, schema: Schema) -> tuple[Size, ...]:
         tables = {t for a in plan.attempts for t in a.facts.filled if schema.table(t)}
         return tuple(Size(t, *self._database.estimate(t)) for t in sorted(tables))
+
+    def _unreadable(self, plan: Plan) -> StatementRefused | None:
+        """Whether a view can be waited for, asked before anything is changed."""
+        ahead = (op for a in plan.attempts for op in a.operations[a.done :])
+        view = next((op.view for op in ahead if isinstance(op, Await)), None)
+        if view is not None:
+            try:
+                self._database.unbuilt(view)
+            except StatementRefused as refused:
+                return refused
+        return None
 
     # -- keyspace ----------------------------------------------------------------------------------
 

@@ -58,6 +58,7 @@ class Review:
     Attributes:
         findings: what a run would meet on this server.
         chores: what is done besides the plan's operations, to the bookkeeping alone.
+        unreadable: what the server says where this role may not read what the plan will wait for.
     """
 
     plan: Plan
@@ -69,6 +70,7 @@ class Review:
     warnings: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     chores: tuple[str, ...] = ()
+    unreadable: StatementRefused | None = None
 
     @property
     def empty(self) -> bool:
@@ -91,7 +93,8 @@ class Review:
 
         Raises:
             ConfigurationError: keyspaces that don't go with the server.
-            StatementRefused: a statement that the server would refuse.
+            StatementRefused: a statement that the server would refuse, or
+                one for which a permission is missing.
             MisfitRows: rows that don't fit, and no --set-aside or --discard-rows.
             RowsAtRisk: rows that can't be copied, or that a statement would delete; an outage that
                 wasn't accepted.
@@ -104,6 +107,8 @@ class Review:
                     state="Nothing was changed.",
                     hint="\n".join(dict.fromkeys(f.hint for f in found if f.hint)),
                 )
+        if self.unreadable:
+            raise self.unreadable
         attempts = self.plan.attempts
         refused = [(a, reason) for a in attempts if not a.done for reason in a.refusals]
         if refused:
