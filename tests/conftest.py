@@ -261,10 +261,12 @@ def _named(address: Address) -> str:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Three nodes are enough once: one worker of pytest-xdist gets all tests on them."""
+    """Three nodes are enough once, and so is a secured one: one worker of pytest-xdist gets all
+    tests on them.
+    """
     for item in items:
-        if "cluster" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("three nodes"))
+        for folder in {"cluster", "secured"}.intersection(item.path.relative_to(PROJECT).parts):
+            item.add_marker(pytest.mark.xdist_group(folder))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -102,7 +102,10 @@ def _tls(cause: BaseException, where: str) -> ConfigurationError | Unreachable |
         return Unreachable(
             f"no TLS with {where}: {_words(reason)}",
             state=_UNTOUCHED,
-            hint="Do both sides have a version of TLS and a cipher in common?",
+            hint=(
+                "Its log says why: does it trust the certificate of --tls-cert, and have both sides"
+                " a version of TLS in common?"
+            ),
         )
     return None
 

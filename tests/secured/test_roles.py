@@ -1,0 +1,104 @@
+"""Roles with the grants that README.md lists, and no other: enough for what it says, and what is
+missing is told as the GRANT to type.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.conftest import PROJECT, Cli
+from tests.secured.conftest import as_role
+from tests.told import told
+
+KEEP = ("--set-aside", "--outage-accepted")
+_SECTION = (PROJECT / "README.md").read_text(encoding="utf-8").split("## What role it needs")[1]
+
+
+def listed(who: str, keyspace: str, role: str) -> list[str]:
+    """The statements of README.md for the migrator, the creator or the reader."""
+    found = re.findall(rf"^    (GRANT .* TO {who});$", _SECTION.split("\n## ")[0], re.MULTILINE)
+    assert found, who
+    named = [re.sub(rf"\b{who}$", role, grant) for grant in found]
+    return [grant.replace("KEYSPACE calldrop ", f"KEYSPACE {keyspace} ") for grant in named]
+
+
+def ok(cli: Cli, *args: str) -> str:
+    result = cli(*args)
+    assert result.code == 0, result
+    return result.out + result.err
+
+
+@pytest.fixture
+def made(client: Any, keyspace: str) -> None:
+    client.execute(
+        f"CREATE KEYSPACE {keyspace} WITH replication ="
+        " {'class': 'NetworkTopologyStrategy', 'datacenter1': 1}"
+    )
+
+
+@pytest.mark.usefixtures("made")
+def test_the_migrators_grants_are_enough(cli: Cli, client: Any, role: str) -> None:
+    for grant in listed("migrator", cli.keyspace, role):
+        client.execute(grant)
+    mine = as_role(cli, role)
+    for target in "1234":
+        ok(mine, "up", target, "--outage-accepted")
+    ok(mine, "seed", "--random-seed", "1")
+    ok(mine, "down", "1", *KEEP, "--yes")
+    assert "rebuild call_records (with its rows)" in ok(mine, "up", "--outage-accepted", "--yes")
+    ok(mine, "verify")
+    ok(mine, "clean", "--yes")
+    ok(mine, "down", "base", "--discard-rows", "--outage-accepted", "--yes")
+
+
+def test_who_makes_the_keyspace_needs_two(cli: Cli, client: Any, role: str) -> None:
+    for grant in listed("creator", cli.keyspace, role):
+        client.execute(grant)
+    mine = as_role(cli, role)
+    ok(mine, "up")
+    ok(mine, "seed", "--random-seed", "1")
+    ok(mine, "down", "1", *KEEP, "--yes")
+    ok(mine, "verify")
+
+
+def test_who_reads_needs_one_and_can_do_no_more(cli: Cli, client: Any, role: str) -> None:
+    ok(cli, "up", "3")
+    ok(cli, "seed", "--random-seed", "1")
+    for grant in listed("reader", cli.keyspace, role):
+        client.execute(grant)
+    mine = as_role(cli, role)
+    for args in (["status", "--log"], ["verify"], ["show", "1", "--applied"], ["diff", "1", "3"]):
+        ok(mine, *args)
+    without = told(mine("plan", "1"), 9, "--outage-accepted", out=True)
+    client.execute(f"GRANT SELECT ON TABLE system.size_estimates TO {role}")
+    assert told(mine("plan", "1"), 9, out=True) == without
+    wait = f"GRANT SELECT ON TABLE system_distributed.view_build_status TO {role};"
+    told(mine("plan"), 7, "view_build_status", wait, "Nothing was changed.", out=True)
+    modify = f"GRANT MODIFY ON KEYSPACE {cli.keyspace} TO {role};"
+    told(mine("seed"), 7, modify)
+    told(mine("down", "2", "--yes"), 7, modify)
+    ok(cli, "verify")
+
+
+def test_what_is_missing_is_told_until_nothing_is(cli: Cli, client: Any, role: str) -> None:
+    """Everything was made by somebody else; each refusal names one grant of README.md's."""
+    ok(cli, "up", "3")
+    ok(cli, "seed", "--random-seed", "1")
+    mine, typed = as_role(cli, role), list[str]()
+    for args in (["down", "2"], ["down", "1", *KEEP], ["up", "--outage-accepted"]):
+        while (result := mine(*args, "--yes")).code:
+            told(result, 7, f"User {role} has no", "run the same command again:")
+            (grant,) = re.findall(r"GRANT .*(?=;)", result.err)
+            assert grant not in typed, typed
+            client.execute(grant)
+            typed.append(grant)
+    assert sorted(typed) == sorted(listed("migrator", cli.keyspace, role))
+    ok(cli, "verify")
+
+
+def test_a_keyspace_that_may_not_be_made(cli: Cli, client: Any, role: str) -> None:
+    client.execute(f"GRANT SELECT ON system_distributed.view_build_status TO {role}")
+    told(as_role(cli, role)("up"), 7, f"GRANT CREATE ON ALL KEYSPACES TO {role};", "No revision")
