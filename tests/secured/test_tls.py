@@ -1,11 +1,11 @@
 """TLS against a server that insists on it, and what a client is told when it doesn't come about.
 
-Through a `front` the same server has other certificates, wants none of ours, or has no TLS.
+That both sessions take it, the copying one too, is what test_roles.py does here with rows. Through
+a `front` the same server has other certificates, wants none of ours, or has no TLS.
 """
 
 from __future__ import annotations
 
-import re
 import socket
 import time
 from collections.abc import Iterator
@@ -30,16 +30,6 @@ def behind(secured: Secured, certificate: Path | None) -> Iterator[str]:
     host = secured.address.hosts[0]
     with front(host, (host, secured.address.port, secured.context), certificate) as port:
         yield str(port)
-
-
-def test_both_sessions_are_encrypted(cli: Cli) -> None:
-    """The second one copies rows; without TLS this server takes neither."""
-    assert cli("up", "1").code == 0
-    assert cli("seed", "--random-seed", "1").code == 0
-    result = cli("up", "--outage-accepted", "--yes")
-    assert result.code == 0, result
-    assert re.search(r"rebuild call_records \(\d{3} rows\)", result.err), result.err
-    assert cli("verify").code == 0
 
 
 def test_a_key_in_the_file_of_the_certificate(cli: Cli, secured: Secured) -> None:

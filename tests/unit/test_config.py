@@ -97,6 +97,68 @@ def test_no_password_is_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "password = 50103",
+        "password = ['50103']",
+        "password = {is = 50103}",
+        "[profiles.a]\npassword = 50103",
+        "passwort = '50103'",
+        "password = '50103",
+    ],
+)
+def test_not_even_a_wrong_password_is_shown(tmp_path: Path, text: str) -> None:
+    (tmp_path / "calldrop-migrate.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        load({"profile": "a"} if "profiles" in text else {}, tmp_path, {}, None)
+    assert "50103" not in caught.value.message + caught.value.hint
+    assert "passwor" in caught.value.message or "'50103" in text
+
+
+def password(folder: Path, text: str, environ: dict[str, str], **flags: object) -> str:
+    (folder / "calldrop-migrate.toml").write_text(text, encoding="utf-8")
+    return config.password_in(load(flags, folder, environ, None).settings)
+
+
+def test_the_nearest_password_counts(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("of file\n", encoding="utf-8")
+    both = f"password = 'of toml'\n[profiles.a]\npassword_file = '{file}'\n"
+    environ = {"CALLDROP_PASSWORD_FILE": str(file)}
+    assert password(tmp_path, "", {}) == ""
+    assert password(tmp_path, both, {}) == "of toml"
+    assert password(tmp_path, both, {}, profile="a") == "of file"
+    assert password(tmp_path, both, environ) == "of file"
+    assert password(tmp_path, both, {}, password_file=file) == "of file"
+    given = environ | {"CALLDROP_PASSWORD": "of environment"}
+    assert password(tmp_path, both, given, password_file=file) == "of environment"
+
+
+@pytest.mark.parametrize("stored", [b"", b"\n", b"50103\n\n50103", b"50103\xff"])
+def test_a_password_file_is_one_line(tmp_path: Path, stored: bytes) -> None:
+    (tmp_path / "secret").write_bytes(stored)
+    with pytest.raises(ConfigurationError, match="--password-file") as caught:
+        password(tmp_path, "", {}, password_file=tmp_path / "secret")
+    assert "50103" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match="No such file"):
+        password(tmp_path, "", {}, password_file=tmp_path / "nowhere")
+
+
+def test_a_file_for_tls_turns_it_on(tmp_path: Path) -> None:
+    assert not load({}, tmp_path, {}, None).settings.encrypted
+    for name in ("tls_ca", "tls_cert", "tls_key"):
+        settings = load({}, tmp_path, {f"CALLDROP_{name.upper()}": "a.pem"}, None).settings
+        assert settings.encrypted
+        assert settings.tls_files == {name: Path("a.pem")}
+    settings = load({"tls": True}, tmp_path, {}, None).settings
+    assert settings.encrypted
+    assert settings.tls_hostname
+    off = load({"tls_ca": "a.pem"}, tmp_path, {"CALLDROP_TLS": "false"}, None).settings
+    with pytest.raises(ConfigurationError, match="tls = false, and --tls-ca"):
+        assert off.encrypted
+
+
+@pytest.mark.parametrize(
     ("text", "flags", "words"),
     [
         ("port = 'x'", {}, ["--port", "CALLDROP_PORT", "calldrop-migrate.toml", "'x'"]),
