@@ -3,8 +3,9 @@
     python tests/at.py "kill | after | VERIFY call_records" up 2 --yes
 
 Three words: what, when, and how the text of the operation begins at which it is done. When: before
-or behind the operation itself, or `noted`, behind its row in the journal; each at its first time
-only. What: kill (SIGKILL of itself), `pause SECONDS`, or `sh COMMAND`, which the run waits for.
+or behind the operation itself; `checked`, when all has been looked at and a schema change is about
+to be sent; or `noted`, behind its row in the journal; each at its first time only. What: kill
+(SIGKILL of itself), stop (SIGSTOP), `pause SECONDS`, or `sh COMMAND`, which the run waits for.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from calldrop_migrate.engine import executing, passage
 
 def act(what: str) -> None:
     verb, _, rest = what.partition(" ")
-    if verb == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
+    if verb in ("kill", "stop"):
+        os.kill(os.getpid(), signal.SIGKILL if verb == "kill" else signal.SIGSTOP)
     elif verb == "pause":
         time.sleep(float(rest))
     else:
@@ -43,6 +44,7 @@ def arm(what: str, when: str, prefix: str) -> None:
 
     run: Callable[..., Any] = executing.Executor.do
     append: Callable[..., Any] = passage.Passage._append
+    sent: Callable[..., Any] = executing.Executor._sent
 
     def do(self: Any, attempt: Any, index: int, *more: Any, **others: Any) -> Any:
         text = attempt.operations[index].text
@@ -53,12 +55,18 @@ def arm(what: str, when: str, prefix: str) -> None:
             once(text)
         return result
 
+    def checked(self: Any, attempt: Any, operation: Any, index: int) -> Any:
+        once(operation.text)
+        return sent(self, attempt, operation, index)
+
     def noted(self: Any, event: str, index: int, **more: Any) -> None:
         append(self, event, index, **more)
         if event == "applied":
             once(self._attempt.operations[index].text)
 
     executing.Executor.do = do  # type: ignore[method-assign]
+    if when == "checked":
+        executing.Executor._sent = checked  # type: ignore[method-assign]
     if when == "noted":
         passage.Passage._append = noted  # type: ignore[method-assign]
 

@@ -58,6 +58,12 @@ class Forked:
         out, err = self._said
         return out, err
 
+    def poll(self) -> int | None:
+        """Its exit code if it has ended."""
+        if self.returncode is None and _state(self.pid) == "Z":
+            self.wait()
+        return self.returncode
+
     def wait(self, timeout: float | None = None) -> int:
         if self.returncode is None:
             self.returncode = self._forks.wait(self.pid, timeout or 600)
@@ -70,6 +76,11 @@ class Forked:
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
+
+
+def _state(pid: int) -> str:
+    stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    return stat.rpartition(")")[2].split()[0]
 
 
 class Forks:

@@ -77,7 +77,17 @@ class Jobs:
         def plan() -> Review:
             return self.planner.review(direction, target, steps=steps)
 
-        return Job(plan, revisions=True)
+        return Job(plan, self._take_back_late, revisions=True)
+
+    def _take_back_late(self) -> None:
+        """What is left in the history of an attempt that another one has overtaken."""
+        late = self.planner.late(read_history(self._history, self._executor.schema))
+        if late is None:
+            return
+        record, way = late
+        assert record.attempt is not None
+        back = self._history.remove if way == "up" else self._history.withdraw_down
+        back(record.number, record.attempt)
 
     # -- abort, clean ------------------------------------------------------------------------------
 

@@ -31,7 +31,13 @@ from calldrop_migrate.engine.journal import Clock, Event, Journal, unsettled
 from calldrop_migrate.engine.news import Began, Finished, News
 from calldrop_migrate.engine.ports import RangeResult
 from calldrop_migrate.engine.wording import at_revision, counted, summary
-from calldrop_migrate.errors import CalldropError, OutcomeUnknown, StatementRefused, Unreachable
+from calldrop_migrate.errors import (
+    CalldropError,
+    LeaseLost,
+    OutcomeUnknown,
+    StatementRefused,
+    Unreachable,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +127,12 @@ class Passage:
             result = do.executor.do(self._attempt, index, place, unsettled=before is not None)
         except CalldropError as error:
             kind = "refused" if isinstance(error, StatementRefused) else "unknown"
-            with suppress(CalldropError):  # the error that is on its way says more
+            try:
                 self._append(kind, index, error=error.message[:2000])
+            except LeaseLost as lost:  # then it is another runner's work that was in the way
+                raise lost from error
+            except CalldropError:
+                pass  # the error that is on its way says more
             raise
         took = int((do.clock.monotonic() - started) * 1000)
         self._append("applied", index, recorded=True, duration_ms=took)

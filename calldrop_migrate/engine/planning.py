@@ -33,10 +33,12 @@ from calldrop_migrate.engine.journal import Journal, LeaseState, has_journal
 from calldrop_migrate.engine.keyspace import making, replication_differences
 from calldrop_migrate.engine.misfits import Misfits
 from calldrop_migrate.engine.ports import Database
-from calldrop_migrate.engine.resuming import Resumed, resume
+from calldrop_migrate.engine.resuming import Resumed, came_late, resume
 from calldrop_migrate.engine.review import Review, Size, Wishes
 from calldrop_migrate.engine.wording import at_revision
 from calldrop_migrate.errors import DriftError, HistoryError, StatementRefused, UsageError
+
+_LATE = "what a run that was stopped wrote into the history comes too late, and is taken back"
 
 
 class Planner:
@@ -75,6 +77,9 @@ class Planner:
         records = self._records = read_history(self._history, schema)
         check_files(records, list(self._migrations.values()))
         lease = self._log.read() if has_journal(schema) else None
+        late = self.late(records)
+        if late is not None:
+            records = _without(records, late)
         under_way = next((r for r in records.values() if not r.applied), None)
         current = len(records) - (under_way is not None)
         goal = self._goal(direction, target, steps, current, records)
@@ -131,7 +136,21 @@ class Planner:
                 *self._replication_warning(schema),
                 *(f"not as recorded: {line}" for line in drifted),
             ),
+            chores=(f"{late[0].number:04d}: {_LATE}",) if late else (),
         )
+
+    def late(self, records: Mapping[int, Record]) -> tuple[Record, Direction] | None:
+        """A row that says that a revision is under way and came late, and in which direction it
+        is.
+        """
+        found = next((r for r in records.values() if not r.applied), None)
+        if found is None:
+            return None
+        events = self._log.events()
+        if not came_late(found, events):
+            return None
+        up = any(e.attempt == found.attempt and e.direction == "up" for e in events)
+        return found, "up" if up else "down"
 
     def direction_to(self, target: str) -> Direction:
         """Whether a target lies above or below where the keyspace is."""
@@ -330,6 +349,15 @@ class Planner:
             f"{line}; a migration doesn't change it: ALTER KEYSPACE, then nodetool repair"
             for line in replication_differences(schema, self._wishes.replication)
         ]
+
+
+def _without(records: Mapping[int, Record], late: tuple[Record, Direction]) -> dict[int, Record]:
+    """The history as it is once a row that came late is taken back."""
+    record, way = late
+    others = {n: r for n, r in records.items() if n != record.number}
+    if way == "down":
+        others[record.number] = replace(record, state="SUCCEEDED")
+    return dict(sorted(others.items()))
 
 
 def _refuse_unknown(schema: Schema) -> None:

@@ -90,6 +90,18 @@ def resume(
     return Resumed(attempt, in_doubt(events, len(done)))
 
 
+def came_late(record: Record, events: Sequence[Event]) -> bool:
+    """Whether a row that says IN_PROGRESS was written behind the back of later runs.
+
+    Its runner stopped while the write was on its way, and lost the lease. Another attempt begins
+    only while none is under way: if one did since, the row wasn't there yet. Nothing of its attempt
+    has run then, or another run has finished it.
+    """
+    begun = [event for event in events if event.event == "before" and event.operation == 0]
+    revisions = [event.attempt for event in begun if event.direction in ("up", "down")]
+    return record.attempt in revisions and revisions[-1] != record.attempt
+
+
 def arrived(sent: Event | None, live: Schema) -> list[Event]:
     """The statement of which no outcome is known, if its objects show that it has run."""
     digests = json.loads(sent.digest) if sent and sent.digest else {}
