@@ -2,6 +2,8 @@
 
 A line of JSON on stdin is a command to begin, answered by its pid, or a pid to wait for, answered
 by its exit code. It never connects and runs no thread: neither would survive a fork.
+
+TEST_CLOCK in a command's environment: by how many seconds its clock is ahead.
 """
 
 from __future__ import annotations
@@ -10,13 +12,15 @@ import json
 import os
 import random
 import sys
+import time
 from collections.abc import Mapping
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from calldrop_migrate.cli import inspecting, mending, migrating, program
+from calldrop_migrate.cli import inspecting, mending, migrating, opening, program
 from calldrop_migrate.cluster import session
 
 _IMPORTED = (inspecting, mending, migrating, session)
@@ -50,6 +54,7 @@ def run(asked: Mapping[str, Any]) -> None:
     os.environ.update(asked["env"])
     os.chdir(asked["cwd"])
     random.seed()
+    shift(float(asked["env"].get("TEST_CLOCK", 0)))
     sys.argv = ["calldrop-migrate", *asked["args"]]
     code: Any = 1
     try:
@@ -60,6 +65,20 @@ def run(asked: Mapping[str, Any]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code if isinstance(code, int) else bool(code))
+
+
+def shift(seconds: float) -> None:
+    """What this process takes for the time; the driver stamps its writes by time.time, too."""
+    clock, clock_ns = time.time, time.time_ns
+
+    class Shifted(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Shifted:
+            return super().now(tz) + timedelta(seconds=seconds)
+
+    time.time = lambda: clock() + seconds
+    time.time_ns = lambda: clock_ns() + int(seconds * 10**9)
+    vars(opening)["datetime"] = Shifted
 
 
 if __name__ == "__main__":
