@@ -39,6 +39,8 @@ CQL_PORT = 9042
 _REACHING = ("CALLDROP_USERNAME", "CALLDROP_PASSWORD", "CALLDROP_LOCAL_DC")
 # Not below pytest's own temporary folders: it deletes those of earlier runs, running server or not.
 _HOMES = Path(tempfile.gettempdir()) / f"calldrop-migrate-tests-{os.getuid()}"
+# With the host's name: the number of a process says nothing to another that shares the engine.
+_COMPOSE_PROJECTS = re.sub("[^a-z0-9]+", "-", f"calldrop tests {socket.gethostname()} ".lower())
 _RAN_ON = pytest.StashKey[str]()
 
 
@@ -222,22 +224,73 @@ def docker_compose_file() -> str:
 
 
 @pytest.fixture(scope="session")
-def docker_setup() -> Iterator[list[str]]:
+def docker_compose_project_name() -> str:
+    """Each run, and each worker of pytest-xdist, has its own containers, network and port."""
+    return f"{_COMPOSE_PROJECTS}{os.getpid()}"
+
+
+@pytest.fixture(scope="session")
+def docker_setup(docker_compose_project_name: str) -> Iterator[list[str]]:
+    _compose_down_orphans()
     # Any free port of this machine: a developer's own server may be on the usual one.
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SCYLLA_PORT", "0")
-        yield ["up --wait --pull never"]
+        try:
+            yield ["up --wait --pull never scylla"]
+        finally:
+            code, said = _compose_down(docker_compose_project_name)
+            assert code == 0, f"{docker_compose_project_name} is still there: {said}"
+
+
+@pytest.fixture(scope="session")
+def docker_cleanup() -> str:
+    # pytest-docker's own follows only an `up` that succeeded; the end of docker_setup any.
+    return ""
+
+
+def _compose_down(project: str) -> tuple[int, str]:
+    """In a session of its own: a second Ctrl-C, or xdist's impatience, ends only the waiting."""
+    # Not into a pipe, which would end it when nobody reads it any more.
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(
+            ["docker", "compose", "-f", COMPOSE_FILE, "-p", project, "down", "-v", "-t", "0"],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+        code = process.wait()
+        said.seek(0)
+        return code, said.read()
+
+
+def _compose_down_orphans() -> None:
+    """As _end_orphans; where two runs find the same one, the slower has nothing to do."""
+    form = '{{.Label "com.docker.compose.project"}}'
+    asked = subprocess.run(
+        ["docker", "ps", "--all", "--format", form], capture_output=True, text=True, check=True
+    )
+    for project in set(asked.stdout.split()):
+        ours = re.fullmatch(rf"{_COMPOSE_PROJECTS}(\d+)", project)
+        if ours and _is_gone(int(ours[1])):
+            _compose_down(project)
 
 
 def _end_orphans() -> None:
     """A run that was killed left its server, a gigabyte that nobody would ever find again."""
     for home in _HOMES.glob("[0-9]*"):
-        try:
-            os.kill(int(home.name), 0)
-        except ProcessLookupError:
+        if _is_gone(int(home.name)):
             _end(home)
-        except PermissionError:
-            continue  # another user's run, and alive
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False  # another user's run, and alive
+    return False
 
 
 def _end(home: Path) -> None:
