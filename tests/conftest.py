@@ -185,7 +185,12 @@ def _given(request: pytest.FixtureRequest) -> Address | None:
 def _compose(request: pytest.FixtureRequest) -> Address | None:
     if not _docker_has(compose_image()):
         return None
-    services = request.getfixturevalue("docker_services")
+    try:
+        services = request.getfixturevalue("docker_services")
+    except Exception as error:
+        # What the node said goes away with its container.
+        error.add_note(_compose_logs(request.getfixturevalue("docker_compose_project_name")))
+        raise
     host, port = request.getfixturevalue("docker_ip"), services.port_for("scylla", CQL_PORT)
     services.wait_until_responsive(lambda: ports.answers_cql(host, port), timeout=60, pause=0.5)
     return Address((host,), port, "compose")
@@ -248,12 +253,26 @@ def docker_cleanup() -> str:
     return ""
 
 
+def _in_compose(project: str) -> list[str]:
+    return ["docker", "compose", "-f", str(COMPOSE_FILE), "-p", project]
+
+
+def _compose_logs(project: str) -> str:
+    return subprocess.run(
+        [*_in_compose(project), "logs", "--tail", "20"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    ).stdout
+
+
 def _compose_down(project: str) -> tuple[int, str]:
     """In a session of its own: a second Ctrl-C, or xdist's impatience, ends only the waiting."""
     # Not into a pipe, which would end it when nobody reads it any more.
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
-            ["docker", "compose", "-f", COMPOSE_FILE, "-p", project, "down", "-v", "-t", "0"],
+            [*_in_compose(project), "down", "--volumes", "--timeout", "0"],
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,
