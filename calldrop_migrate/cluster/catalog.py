@@ -42,14 +42,9 @@ def read(ask: Ask, keyspace: str) -> Schema:
 
 
 def refresh(ask: Ask, known: Schema, names: Collection[tuple[str, str]]) -> Schema:
-    """`known` with the objects of these (kind, name) read again, a table together with its views:
-    what is added to it or renamed is so in them.
-    """
+    """`known` with the objects of these (kind, name) read again."""
     for kind, name in names:
-        views = known.views_on(name) if kind == "table" else ()
         known = _refresh_one(ask, known, kind, name)
-        for view in views:
-            known = _refresh_one(ask, known, "view", view.name)
     return known
 
 
