@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST_ARGS ?=
 # Tests wait for a server most of the time, so two go beside each other.
-WORKERS ?= -n 2 --dist loadgroup
+WORKERS ?= -n 2
 
 # The newest calls of the demo. A fixed moment, so that the demo has the same 345 calls on every day
 # and loads the same ones again, not as many more, when it is run again.

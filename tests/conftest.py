@@ -28,6 +28,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from calldrop_migrate.embedded import ports
 from calldrop_migrate.embedded import server as embedded
@@ -331,14 +333,19 @@ def _named(address: Address) -> str:
     return f"{address.kind} server {','.join(address.hosts)}:{address.port}"
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Three nodes are enough once, and so is a secured one: one worker of pytest-xdist gets all
-    tests on them.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Three nodes are enough once, and so is a secured one: one worker gets all tests on them.
+
+    (`--dist loadgroup` would say so with marks, which xdist 3.8 doesn't see under pytest 9.2.)
     """
-    for item in items:
-        for folder in {"cluster", "secured"}.intersection(item.path.relative_to(PROJECT).parts):
-            item.add_marker(pytest.mark.xdist_group(folder))
+    return _ByServer(config, log)
+
+
+class _ByServer(LoadScopeScheduling):  # type: ignore[misc]
+    def _split_scope(self, nodeid: str) -> str:
+        folder = Path(nodeid.partition("::")[0]).parent.name
+        return folder if folder in ("cluster", "secured") else nodeid
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
