@@ -411,13 +411,13 @@ def test_a_user_who_may_not(cli: Cli, guarded: dict[str, str]) -> None:
     replicated(cli, datacenter1=1)
     env = guarded | {"CALLDROP_USERNAME": "guest", "CALLDROP_PASSWORD": "guest"}
     err = told(
-        cli("up", env=env),
+        cli("up", "3", env=env),
         7,
         "guest has no CREATE permission",
         f"CREATE KEYSPACE IF NOT EXISTS {cli.keyspace}",
     )
     assert "No revision was begun." in err
-    assert "Have the permission granted" in err
+    assert "GRANT CREATE ON ALL KEYSPACES TO guest;" in err
 
 
 # -- seeds ----------------------------------------------------------------------------------------
