@@ -249,7 +249,7 @@ class Executor:
         """Until the view is built on every node; the patience starts again whenever one more is
         done.
         """
-        pause, left, since, told = 0.05, -1, self._clock.monotonic(), False
+        pause, left, since, told = 0.1, -1, self._clock.monotonic(), False
         while True:
             self._clock.sleep(pause)  # none is built at once
             waiting = self._database.unbuilt(operation.view)

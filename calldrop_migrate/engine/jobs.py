@@ -81,7 +81,7 @@ class Jobs:
 
     def _take_back_late(self) -> None:
         """What is left in the history of an attempt that another one has overtaken."""
-        late = self.planner.late(read_history(self._history, self._executor.schema))
+        late = self.planner.late()
         if late is None:
             return
         record, way = late

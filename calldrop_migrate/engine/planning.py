@@ -60,6 +60,7 @@ class Planner:
         self._history = History(database)
         self._ids: dict[tuple[int, Direction], UUID] = {}
         self._records: Mapping[int, Record] = {}
+        self._may_wait = False
 
     def review(
         self,
@@ -77,7 +78,7 @@ class Planner:
         records = self._records = read_history(self._history, schema)
         check_files(records, list(self._migrations.values()))
         lease = self._log.read() if has_journal(schema) else None
-        late = self.late(records)
+        late = self.late()
         if late is not None:
             records = _without(records, late)
         under_way = next((r for r in records.values() if not r.applied), None)
@@ -139,11 +140,11 @@ class Planner:
             chores=(f"{late[0].number:04d}: {_LATE}",) if late else (),
         )
 
-    def late(self, records: Mapping[int, Record]) -> tuple[Record, Direction] | None:
-        """A row that says that a revision is under way and came late, and in which direction it
-        is.
+    def late(self) -> tuple[Record, Direction] | None:
+        """A row, as `review` read it, that says that a revision is under way and came late, and in
+        which direction it is.
         """
-        found = next((r for r in records.values() if not r.applied), None)
+        found = next((r for r in self._records.values() if not r.applied), None)
         if found is None:
             return None
         events = self._log.events()
@@ -335,9 +336,10 @@ class Planner:
         """Whether a view can be waited for, asked before anything is changed."""
         ahead = (op for a in plan.attempts for op in a.operations[a.done :])
         view = next((op.view for op in ahead if isinstance(op, Await)), None)
-        if view is not None:
+        if view is not None and not self._may_wait:
             try:
                 self._database.unbuilt(view)
+                self._may_wait = True
             except StatementRefused as refused:
                 return refused
         return None
