@@ -24,8 +24,8 @@ def drift(
     Args:
         recorded: JSON, as the journal has it.
         applied: revisions. With any of them there was a journal: one that is gone is a difference.
-        in_doubt: objects of a statement of which it isn't known whether it was applied, which are
-            not compared.
+        in_doubt: objects that a statement of ours has changed whose outcome isn't recorded yet;
+            they are not compared.
     """
     if applied and not has_journal(schema):
         return ["the journal is gone, and what it recorded with it"]

@@ -20,6 +20,7 @@ from calldrop_migrate.core.operations import Await, Copy, Operation, Proof, Run,
 from calldrop_migrate.core.plan import Attempt
 from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.copying import Copier, Place
+from calldrop_migrate.engine.drift import drift
 from calldrop_migrate.engine.journal import Clock, Event, Journal
 from calldrop_migrate.engine.news import News, Waiting
 from calldrop_migrate.engine.ports import Database, RangeResult
@@ -79,6 +80,9 @@ class Executor:
             return False
         if happened(operation.effect, self.schema):
             return True
+        recorded = self._log.read().recorded
+        if recorded and not drift(self.schema, recorded, applied=0):
+            return False  # somebody changed it, and has put it back or had it accepted
         raise OutcomeUnknown(
             f"{operation.label}: {operation.effect.name} is neither as it was before this statement"
             " nor as it is after it",

@@ -22,6 +22,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.effects import happened
+from calldrop_migrate.core.operations import run
 from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.ports import ABSENT, Database, Row
 from calldrop_migrate.engine.settling import repeated
@@ -425,10 +427,15 @@ def unsettled(events: Sequence[Event], operation: int) -> Event | None:
     return None
 
 
-def in_doubt(events: Sequence[Event], operation: int) -> tuple[str, ...]:
-    """The objects of a statement of which it isn't known whether it was applied."""
+def in_doubt(events: Sequence[Event], operation: int, live: Schema) -> tuple[str, ...]:
+    """The objects of a statement of which no outcome is known, if they are as it leaves them.
+
+    Otherwise they are as they were before it, as recorded, or somebody else changed them.
+    """
     row = unsettled(events, operation)
-    return tuple(json.loads(row.digest)) if row and row.digest else ()
+    if row is None or not row.digest or not happened(run(row.statement or "").effect, live):
+        return ()
+    return tuple(json.loads(row.digest))
 
 
 def has_journal(schema: Schema) -> bool:

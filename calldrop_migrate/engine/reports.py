@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from calldrop_migrate.core.files import Migration
+from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.drift import drift
 from calldrop_migrate.engine.history import History, Record, check_files, read_history
 from calldrop_migrate.engine.journal import Event, Journal, LeaseState, has_journal, in_doubt
@@ -77,7 +78,7 @@ def situation(database: Database, migrations: Sequence[Migration], log: Journal)
         for n in sorted(titles)
     )
     applied = [r.number for r in records.values() if r.applied]
-    recorded, doubtful = lease.recorded if lease else "", _in_doubt(records, events)
+    recorded, doubtful = lease.recorded if lease else "", _in_doubt(records, events, schema)
     return Situation(
         *(database.keyspace, schema.exists, max(applied, default=0)),
         *(max((m.number for m in migrations), default=0), revisions),
@@ -114,11 +115,11 @@ def _revision(
     )
 
 
-def _in_doubt(records: Mapping[int, Record], events: Sequence[Event]) -> list[str]:
-    """What a statement names of which it isn't known whether it was applied."""
+def _in_doubt(records: Mapping[int, Record], events: Sequence[Event], live: Schema) -> list[str]:
+    """What a statement has changed whose outcome the journal doesn't know yet."""
     half_way = [r.attempt for r in records.values() if not r.applied]
     rows = [event for event in events if event.attempt in half_way]
-    return [name for n in {e.operation or 0 for e in rows} for name in in_doubt(rows, n)]
+    return [name for n in {e.operation or 0 for e in rows} for name in in_doubt(rows, n, live)]
 
 
 @dataclass(frozen=True, slots=True)

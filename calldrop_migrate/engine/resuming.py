@@ -27,7 +27,7 @@ from calldrop_migrate.errors import HistoryError
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """An attempt, and the objects of a statement that may have been applied or not."""
+    """An attempt, and the objects that a statement of unknown outcome has changed."""
 
     attempt: Attempt
     in_doubt: tuple[str, ...]
@@ -87,7 +87,7 @@ def resume(
         outages=tuple(table for table in attempt.outages if table in names),
         at_risk=(*(table for table in attempt.at_risk if table in names), *at_risk),
     )
-    return Resumed(attempt, in_doubt(events, len(done)))
+    return Resumed(attempt, in_doubt(events, len(done), live))
 
 
 def came_late(record: Record, events: Sequence[Event]) -> bool:

@@ -230,6 +230,7 @@ def test_stopped_at_any_moment(
                 let_go(tap)
             ended = first.ended()
         print(f"struck {tap.struck}: exit {ended.code}", flush=True)
-        assert ended.code in (0, 6), f"{tap.struck}\n{ended.err}"
+        # A read that it stood still in looks to it like a server that doesn't answer: 10.
+        assert ended.code in (0, 6, 10), f"{tap.struck}\n{ended.err}"
         made.check(revision, perhaps_gone=True)
         client.execute(f"DROP KEYSPACE {cli.keyspace}")

@@ -1,0 +1,80 @@
+"""Somebody changes the schema by hand between a kill and the next run: on the table that is being
+rebuilt, or beside it.
+
+The next run must not take it for its own doing, nor do anything: exit 5 and what differs. Then the
+way out, by hand or by `repair`, and the run goes on to its end with every cell.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+
+from tests.conftest import Cli
+from tests.server.test_kills import FULL, forks, ok
+from tests.server.test_late import GO, Calls, filled
+from tests.server.test_late import SHORT as LATE
+from tests.told import told
+
+__all__ = ["filled", "forks"]
+SHORT = LATE | {"CALLDROP_KEEP_SHADOW": "0"}
+COLUMN = ("ALTER TABLE KS.call_records ADD sneaked int", "call_records: column sneaked added")
+OTHER = ("CREATE TABLE KS.other (a int PRIMARY KEY)", "other: exists")
+LIFE = ("ALTER TABLE KS.call_records WITH default_time_to_live = 99", "default_time_to_live: 0 ->")
+BACK = {
+    COLUMN: "ALTER TABLE KS.call_records DROP sneaked",
+    OTHER: "DROP TABLE KS.other",
+    LIFE: "ALTER TABLE KS.call_records WITH default_time_to_live = 0",
+}
+COPIED, DROPPING, DROPPED = (
+    "noted | COPY call_records TO call_records__0002",
+    "before | DROP TABLE call_records",
+    "noted | DROP TABLE call_records",
+)
+CASES = [
+    (point, foreign, out)
+    for point in (COPIED, DROPPING, DROPPED)
+    for foreign in (COLUMN, OTHER, LIFE)
+    for out in ("by hand", "--restore", "--accept")
+    # What was dropped can't be altered, and `repair --restore` destroys nothing.
+    if (point != DROPPED or foreign is OTHER) and (out != "--restore" or foreign is LIFE)
+]
+CHOSEN = [(COPIED, COLUMN, "--accept"), (DROPPING, LIFE, "--restore"), (DROPPED, OTHER, "by hand")]
+
+
+@pytest.mark.parametrize(("point", "foreign", "out"), CASES if FULL else CHOSEN)
+def test_foreign_schema_changes_stop_the_next_run(
+    filled: Calls, cli: Cli, client: Any, point: str, foreign: tuple[str, str], out: str
+) -> None:
+    statement, differs = foreign
+    killed = cli.at(f"kill | {point}", "up", "2", *GO, env=SHORT)
+    assert killed.code == -signal.SIGKILL
+    client.execute(statement.replace("KS", cli.keyspace))
+    for command in (("up", "2", *GO), ("verify",)):
+        told(filled.cli(*command, env=SHORT), 5, differs)
+    if out == "by hand":
+        client.execute(BACK[foreign].replace("KS", cli.keyspace))
+    else:
+        ok(filled.cli("repair", out, "--yes", env=SHORT))
+    ok(filled.cli("up", "2", *GO, *aside(foreign, out), env=SHORT))
+    filled.check(2)
+
+
+def aside(foreign: tuple[str, str], out: str) -> tuple[str, ...]:
+    """A column that was accepted, and that the revision doesn't know, goes aside."""
+    return ("--set-aside",) if foreign is COLUMN and out == "--accept" else ()
+
+
+def test_a_table_of_that_name_made_by_somebody_else_is_not_ours(
+    filled: Calls, cli: Cli, client: Any
+) -> None:
+    """The old one is dropped, the new one isn't made yet, and there is one of another shape."""
+    killed = cli.at(f"kill | {DROPPED}", "up", "2", *GO, env=SHORT)
+    assert killed.code == -signal.SIGKILL
+    client.execute(f"CREATE TABLE {cli.keyspace}.call_records (b text PRIMARY KEY)")
+    told(filled.cli("up", "2", *GO, env=SHORT), 5, "call_records: exists")
+    client.execute(f"DROP TABLE {cli.keyspace}.call_records")
+    ok(filled.cli("up", "2", *GO, env=SHORT))
+    filled.check(2)
