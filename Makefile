@@ -13,12 +13,16 @@ WORKERS ?= -n 2
 # and loads the same ones again, not as many more, when it is run again.
 DEMO_NOW := 2026-11-23T00:00:00Z
 
+# What is killed, cut, delayed, stopped: in full it takes hours (docs/testing.md).
+FAULTS := $(addprefix tests/server/test_,faults.py kills.py sequences.py late.py clocks.py \
+    foreign_ddl.py every_kind.py schedules.py rebuild_killed.py writes.py) tests/cluster
+
 .PHONY: help demo test test-faults check check-scylla-grammar setup clean
 
 help:
 	@echo 'make demo     a Cassandra on this machine, migrated, filled and verified'
 	@echo 'make test     the tests; PYTEST_ARGS="tests/unit -k name" for some of them'
-	@echo 'make test-faults  all that the tests draw or repeat, in full: hours'
+	@echo 'make test-faults    kills, lost requests, late ones, sequences: all of them, for hours'
 	@echo 'make check    ruff, mypy, import-linter'
 	@echo 'make clean    delete .venv and all caches here'
 	@echo 'PYTHON=/path/to/python3.12 says which Python, where python3 is too old.'
@@ -48,11 +52,8 @@ demo: setup
 test: setup
 	@$(BIN)/python -m pytest $(WORKERS) $(PYTEST_ARGS)
 
-# What `make test` draws some of, in full. One at a time: each of these tests loads the server itself.
-FAULTS := tests/server/test_faults.py tests/server/test_kills.py tests/server/test_every_kind.py \
-    tests/server/test_schedules.py tests/server/test_clocks.py tests/server/test_rebuild_killed.py tests/cluster
 test-faults: setup
-	@CALLDROP_TESTS=full $(BIN)/python -m pytest $(PYTEST_ARGS) $(FAULTS)
+	@CALLDROP_TESTS=full $(BIN)/python -m pytest $(WORKERS) $(FAULTS) $(PYTEST_ARGS)
 
 check: setup
 	$(BIN)/ruff check .

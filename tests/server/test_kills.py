@@ -17,6 +17,7 @@ import os
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -127,7 +128,7 @@ def history(client: Any, cli: Cli) -> list[tuple[int, str]]:
 
 
 class Killing:
-    """Runs commands through a proxy, and kills them there."""
+    """Runs commands through a proxy, and kills them there, `delay` seconds behind a fault."""
 
     def __init__(self, cli: ForkedCli, server: Address, draw: random.Random) -> None:
         self.cli, self.server, self.draw = cli, server, draw
@@ -144,13 +145,14 @@ class Killing:
 
         if fault is not None:
             act = kill if not fault.delay else threading.Timer(fault.delay, kill).start
-            fault = Fault(fault.number, fault.harm, act=act)
+            fault = replace(fault, act=act)
         with tapped(self.server.hosts[0], self.server.port, fault) as tap:
             env = SHORT | {"CALLDROP_HOSTS": tap.host, "CALLDROP_PORT": str(tap.port)}
             process = self.cli.start(*command, env=env)
             pids.append(process.pid)
             begun.set()
             out, err = process.communicate(timeout=120)
+        self.kills += process.returncode == -9
         sent = sum(request.kind not in HANDSHAKE for request in tap.requests)
         return Result(process.returncode, out, err), sent
 
@@ -167,7 +169,6 @@ class Killing:
             if result.code == 0:  # it needed fewer: there was less left to do
                 return "\n".join(told)
             assert result.code == -9, "\n".join(told)
-            self.kills += 1
         for _ in range(AGAIN):
             again, _ = self.run(command)
             told.append(f"again: exit {again.code}\n{again.err}")

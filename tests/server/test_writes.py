@@ -1,0 +1,89 @@
+"""What each write of the lease and of the checkpoints is for: without it one of these fails.
+
+tests/mutations.py leaves them out one by one; what a mutation of the journal or of the history does
+shows in other tests already.
+"""
+
+from __future__ import annotations
+
+import signal
+from itertools import pairwise
+from typing import Any
+
+from tests.conftest import Address, Cli
+from tests.forks import Forks
+from tests.server.test_kills import forks, ok
+from tests.server.test_late import GO, SHORT, Calls, filled
+from tests.server.test_rebuild_misfits import tables
+from tests.told import told
+from tests.wire import tapped
+
+__all__ = ["filled", "forks"]
+SHADOW = "call_records__0002"
+COLUMNS = "owner, holder, since, lease_epoch, released_epoch, finished_epoch, TTL(owner) AS seconds"
+
+
+def lease(client: Any, cli: Cli) -> Any:
+    asked = f"SELECT {COLUMNS} FROM {cli.keyspace}.migration_journal WHERE keyspace_name = %s"
+    return client.execute(f"{asked} LIMIT 1", [cli.keyspace]).one()
+
+
+def test_a_lease_is_given_back(filled: Calls, cli: Cli, client: Any) -> None:
+    """By an end for good with the epoch in both columns; by another one in the first of them."""
+    row = lease(client, cli)
+    assert (row["owner"], row["holder"], row["since"]) == (None, None, None)
+    assert row["lease_epoch"] == row["released_epoch"] == row["finished_epoch"] == 1
+    interrupted = cli.begin(f"sh kill -INT $PPID | after | CREATE TABLE {SHADOW}", "up", "2", *GO)
+    assert interrupted.wait(60) == 130
+    row = lease(client, cli)
+    assert row["owner"] is None
+    assert (row["lease_epoch"], row["released_epoch"], row["finished_epoch"]) == (2, 2, 1)
+    killed = cli.at("kill | before | DROP TABLE call_records", "up", "2", *GO)
+    assert killed.code == -signal.SIGKILL
+    row = lease(client, cli)
+    assert row["owner"] is not None
+    assert (row["lease_epoch"], row["released_epoch"], row["finished_epoch"]) == (3, 2, 1)
+
+
+def test_each_row_of_the_journal_renews_the_lease(filled: Calls, cli: Cli, client: Any) -> None:
+    env = {"CALLDROP_LEASE_TTL": "20", "CALLDROP_DDL_TIMEOUT": "5"}
+    runner = cli.begin(f"pause 4 | after | CREATE TABLE {SHADOW}", "up", "2", *GO, env=env)
+    seen = []
+    while runner.poll() is None:
+        seen.append(lease(client, cli)["seconds"] or 0)
+    assert runner.returncode == 0
+    assert any(after - before >= 3 for before, after in pairwise(seen) if before)
+
+
+def test_the_lease_is_renewed_while_something_takes_long(filled: Calls, cli: Cli) -> None:
+    """Longer than the lease lasts: here the wait for what a killed run may have sent."""
+    killed = cli.at("kill | before | DROP TABLE call_records", "up", "2", *GO, env=SHORT)
+    assert killed.code == -signal.SIGKILL
+    ok(filled.cli("up", "2", *GO, env=SHORT | {"CALLDROP_SETTLE_TIME": "7"}))
+
+
+def test_nothing_is_sent_when_too_little_is_left_of_the_lease(
+    filled: Calls, cli: Cli, client: Any
+) -> None:
+    paused = cli.at(f"pause 6 | before | CREATE TABLE {SHADOW}", "up", "2", *GO, env=SHORT)
+    told(paused, 6, "lost")
+    assert not [name for name in tables(client, cli) if "__" in name]
+
+
+def test_the_lease_is_renewed_once_more_before_a_drop(filled: Calls, cli: Cli) -> None:
+    """What came behind its row may have taken so long that too little would be left."""
+    ok(cli.at("pause 1.5 | before | DROP TABLE call_records", "up", "2", *GO, env=SHORT))
+    filled.check(2)
+
+
+def test_what_is_copied_is_not_copied_again(
+    filled: Calls, cli: Cli, server: Address, forks: Forks
+) -> None:
+    killed = cli.at(f"kill | after | COPY call_records TO {SHADOW}", "up", "2", *GO, env=SHORT)
+    assert killed.code == -signal.SIGKILL
+    with tapped(server.hosts[0], server.port) as tap:
+        env = SHORT | {"CALLDROP_HOSTS": tap.host, "CALLDROP_PORT": str(tap.port)}
+        ok(filled.cli("up", "2", *GO, env=env))
+    written = [r.cql for r in tap.requests if r.changes and f".{SHADOW}" in r.cql]
+    assert not [cql for cql in written if cql.startswith(("INSERT", "UPDATE"))]
+    filled.check(2)
