@@ -92,9 +92,11 @@ class Settings(BaseSettings):
         if isinstance(value, str) and all("=" in part for part in value.split(",")):
             parts = [part.partition("=") for part in value.split(",")]
             value = {name.strip(): copies.strip() for name, _, copies in parts}
-        if not isinstance(value, Mapping):
-            raise ValueError("data centres with their copies, as datacenter1=3,datacenter2=2")  # noqa: TRY004
-        given = {str(k): str(v) for k, v in value.items()}
+        match value:
+            case Mapping():
+                given = {str(k): str(v) for k, v in value.items()}
+            case _:
+                raise ValueError("data centres with their copies, as datacenter1=3,datacenter2=2")
         for name, copies in given.items():
             if name != "class" and not _COPIES.fullmatch(copies):
                 raise ValueError(f"{copies!r} is no number of copies for {name!r}")
@@ -143,7 +145,8 @@ class Settings(BaseSettings):
         assert isinstance(env_settings, EnvSettingsSource)
         given = init_settings.init_kwargs
         lower, environ = given.pop("_lower", {}), given.pop("_environ", {})
-        env_settings.env_vars = {name.lower(): value for name, value in environ.items()}
+        # A variable that is empty, as compose files have them, says nothing.
+        env_settings.env_vars = {name.lower(): value for name, value in environ.items() if value}
         return init_settings, env_settings, InitSettingsSource(settings_cls, lower)
 
 
@@ -177,6 +180,12 @@ def load(
     profiles = _tables(stored.pop("profiles", {}), source)
     given = bool(flags.get("hosts") or environ.get("CALLDROP_HOSTS"))
     name = flags.get("profile") or environ.get("CALLDROP_PROFILE") or stored.get("profile", "")
+    if not isinstance(name, str):
+        raise ConfigurationError(
+            f"profile in {source}: {name!r} is no name",
+            state=UNTOUCHED,
+            hint='Write it as  profile = "NAME"',
+        )
     on_embedded = False
     if not name and not given and not stored.get("hosts") and embedded:
         name, on_embedded = "dev", True
@@ -189,8 +198,11 @@ def load(
             hint=f"Add [profiles.{name}] to calldrop-migrate.toml, or leave --profile out.",
         )
     lower = _over(stored, profiles.get(name, {})) | {"profile": name}
+    # Whatever names a password file is nearer than a password further away.
     if flags.get("password_file") or environ.get("CALLDROP_PASSWORD_FILE"):
         lower.pop("password", None)
+    if flags.get("password_file"):
+        environ = {name: value for name, value in environ.items() if name != "CALLDROP_PASSWORD"}
     if not given and not lower.get("hosts") and embedded:
         lower |= {"hosts": embedded.hosts, "port": embedded.port}
         on_embedded = True
@@ -215,7 +227,7 @@ def _tables(profiles: object, source: str) -> Mapping[str, Mapping[str, Any]]:
     ):
         raise ConfigurationError(
             f"{source}: a profile is a table of settings",
-            state="Nothing was changed.",
+            state=UNTOUCHED,
             hint="Write it as [profiles.NAME], and its settings below.",
         )
     return profiles
@@ -273,7 +285,7 @@ def read_file(folder: Path) -> tuple[dict[str, Any], str]:
             if not isinstance(ours, dict):
                 raise ConfigurationError(
                     f"{name}: tool.calldrop-migrate is no table",
-                    state="Nothing was changed.",
+                    state=UNTOUCHED,
                     hint="Write it as [tool.calldrop-migrate], and the settings below.",
                 )
             stored = ours
@@ -369,7 +381,7 @@ def read_folder(folder: Path) -> dict[str, bytes]:
         if re.fullmatch(r"\d.*\.(cql|py)", path.name, re.ASCII) and not path.is_file():
             raise ConfigurationError(
                 f"{path.name} in {folder.name} is named like a migration, and is no file",
-                state="Nothing was changed.",
+                state=UNTOUCHED,
                 hint="Put the file there, or give what is there another name.",
             )
     return {path.name: path.read_bytes() for path in paths if path.is_file()}

@@ -25,7 +25,8 @@ from calldrop_migrate.cli.options import Call
 from calldrop_migrate.cli.process import Stop, command_line, is_dead, this_process
 from calldrop_migrate.core.files import Migration
 from calldrop_migrate.core.folder import load
-from calldrop_migrate.engine.journal import Clock, Journal, Timing
+from calldrop_migrate.engine.journal import Journal
+from calldrop_migrate.engine.lease import Clock, Timing
 from calldrop_migrate.errors import (
     ConfigurationError,
     MigrationFileError,

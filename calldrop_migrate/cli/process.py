@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from calldrop_migrate.cli.feed import say
-from calldrop_migrate.engine.journal import Holder
+from calldrop_migrate.engine.lease import Holder
 from calldrop_migrate.errors import Interrupted
 
 

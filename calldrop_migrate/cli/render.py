@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 from uuid import UUID
 
-from calldrop_migrate.engine.journal import LeaseState, lease_as_json
+from calldrop_migrate.engine.lease import LeaseState, lease_as_json
 from calldrop_migrate.errors import CalldropError, MigrationFileError
 
 SCHEMA_VERSION = 1

@@ -13,7 +13,6 @@ from calldrop_migrate.core.comparing import diff, differences
 from calldrop_migrate.core.expansion import declared_at
 from calldrop_migrate.core.files import Migration
 from calldrop_migrate.core.schema import Schema
-from calldrop_migrate.engine.journal import has_journal
 
 
 def drift(
@@ -23,11 +22,12 @@ def drift(
 
     Args:
         recorded: JSON, as the journal has it.
-        applied: revisions. With any of them there was a journal: one that is gone is a difference.
+        applied: revisions. With any of them something was recorded: a journal that is gone, or has
+            been made again since, is a difference.
         in_doubt: objects that a statement of ours has changed whose outcome isn't recorded yet;
             they are not compared.
     """
-    if applied and not has_journal(schema):
+    if applied and not recorded:
         return ["the journal is gone, and what it recorded with it"]
     if not recorded:
         return []

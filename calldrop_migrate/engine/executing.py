@@ -21,7 +21,8 @@ from calldrop_migrate.core.plan import Attempt
 from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.copying import Copier, Place
 from calldrop_migrate.engine.drift import drift
-from calldrop_migrate.engine.journal import Clock, Event, Journal
+from calldrop_migrate.engine.journal import Event, Journal
+from calldrop_migrate.engine.lease import Clock
 from calldrop_migrate.engine.news import News, Waiting
 from calldrop_migrate.engine.ports import Database, RangeResult
 from calldrop_migrate.engine.wording import located

@@ -9,6 +9,10 @@ has the schedule that a plain DELETE loses):
 
 IN_PROGRESS is there before the first statement runs, so a cassandra-migrate beside us stops by
 itself.
+
+A transition also names the `applied_at` that it found. Who goes on with an attempt, or takes it
+back, first gives its row another one (`take_over`): what the attempt's earlier runner still has on
+its way matches nothing from then on.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
 from calldrop_migrate.core.cql import quote
@@ -34,6 +38,7 @@ from calldrop_migrate.errors import (
 TABLE = "database_migrations"
 NAMESPACE = UUID("6f2b6ac4-1f0b-5c39-9b43-3a9a4f1f2d10")
 APPLIED = ("SUCCEEDED", "SKIPPED")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def create_table(keyspace: str) -> str:
@@ -69,6 +74,10 @@ class Record:
         return self.state in APPLIED
 
 
+# Where a row stands: state, attempt, applied_at.
+_Place = tuple[str, UUID | None, datetime | None]
+
+
 class History:
     """The rows of one keyspace."""
 
@@ -79,6 +88,7 @@ class History:
         self._sleep = sleep
         self._table = f"{quote(database.bookkeeping)}.{TABLE}"
         self._shared = database.bookkeeping != database.keyspace
+        self._marks: dict[int, datetime | None] = {}  # applied_at of rows as this runner left them
 
     def id_of(self, number: int) -> UUID:
         """The id of a revision's row: the same from every runner, so that its CAS can exclude
@@ -123,7 +133,25 @@ class History:
                 *(migration.text, migration.checksum, now, attempt),
             ],
             migration.number,
-            ("IN_PROGRESS", attempt),
+            ("IN_PROGRESS", attempt, now),
+        )
+
+    def take_over(self, number: int, attempt: UUID, now: datetime) -> None:
+        """IN_PROGRESS stays so, and is this runner's from here on.
+
+        Raises:
+            OutcomeUnknown: it isn't any more: what its earlier runner had on its way has arrived.
+        """
+        record = self.read().get(number)
+        was = record.applied_at if record else None
+        if was is not None and _instant(was) == _instant(now):
+            now += timedelta(milliseconds=1)
+        self._move(
+            f"UPDATE {self._table} SET applied_at = ? "
+            "WHERE id = ? IF state = 'IN_PROGRESS' AND attempt = ? AND applied_at = ?",
+            [now, self.id_of(number), attempt, was],
+            number,
+            ("IN_PROGRESS", attempt, now),
         )
 
     def finish_up(self, migration: Migration, attempt: UUID, now: datetime) -> None:
@@ -132,13 +160,13 @@ class History:
         """
         self._move(
             f"UPDATE {self._table} SET state = 'SUCCEEDED', applied_at = ?, name = ?, content = ?, "
-            "checksum = ? WHERE id = ? IF state = 'IN_PROGRESS' AND attempt = ?",
+            "checksum = ? WHERE id = ? IF state = 'IN_PROGRESS' AND attempt = ? AND applied_at = ?",
             [
                 *(now, migration.file, migration.text, migration.checksum),
-                *(self.id_of(migration.number), attempt),
+                *(self.id_of(migration.number), attempt, self._marks.get(migration.number)),
             ],
             migration.number,
-            ("SUCCEEDED", attempt),
+            ("SUCCEEDED", attempt, now),
         )
 
     def stamp(self, migration: Migration, attempt: UUID, now: datetime) -> None:
@@ -151,7 +179,7 @@ class History:
                 *(migration.text, migration.checksum, now, attempt),
             ],
             migration.number,
-            ("SUCCEEDED", attempt),
+            ("SUCCEEDED", attempt, now),
         )
 
     def unstamp(self, record: Record) -> None:
@@ -165,7 +193,6 @@ class History:
 
     def accept(self, record: Record, migration: Migration) -> None:
         """The file as it is now for the one that was applied; the state stays."""
-        assert record.attempt is not None
         self._move(
             f"UPDATE {self._table} SET name = ?, content = ?, checksum = ? "
             "WHERE id = ? IF state = ? AND attempt = ?",
@@ -174,7 +201,7 @@ class History:
                 *(record.id, record.state, record.attempt),
             ],
             record.number,
-            (record.state, record.attempt),
+            (record.state, record.attempt, record.applied_at),
         )
 
     def begin_down(self, record: Record, attempt: UUID) -> None:
@@ -184,62 +211,75 @@ class History:
             "WHERE id = ? IF state = ? AND attempt = ?",
             [attempt, record.id, record.state, record.attempt],
             record.number,
-            ("IN_PROGRESS", attempt),
+            ("IN_PROGRESS", attempt, record.applied_at),
         )
 
     def withdraw_down(self, number: int, attempt: UUID) -> None:
         """IN_PROGRESS -> SUCCEEDED of a way down of which nothing was done."""
         self._move(
             f"UPDATE {self._table} SET state = 'SUCCEEDED' "
-            "WHERE id = ? IF state = 'IN_PROGRESS' AND attempt = ?",
-            [self.id_of(number), attempt],
+            "WHERE id = ? IF state = 'IN_PROGRESS' AND attempt = ? AND applied_at = ?",
+            [self.id_of(number), attempt, self._marks.get(number)],
             number,
-            ("SUCCEEDED", attempt),
+            ("SUCCEEDED", attempt, self._marks.get(number)),
         )
 
     def remove(self, number: int, attempt: UUID) -> None:
         """IN_PROGRESS -> (none): the way down is done, or nothing of the way up was."""
         self._move(
-            f"DELETE FROM {self._table} WHERE id = ? IF state = 'IN_PROGRESS' AND attempt = ?",
-            [self.id_of(number), attempt],
+            f"DELETE FROM {self._table} "
+            "WHERE id = ? IF state = 'IN_PROGRESS' AND attempt = ? AND applied_at = ?",
+            [self.id_of(number), attempt, self._marks.get(number)],
             number,
             None,
         )
 
-    def _move(
-        self, cql: str, values: Sequence[object], number: int, wanted: tuple[str, UUID] | None
-    ) -> None:
+    def _move(self, cql: str, values: Sequence[object], number: int, wanted: _Place | None) -> None:
         """One transition; a reply that didn't come is settled by reading at SERIAL, then it is
         tried again.
         """
+        aim = _comparable(wanted)
         for _ in range(TRIES):
             try:
-                if self._database.compare_and_set(cql, values):
-                    return
                 answered = True
+                moved = self._database.compare_and_set(cql, values)
             except OutcomeUnknown:
-                answered = False
-            if self._state(number) == wanted:
+                answered = moved = False
+            if moved or _comparable(self._place(number)) == aim:
+                self._marks[number] = wanted[2] if wanted else None
                 return
             if answered:
                 break
+        found = self._place(number)
         raise OutcomeUnknown(
-            f"the row of revision {number:04d} in {TABLE} is {self._state(number)}, not as this run"
-            " left it",
+            f"the row of revision {number:04d} in {TABLE} is"
+            f" {f'{found[0]} by attempt {found[1]}' if found else 'gone'}, not as this run left it",
             state="What an earlier run sent has arrived only now, or another tool is at work.",
             hint="Run the same command again: it goes on from what is there.",
         )
 
-    def _state(self, number: int) -> tuple[str, UUID] | None:
+    def _place(self, number: int) -> _Place | None:
         def read() -> list[Row]:
             return self._database.query(
-                f"SELECT state, attempt FROM {self._table} WHERE id = ?",
+                f"SELECT state, attempt, applied_at FROM {self._table} WHERE id = ?",
                 [self.id_of(number)],
                 consistency="SERIAL",
             )
 
         rows = repeated(read, Unreachable, self._sleep)
-        return (rows[0]["state"], rows[0]["attempt"]) if rows else None
+        return (rows[0]["state"], rows[0]["attempt"], rows[0]["applied_at"]) if rows else None
+
+
+def _comparable(place: _Place | None) -> tuple[str, UUID | None, int | None] | None:
+    if place is None:
+        return None
+    state, attempt, at = place
+    return state, attempt, None if at is None else _instant(at)
+
+
+def _instant(at: datetime) -> int:
+    """Milliseconds since 1970, as the server keeps a timestamp; it comes back without a zone."""
+    return (at.replace(tzinfo=at.tzinfo or UTC) - _EPOCH) // timedelta(milliseconds=1)
 
 
 def read_history(records: History, schema: Schema) -> dict[int, Record]:
@@ -289,8 +329,8 @@ def kept(record: Record) -> Migration:
         HistoryError: the text isn't one that may be run.
     """
     why = ""
-    if not record.name.endswith(".cql"):
-        why = "what the history keeps of it is a program, and none is ever run from there"
+    if not record.name.lower().endswith(".cql"):
+        why = "a program that the database keeps is never run"
     elif hashlib.sha256(record.content.encode()).digest() != record.checksum:
         why = f"the text of it in {TABLE} is not the one that was applied: its checksum differs"
     else:
@@ -303,7 +343,8 @@ def kept(record: Record) -> Migration:
                 return migration
             why = f"the text of it in {TABLE} is of {record.name}"
     raise HistoryError(
-        f"revision {record.number:04d} is applied, its file is not in the folder, and {why}",
+        f"revision {record.number:04d} was applied from {record.name}, which is not in the folder,"
+        f" and {why}",
         state="Nothing was changed.",
         hint=(
             f"Put the file back; what was applied:  calldrop-migrate show {record.number} --applied"

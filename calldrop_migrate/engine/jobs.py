@@ -8,7 +8,7 @@ and `end`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -81,11 +81,13 @@ class Jobs:
 
     def _take_back_late(self) -> None:
         """What is left in the history of an attempt that another one has overtaken."""
-        late = self.planner.late()
-        if late is None:
-            return
-        record, way = late
+        for record, way in self.planner.late(self._executor.schema):
+            self._take_back(record, way)
+
+    def _take_back(self, record: Record, way: str) -> None:
+        """A row that says IN_PROGRESS, of an attempt of which nothing is there (any more)."""
         assert record.attempt is not None
+        self._history.take_over(record.number, record.attempt, self._log.now())
         back = self._history.remove if way == "up" else self._history.withdraw_down
         back(record.number, record.attempt)
 
@@ -100,15 +102,13 @@ class Jobs:
                 self._executor.never_arrived(half.in_doubt)
             record = half.record
             assert record.attempt is not None
+            self._history.take_over(record.number, record.attempt, self._log.now())
             # From here on it can only be taken back: its shadow may be gone already.
             self._log.append(Event("aborting", record.attempt, record.number, half.direction))
 
         def end(review: Review) -> None:
             half = self._upkeep.half_way(self._executor.schema)
-            up = half.direction == "up"
-            assert half.record.attempt is not None
-            withdraw = self._history.remove if up else self._history.withdraw_down
-            withdraw(half.record.number, half.record.attempt)
+            self._take_back(half.record, half.direction)
 
         def plan() -> Review:
             review = self._upkeep.abort()
@@ -169,6 +169,8 @@ class Jobs:
         def plan() -> Review:
             schema = self._database.schema()
             records = read_history(self._history, schema)
+            forgotten = self._forgotten(records, schema)
+            records = {n: r for n, r in records.items() if n not in forgotten}
             if half := next((r for r in records.values() if not r.applied), None):
                 raise HistoryError(
                     f"revision {half.name} is half-way", hint="calldrop-migrate status"
@@ -181,13 +183,19 @@ class Jobs:
                     f"{schema.keyspace} is not as {at_revision(goal)} makes it:{lines}",
                     hint="Stamp the revision that it is at, or bring it there first.",
                 )
-            chores = [f"{n:04d} counts as applied" for n in known if n <= goal and n not in records]
+            chores = [f"{n:04d}: what was begun of it is forgotten" for n in forgotten]
+            chores += [
+                f"{n:04d} counts as applied" for n in known if n <= goal and n not in records
+            ]
             chores += [f"{n:04d} counts as not applied" for n in reversed(records) if n > goal]
             if not (has_journal(schema) and self._log.read().recorded):
                 chores.append("the schema is recorded as it is")
             return Review(Plan(None, (), len(records), goal), schema, records, chores=tuple(chores))
 
         def end(review: Review) -> None:
+            found = read_history(self._history, review.schema)
+            for record in self._forgotten(found, review.schema).values():
+                self._take_back(record, "up")
             for number in range(review.plan.current + 1, review.plan.target + 1):
                 migration = self._migrations[number - 1]
                 attempt = self._note("stamped", number, "up", review.schema)
@@ -199,6 +207,14 @@ class Jobs:
                 self._note("stamped", review.plan.target, "up", review.schema)
 
         return Job(plan, end=end)
+
+    def _forgotten(self, records: Mapping[int, Record], schema: Schema) -> dict[int, Record]:
+        """Rows that say IN_PROGRESS by an attempt that no journal knows: it was lost."""
+        half = {n: r for n, r in records.items() if not r.applied and r.attempt is not None}
+        if half and has_journal(schema):
+            known = {event.attempt for event in self._log.events()}
+            return {n: r for n, r in half.items() if r.attempt not in known}
+        return half
 
     def _note(self, event: str, number: int, direction: Direction, schema: Schema) -> UUID:
         """A row of the journal that also records the schema; gives the attempt that it is of."""

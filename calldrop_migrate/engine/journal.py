@@ -14,17 +14,17 @@ the first destroying statement after a lease that was never released (PROTOCOLS.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.effects import happened
 from calldrop_migrate.core.operations import run
 from calldrop_migrate.core.schema import Schema
+from calldrop_migrate.engine.lease import Clock, Holder, LeaseState, Timing
 from calldrop_migrate.engine.ports import ABSENT, Database, Row
 from calldrop_migrate.engine.settling import repeated
 from calldrop_migrate.errors import (
@@ -100,68 +100,6 @@ class Event:
     error: str | None = None
     who: str = ""
     epoch: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """A runner: `host` and `process` tell whether it is still alive, `command` is for people."""
-
-    user: str
-    host: str
-    boot: str
-    namespace: str
-    pid: int
-    started: str
-    command: str
-
-    @property
-    def who(self) -> str:
-        """user@host."""
-        return f"{self.user}@{self.host}"
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseState:
-    """What stands in the static columns; `left` are seconds.
-
-    Attributes:
-        dead: the holder was a process of this machine, and is no more.
-        released: the epoch whose holder last gave the lease back.
-        finished: the epoch whose holder last ended for good: with its plan, or for a person.
-    """
-
-    owner: UUID | None
-    holder: Holder | None
-    since: datetime | None
-    left: int
-    epoch: int | None
-    released: int | None
-    finished: int | None
-    recorded: str
-    dead: bool = False
-
-    @property
-    def released_cleanly(self) -> bool:
-        """Whether the last holder gave the lease back."""
-        return self.epoch == self.released
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Seconds. See PROTOCOLS.md 3 for what each protects."""
-
-    lease_ttl: int = 60
-    ddl_timeout: float = 30
-    settle_time: float = 45
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """The time, as arguments: the wall's, a monotonic one in seconds, and a way to wait."""
-
-    now: Callable[[], datetime]
-    monotonic: Callable[[], float]
-    sleep: Callable[[float], None]
 
 
 class Journal:
@@ -450,19 +388,3 @@ def _lost(keyspace: str) -> LeaseLost:
         state="What was done is in the journal; nothing was begun after the loss.",
         hint="Run the same command again: it goes on from there.",
     )
-
-
-def lease_as_json(state: LeaseState) -> Mapping[str, Any] | None:
-    """Who holds the lease, for --json; None when nobody does."""
-    if state.owner is None:
-        return None
-    holder = state.holder
-    return {
-        "who": holder.who if holder else None,
-        "pid": holder.pid if holder else None,
-        "command": holder.command if holder else None,
-        "since": state.since.replace(tzinfo=UTC).isoformat() if state.since else None,
-        "token": str(state.owner),
-        "seconds_left": state.left,
-        "dead": state.dead,
-    }

@@ -110,7 +110,16 @@ def with_bookkeeping(schema: Schema, bookkeeping: Schema) -> Schema:
 
     Raises:
         HistoryError: it has some itself, and what they say must not be passed over.
+        ConfigurationError: the other keyspace has tables of its own: its history would have to be
+            in it too, and rows of several keyspaces can't be told apart there.
     """
+    if others := [table.name for table in bookkeeping.owned().tables]:
+        raise ConfigurationError(
+            f"bookkeeping_keyspace {bookkeeping.keyspace} has tables of its own:"
+            f" {', '.join(others[:5])}",
+            state="Nothing was changed.",
+            hint="Name one that has nothing but lease and history, or is still to be made.",
+        )
     own = [table for table in schema.tables if table.name in names.BOOKKEEPING]
     if own:
         ours = (table := schema.table(history.TABLE)) is None or table.column("attempt")
@@ -120,14 +129,15 @@ def with_bookkeeping(schema: Schema, bookkeeping: Schema) -> Schema:
             f" {', '.join(table.name for table in own)}",
             state="Nothing was changed.",
             hint=(
-                "Leave bookkeeping_keyspace out; or, to begin a history there, note the revision"
-                f" (calldrop-migrate status), drop these tables of {where}, then:\n"
-                "  calldrop-migrate stamp REVISION"
+                "Leave bookkeeping_keyspace out. Or begin a history there: without the setting,"
+                " finish what is half-way, see that  calldrop-migrate clean  keeps no copy, and"
+                f" note the revision (calldrop-migrate status); drop these tables of {where};"
+                " then, with it:\n  calldrop-migrate stamp REVISION"
             )
             if ours
             else (
-                "It is cassandra-migrate's. Leave bookkeeping_keyspace out to take it over with"
-                "  calldrop-migrate adopt\nor drop it, then:  calldrop-migrate stamp REVISION"
+                "It is cassandra-migrate's, which this release can't take over yet. Use another"
+                " keyspace, or drop that table, then:  calldrop-migrate stamp REVISION"
             ),
         )
     return schema.put(*(t for t in bookkeeping.tables if t.name in names.BOOKKEEPING))

@@ -27,7 +27,8 @@ from calldrop_migrate.core.schema import from_json, to_json
 from calldrop_migrate.engine.copying import Copier, Place
 from calldrop_migrate.engine.executing import Executor
 from calldrop_migrate.engine.history import History
-from calldrop_migrate.engine.journal import Clock, Event, Journal, unsettled
+from calldrop_migrate.engine.journal import Event, Journal, unsettled
+from calldrop_migrate.engine.lease import Clock
 from calldrop_migrate.engine.news import Began, Finished, News
 from calldrop_migrate.engine.ports import RangeResult
 from calldrop_migrate.engine.wording import at_revision, counted, summary
@@ -74,6 +75,7 @@ class Passage:
         results: dict[int, RangeResult] = {}
         try:
             if attempt.resumed:
+                do.history.take_over(attempt.migration.number, attempt.id, do.clock.now())
                 self._past = do.log.events(attempt.id, detail=True)
             for index, operation in enumerate(attempt.operations):
                 if index < attempt.done:
@@ -154,9 +156,12 @@ class Passage:
             digest=self._do.executor.digest(operation),
         )
         schema = None
-        if recorded and isinstance(operation, Run) and operation.effect.changes_schema:
-            if attempt.direction != "repair":  # which brings back what is recorded, or a part of it
-                schema = json.dumps(self._do.executor.schema.comparable())
+        changed = isinstance(operation, Run) and operation.effect.changes_schema
+        last = index + 1 == len(attempt.operations) and attempt.direction in ("up", "down")
+        # What repair does brings back what is recorded, or a part of it.
+        if recorded and (changed or last) and attempt.direction != "repair":
+            schema = json.dumps(self._do.executor.schema.comparable())
+        if recorded and changed and isinstance(operation, Run):
             made = self._do.executor.schema.table(operation.effect.name)
             if made is not None and operation.effect.verb == "create":
                 row = replace(row, detail=json.dumps({"ids": {made.name: str(made.id)}}))

@@ -29,11 +29,12 @@ from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.copying import Copier
 from calldrop_migrate.engine.drift import drift
 from calldrop_migrate.engine.history import History, Record, check_files, kept, read_history
-from calldrop_migrate.engine.journal import Journal, LeaseState, has_journal
+from calldrop_migrate.engine.journal import Journal, has_journal
 from calldrop_migrate.engine.keyspace import making, replication_differences
+from calldrop_migrate.engine.lease import LeaseState
 from calldrop_migrate.engine.misfits import Misfits
 from calldrop_migrate.engine.ports import Database
-from calldrop_migrate.engine.resuming import Resumed, came_late, resume
+from calldrop_migrate.engine.resuming import Late, Resumed, resume, without_late
 from calldrop_migrate.engine.review import Review, Size, Wishes
 from calldrop_migrate.engine.wording import at_revision
 from calldrop_migrate.errors import DriftError, HistoryError, StatementRefused, UsageError
@@ -75,16 +76,13 @@ class Planner:
             UsageError, HistoryError, MigrationFileError: it can't be done from here.
         """
         schema = self._database.schema()
-        records = self._records = read_history(self._history, schema)
-        check_files(records, list(self._migrations.values()))
+        self._records = read_history(self._history, schema)
+        check_files(self._records, list(self._migrations.values()))
         lease = self._log.read() if has_journal(schema) else None
-        late = self.late()
-        if late is not None:
-            records = _without(records, late)
+        records, late = self._settled(schema)
         under_way = next((r for r in records.values() if not r.applied), None)
         current = len(records) - (under_way is not None)
         goal = self._goal(direction, target, steps, current, records)
-        self._refuse_stored_python([under_way] if under_way else [])
         resumed = self._resumed(under_way, schema) if under_way else None
         attempts = [resumed.attempt] if resumed else []
         if resumed:
@@ -113,7 +111,6 @@ class Planner:
             )
         at = attempts[0].after if attempts else schema
         ahead = path(current, goal)
-        self._refuse_stored_python([records[n] for n, _ in ahead if n in records])
         for number, way in ahead:
             attempts.append(self._fresh(number, way, at, schema, lease, attempts))
             at = attempts[-1].after
@@ -131,31 +128,29 @@ class Planner:
             misfits=tuple(found for count in counts for found in count[0]),
             uncounted=tuple(table for count in counts for table in count[1]),
             sizes=self._sizes(plan, schema),
-            unreadable=self._unreadable(plan),
+            unreadable=self.unreadable(plan),
             warnings=(
                 *self._ahead(records),
                 *self._replication_warning(schema),
                 *(f"not as recorded: {line}" for line in drifted),
             ),
-            chores=(f"{late[0].number:04d}: {_LATE}",) if late else (),
+            chores=tuple(f"{record.number:04d}: {_LATE}" for record, _ in late),
         )
 
-    def late(self) -> tuple[Record, Direction] | None:
-        """A row, as `review` read it, that says that a revision is under way and came late, and in
-        which direction it is.
-        """
-        found = next((r for r in self._records.values() if not r.applied), None)
-        if found is None:
-            return None
-        events = self._log.events()
-        if not came_late(found, events):
-            return None
-        up = any(e.attempt == found.attempt and e.direction == "up" for e in events)
-        return found, "up" if up else "down"
+    def late(self, schema: Schema) -> list[Late]:
+        """Rows, as `review` read them, that came late."""
+        return self._settled(schema)[1]
+
+    def _settled(self, schema: Schema) -> tuple[dict[int, Record], list[Late]]:
+        under_way = any(not record.applied for record in self._records.values())
+        known = under_way and has_journal(schema)
+        return without_late(self._records, self._log.events() if known else ())
 
     def direction_to(self, target: str) -> Direction:
         """Whether a target lies above or below where the keyspace is."""
-        records = read_history(self._history, self._database.schema())
+        schema = self._database.schema()
+        self._records = read_history(self._history, schema)
+        records, _ = self._settled(schema)
         current = sum(r.applied for r in records.values())
         goal = target_number(target, current, sorted({*self._migrations, *records}))
         return "down" if goal < current else "up"
@@ -225,22 +220,6 @@ class Planner:
 
     # -- attempts ----------------------------------------------------------------------------------
 
-    def _refuse_stored_python(self, records: Sequence[Record]) -> None:
-        """What the history has of a Python file is text for people: whoever may write rows there
-        could otherwise run anything here.
-        """
-        for record in records:
-            if record.number not in self._migrations and record.name.lower().endswith(".py"):
-                raise HistoryError(
-                    f"revision {record.number:04d} was applied from {record.name}, which is not in"
-                    " the folder, and Python that is stored in the database is never run",
-                    state="Nothing was changed.",
-                    hint=(
-                        "Go on with the release that has the file; what was applied: "
-                        f" calldrop-migrate show {record.number} --applied"
-                    ),
-                )
-
     def _migration(self, number: int) -> Migration:
         """A revision from its file, or, when that is missing, as it was applied."""
         return self._migrations.get(number) or kept(self._records[number])
@@ -296,18 +275,19 @@ class Planner:
 
     def _resumed(self, record: Record, live: Schema) -> Resumed:
         migration = self._migration(record.number)
-        found = resume(self._database, self._log, record, migration, self._wishes, live)
-        attempt = self._told(found.attempt)
-        if attempt.direction == "up" and record.number not in self._migrations:
+        events = self._log.events(record.attempt) if has_journal(live) else []
+        up = any(event.direction == "up" for event in events)
+        if up and record.number not in self._migrations:
             raise HistoryError(
-                f"revision {attempt.label} is half-way up, and its file is not in this folder",
-                state=f"{attempt.migration.name} is half-way.",
+                f"revision {record.number:04d} is half-way up, and its file is not in this folder",
+                state=f"{migration.name} is half-way.",
                 hint=(
                     "Finish it with the newer release's folder:  calldrop-migrate up\n"
                     "or take back what was begun of it:          calldrop-migrate abort"
                 ),
             )
-        return replace(found, attempt=attempt)
+        found = resume(self._database, self._log, record, migration, self._wishes, live)
+        return replace(found, attempt=self._told(found.attempt))
 
     # -- rows --------------------------------------------------------------------------------------
 
@@ -332,8 +312,8 @@ class Planner:
         tables = {t for a in plan.attempts for t in a.facts.filled if schema.table(t)}
         return tuple(Size(t, *self._database.estimate(t)) for t in sorted(tables))
 
-    def _unreadable(self, plan: Plan) -> StatementRefused | None:
-        """Whether a view can be waited for, asked before anything is changed."""
+    def unreadable(self, plan: Plan) -> StatementRefused | None:
+        """What keeps this role from seeing when a view is built: asked before anything changes."""
         ahead = (op for a in plan.attempts for op in a.operations[a.done :])
         view = next((op.view for op in ahead if isinstance(op, Await)), None)
         if view is not None and not self._may_wait:
@@ -351,15 +331,6 @@ class Planner:
             f"{line}; a migration doesn't change it: ALTER KEYSPACE, then nodetool repair"
             for line in replication_differences(schema, self._wishes.replication)
         ]
-
-
-def _without(records: Mapping[int, Record], late: tuple[Record, Direction]) -> dict[int, Record]:
-    """The history as it is once a row that came late is taken back."""
-    record, way = late
-    others = {n: r for n, r in records.items() if n != record.number}
-    if way == "down":
-        others[record.number] = replace(record, state="SUCCEEDED")
-    return dict(sorted(others.items()))
 
 
 def _refuse_unknown(schema: Schema) -> None:

@@ -12,9 +12,11 @@ from calldrop_migrate.core.files import Migration
 from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.drift import drift
 from calldrop_migrate.engine.history import History, Record, check_files, read_history
-from calldrop_migrate.engine.journal import Event, Journal, LeaseState, has_journal, in_doubt
+from calldrop_migrate.engine.journal import Event, Journal, has_journal, in_doubt
 from calldrop_migrate.engine.keyspace import replication_differences
+from calldrop_migrate.engine.lease import LeaseState
 from calldrop_migrate.engine.ports import Database
+from calldrop_migrate.engine.resuming import without_late
 from calldrop_migrate.errors import HistoryError
 
 
@@ -68,9 +70,9 @@ class Situation:
 def situation(database: Database, migrations: Sequence[Migration], log: Journal) -> Situation:
     """Where the keyspace stands against the folder."""
     schema = database.schema()
-    records = read_history(History(database), schema)
     lease = log.read() if has_journal(schema) else None
     events = log.events() if has_journal(schema) else []
+    records, _ = without_late(read_history(History(database), schema), events)
     titles = {m.number: m.title for m in migrations}
     titles |= {n: _title(r.name) for n, r in records.items() if n not in titles}
     revisions = tuple(

@@ -10,7 +10,7 @@ allowed by each call anew.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from calldrop_migrate.core.expansion import expand
@@ -19,10 +19,13 @@ from calldrop_migrate.core.operations import Proof, Run, hash_of
 from calldrop_migrate.core.plan import Attempt, Direction, Facts, tables_at_stake
 from calldrop_migrate.core.schema import Schema, from_json
 from calldrop_migrate.engine.history import Record
-from calldrop_migrate.engine.journal import Event, Journal, in_doubt, unsettled
+from calldrop_migrate.engine.journal import Event, Journal, has_journal, in_doubt, unsettled
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.review import Wishes
 from calldrop_migrate.errors import HistoryError
+
+# A row that came late, and the direction of its attempt.
+Late = tuple[Record, Direction]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ def resume(
     Raises:
         HistoryError: the journal doesn't know it, or its file changed in a part that has run.
     """
-    events = log.events(record.attempt, detail=True)
+    events = log.events(record.attempt, detail=True) if has_journal(live) else []
     details = [json.loads(event.detail) for event in events if event.detail]
     if any(event.event == "aborting" for event in events):
         raise HistoryError(
@@ -60,7 +63,8 @@ def resume(
             f"revision {record.name} is IN_PROGRESS by attempt {record.attempt}, which the"
             " journal doesn't know",
             state="Nothing was changed.",
-            hint="Another tool is at work, or was killed:  calldrop-migrate status --log",
+            hint="Another tool is at work, or the journal was lost. If nobody is, say where the"
+            " keyspace is:  calldrop-migrate stamp REVISION",
         )
     way: Direction = "up" if events[0].direction == "up" else "down"
     before = from_json(begun[0]["before"])
@@ -90,16 +94,32 @@ def resume(
     return Resumed(attempt, in_doubt(events, len(done), live))
 
 
-def came_late(record: Record, events: Sequence[Event]) -> bool:
-    """Whether a row that says IN_PROGRESS was written behind the back of later runs.
+def without_late(
+    records: Mapping[int, Record], events: Sequence[Event]
+) -> tuple[dict[int, Record], list[Late]]:
+    """The history without the rows that were written behind the back of later runs; and these.
 
-    Its runner stopped while the write was on its way, and lost the lease. Another attempt begins
-    only while none is under way: if one did since, the row wasn't there yet. Nothing of its attempt
-    has run then, or another run has finished it.
+    Such a row says IN_PROGRESS. Its runner stopped while the write was on its way, and lost the
+    lease. Another attempt begins only while none is under way: if one did since, or a revision was
+    stamped, the row wasn't there yet. Nothing of its attempt has run then, or another run has
+    finished it.
     """
-    begun = [event for event in events if event.event == "before" and event.operation == 0]
-    revisions = [event.attempt for event in begun if event.direction in ("up", "down")]
-    return record.attempt in revisions and revisions[-1] != record.attempt
+    begun = [
+        event.attempt
+        for event in events
+        if event.direction in ("up", "down")
+        and (event.event == "stamped" or (event.event == "before" and event.operation == 0))
+    ]
+    settled, late = dict(records), list[Late]()
+    for number, record in records.items():
+        if record.applied or record.attempt not in begun or begun[-1] == record.attempt:
+            continue
+        up = any(e.attempt == record.attempt and e.direction == "up" for e in events)
+        late.append((record, "up" if up else "down"))
+        del settled[number]
+        if not up:
+            settled[number] = replace(record, state="SUCCEEDED")
+    return dict(sorted(settled.items())), late
 
 
 def arrived(sent: Event | None, live: Schema) -> list[Event]:

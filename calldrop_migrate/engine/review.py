@@ -83,6 +83,30 @@ class Review:
         return self.chores == other.chores and next(plans).same_work(next(plans))
 
     @property
+    def goes_on(self) -> bool:
+        """Whether the plan begins with what an earlier run left half-way."""
+        return any(attempt.resumed for attempt in self.plan.attempts)
+
+    def refuse_by_server(self, state: str) -> None:
+        """Raises what the server would say to the plan, as far as that is known beforehand.
+
+        Raises:
+            ConfigurationError: keyspaces don't go with the server.
+            StatementRefused: it would refuse a statement, or a permission is missing.
+        """
+        for kind, error in (("configuration", ConfigurationError), ("refused", StatementRefused)):
+            found = [finding for finding in self.findings if finding.kind == kind]
+            if found:
+                raise error(
+                    "\n".join(finding.message for finding in found),
+                    state=state,
+                    hint="\n".join(dict.fromkeys(f.hint for f in found if f.hint)),
+                )
+        if self.unreadable:
+            self.unreadable.state = state
+            raise self.unreadable
+
+    @property
     def rebuilds_rows(self) -> bool:
         """Whether the rebuild of a table with rows is begun: always asked about."""
         begun = [a for a in self.plan.attempts if not a.resumed]
@@ -92,24 +116,16 @@ class Review:
         """Raises what keeps the plan from being run under the flags that were given.
 
         Raises:
-            ConfigurationError: keyspaces that don't go with the server.
-            StatementRefused: a statement that the server would refuse, or
-                one for which a permission is missing.
+            ConfigurationError, StatementRefused: see `refuse_by_server`. What is half-way is
+                finished first, whatever the server would say to what comes after it: a table may
+                be incomplete until then.
             MisfitRows: rows that don't fit, and no --set-aside or --discard-rows.
             RowsAtRisk: rows that can't be copied, or that a statement would delete; an outage that
                 wasn't accepted.
         """
-        for kind, error in (("configuration", ConfigurationError), ("refused", StatementRefused)):
-            found = [finding for finding in self.findings if finding.kind == kind]
-            if found:
-                raise error(
-                    "\n".join(finding.message for finding in found),
-                    state="Nothing was changed.",
-                    hint="\n".join(dict.fromkeys(f.hint for f in found if f.hint)),
-                )
-        if self.unreadable:
-            raise self.unreadable
         attempts = self.plan.attempts
+        if not self.goes_on:
+            self.refuse_by_server("Nothing was changed.")
         refused = [(a, reason) for a in attempts if not a.done for reason in a.refusals]
         if refused:
             attempt = refused[0][0]

@@ -17,7 +17,8 @@ from calldrop_migrate.engine.copying import Copier
 from calldrop_migrate.engine.executing import Executor
 from calldrop_migrate.engine.history import History
 from calldrop_migrate.engine.jobs import Job, Jobs
-from calldrop_migrate.engine.journal import Clock, Holder, Journal, Timing, has_journal
+from calldrop_migrate.engine.journal import Journal, has_journal
+from calldrop_migrate.engine.lease import Clock, Holder, Timing
 from calldrop_migrate.engine.news import Finished, News, Note, Waiting
 from calldrop_migrate.engine.passage import Doing, Passage
 from calldrop_migrate.engine.ports import Database
@@ -102,7 +103,10 @@ class Runner:
             LeaseHeld: there was a fault, and somebody else is at work.
             CalldropError: there is a fault.
         """
-        review = self._settled(job, wait)
+        return self._judged(self._settled(job, wait))
+
+    def _judged(self, review: Review) -> Review:
+        """A plan with what this server would say to it."""
         found = findings(self._database, review, self._wishes)
         warned = [f"{f.message}\n    {f.hint}".rstrip() for f in found if f.kind == "warning"]
         return replace(review, findings=found, warnings=(*review.warnings, *warned))
@@ -137,6 +141,8 @@ class Runner:
             # A node that lags would show an old schema, and a statement be sent twice.
             self._database.agree()
             review = job.plan()
+            if not review.same_work(shown):
+                review = self._judged(review)
             review.refuse()
             if ask_again and not review.same_work(shown):
                 ended = False
@@ -144,6 +150,8 @@ class Runner:
             self._executor.schema = review.schema
             job.begin()
             for at, attempt in enumerate(review.plan.attempts):
+                if at == 1 and review.goes_on:
+                    self._may_go_on(review)
                 finished.append(self._pass(attempt, again=job.revisions and at > 0))
             job.end(review)
             if job.revisions:
@@ -158,6 +166,15 @@ class Runner:
         finally:
             self._leased = False
             self._log.release(finished=ended)
+
+    def _may_go_on(self, review: Review) -> None:
+        """That the server has nothing against what comes after the revision that was half-way."""
+        first, *rest = review.plan.attempts
+        plan = replace(review.plan, keyspace=None, attempts=tuple(rest))
+        ahead = self._judged(
+            replace(review, plan=plan, unreadable=self.jobs.planner.unreadable(plan))
+        )
+        ahead.refuse_by_server(f"{first.label} is finished; nothing after it was begun.")
 
     def _clean(self) -> list[Finished]:
         """Second copies that were kept for long enough go with the next run; a difference, which is

@@ -25,7 +25,7 @@ from calldrop_migrate.core.undoing import undo
 from calldrop_migrate.engine.history import History, Record, read_history
 from calldrop_migrate.engine.journal import Event, Journal, has_journal, unsettled
 from calldrop_migrate.engine.ports import Database
-from calldrop_migrate.engine.resuming import applied_operations, arrived
+from calldrop_migrate.engine.resuming import applied_operations, arrived, without_late
 from calldrop_migrate.engine.review import Review
 from calldrop_migrate.errors import HistoryError, UsageError
 
@@ -55,12 +55,14 @@ class Upkeep:
             UsageError: none is.
         """
         records = read_history(History(self._database), schema)
-        record = next((r for r in records.values() if not r.applied), None)
+        journal = self._log.events() if has_journal(schema) else []
+        settled, _ = without_late(records, journal)
+        record = next((r for r in settled.values() if not r.applied), None)
         if record is None or record.attempt is None:
             raise UsageError(
                 f"nothing is half-way in {schema.keyspace}", hint="calldrop-migrate status"
             )
-        events = self._log.events(record.attempt)
+        events = [event for event in journal if event.attempt == record.attempt]
         done = len(applied_operations(events))
         way = events[0].direction if events else "up"
         return HalfWay(record, way, unsettled(events, done))
@@ -74,12 +76,13 @@ class Upkeep:
         """
         schema = self._database.schema()
         half = self.half_way(schema)
-        events = self._log.events(half.record.attempt, detail=True)
+        events = self._log.events(half.record.attempt, detail=True) if has_journal(schema) else []
         before = next((d["before"] for d in map(_detail, events) if "before" in d), None)
         if before is None:
             raise HistoryError(
                 f"the journal doesn't know how revision {half.record.name} began",
-                hint="calldrop-migrate status --log",
+                state="Nothing was changed.",
+                hint="Say which revision the keyspace is at:  calldrop-migrate stamp REVISION",
             )
         sent = half.in_doubt
         # A copy that was begun has run in part; a statement that wasn't applied has not.

@@ -159,7 +159,7 @@ def test_a_configuration_that_is_a_folder(calldrop: Calldrop, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("PORT", "ninety"), ("WAIT", ""), ("CONFIRM", "maybe"), ("KEYSPACE", "a b")),
+        *(("PORT", "ninety"), ("WAIT", "soon"), ("CONFIRM", "maybe"), ("KEYSPACE", "a b")),
         *(("REPLICATION", "dc1:3"), ("REPLICATION", "dc1=x"), ("REPLICATION", "[1]")),
     ],
 )

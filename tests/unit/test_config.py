@@ -131,7 +131,21 @@ def test_the_nearest_password_counts(tmp_path: Path) -> None:
     assert password(tmp_path, both, environ) == "of file"
     assert password(tmp_path, both, {}, password_file=file) == "of file"
     given = environ | {"CALLDROP_PASSWORD": "of environment"}
-    assert password(tmp_path, both, given, password_file=file) == "of environment"
+    assert password(tmp_path, both, given) == "of environment"
+    assert password(tmp_path, both, given, password_file=file) == "of file"
+
+
+def test_an_empty_variable_says_nothing(tmp_path: Path) -> None:
+    empty = {f"CALLDROP_{name}": "" for name in ("WAIT", "TLS_CA", "HOSTS", "PASSWORD_FILE")}
+    settings = load({}, tmp_path, empty, None).settings
+    assert settings == load({}, tmp_path, {}, None).settings
+    assert not settings.encrypted
+
+
+def test_a_profile_is_one_name(tmp_path: Path) -> None:
+    (tmp_path / "calldrop-migrate.toml").write_text('profile = ["dev"]', encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="is no name"):
+        load({}, tmp_path, {}, None)
 
 
 @pytest.mark.parametrize("stored", [b"", b"\n", b"50103\n\n50103", b"50103\xff"])
