@@ -60,7 +60,7 @@ class Forked:
 
     def poll(self) -> int | None:
         """Its exit code if it has ended."""
-        if self.returncode is None and _state(self.pid) == "Z":
+        if self.returncode is None and state_of(self.pid) == "Z":
             self.wait()
         return self.returncode
 
@@ -78,7 +78,7 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def _state(pid: int) -> str:
+def state_of(pid: int) -> str:
     stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     return stat.rpartition(")")[2].split()[0]
 

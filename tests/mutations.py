@@ -54,7 +54,7 @@ MUTATIONS = (
     # -- the lease
     _engine(
         *("journal", "acquire writes nothing"),
-        *("taken = self._database.compare_and_set(\n", "taken = (lambda *_: Cas(True, {}))(\n"),
+        *("taken = self._database.compare_and_set(\n", "taken = (lambda *_: True)(\n"),
         "test_runners.py",
     ),
     _engine(
@@ -76,7 +76,7 @@ MUTATIONS = (
     _engine(
         *("journal", "a row is written, lease or not"),
         *(
-            "if not repeated(written, OutcomeUnknown, self._clock.sleep).applied:",
+            "if not repeated(written, OutcomeUnknown, self._clock.sleep):",
             "if not written():",
         ),
         "test_late.py -k between",
@@ -111,7 +111,7 @@ MUTATIONS = (
     ),
     _engine(
         *("journal", "take_away writes nothing"),
-        "return self._database.compare_and_set(cql, [self._database.keyspace, token]).applied",
+        "return self._database.compare_and_set(cql, [self._database.keyspace, token])",
         "return True",
         "test_upkeep.py -k unlock",
     ),
@@ -169,6 +169,13 @@ MUTATIONS = (
     # -- the history
     _unmoved("begin_up", "test_runners.py"),
     _unmoved("finish_up", "test_runners.py"),
+    _unmoved("take_over", "test_runners.py"),
+    _engine(
+        *("history", "what is taken over looks as before"),
+        'self._move(\n            f"UPDATE {self._table} SET applied_at = ? "\n',
+        'now = was or now\n        self._move(\n            f"UPDATE {self._table} SET applied_at = ? "\n',
+        "test_taken_over.py -k behind",
+    ),
     _unmoved("begin_down", "test_upkeep.py -k abort"),
     _unmoved("withdraw_down", "test_upkeep.py -k abort"),
     _unmoved("remove", "test_runners.py"),
@@ -177,13 +184,9 @@ MUTATIONS = (
     _unmoved("accept", "test_upkeep.py -k accepted"),
     _engine(
         *("history", "remove by a plain DELETE"),
-        "DELETE FROM {self._table} WHERE id = ? IF state = 'IN_PROGRESS' AND attempt = ?\",\n"
-        "            [self.id_of(number), attempt],\n",
-        "UPDATE {self._table} SET name = '' WHERE id = ? IF state = 'IN_PROGRESS' AND attempt = ?"
-        '",\n            [self.id_of(number), attempt],\n            number,\n'
-        '            ("IN_PROGRESS", attempt),\n        )\n        self._database.write(\n'
-        '            f"DELETE FROM {self._table} WHERE id = ?",\n'
-        "            [self.id_of(number)],\n        )\n        (lambda *_: None)(\n",
+        '"""IN_PROGRESS -> (none): the way down is done, or nothing of the way up was."""\n',
+        "\n        return self._database.write(\n"
+        '            f"DELETE FROM {self._table} WHERE id = ?", [self.id_of(number)]\n        )\n',
         "test_clocks.py -k alternately",
     ),
     _engine(

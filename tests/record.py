@@ -33,9 +33,11 @@ def record(session: Any, keyspace: str) -> dict[str, Any]:
     answers: dict[str, list[dict[str, Any]]] = {}
 
     def ask(queries: Sequence[str]) -> list[list[catalog.Row]]:
-        found = [[dict(row) for row in session.execute(query)] for query in queries]
-        answers.update(zip(queries, found, strict=True))
-        return list(found)  # type: ignore[arg-type]
+        found = [list[catalog.Row](session.execute(query)) for query in queries]
+        answers.update(
+            (q, [dict(row) for row in rows]) for q, rows in zip(queries, found, strict=True)
+        )
+        return found
 
     ask([platform.LOCAL, platform.PEERS, platform.TABLES_OF_SYSTEM, survey.SETTINGS])
     catalog.read(ask, keyspace)

@@ -7,6 +7,7 @@ that is down, in another data centre, or doesn't tell this role has none.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from calldrop_migrate.cluster.catalog import Ask, Row
@@ -26,9 +27,9 @@ def read(ask: Ask, ask_each: AskEach, platform: Platform, keyspaces: Collection[
     """The server, and how the rows of these keyspaces are placed, where they exist."""
     told = ask_each(SCYLLA_SETTINGS if platform.scylla else SETTINGS)
     settings = {address: settings_of(rows or ()) for address, rows in told.items()}
-    server = {"version": platform.version, "racks": platform.racks, "settings": settings}
+    server = Server(platform.scylla, platform.version, platform.racks, settings)
     if not platform.scylla:
-        return Server(False, **server)  # type: ignore[arg-type]
+        return server
     wheres = [f"WHERE keyspace_name = {literal(name)}" for name in keyspaces]
     local, peers, *found = ask(
         [
@@ -38,9 +39,8 @@ def read(ask: Ask, ask_each: AskEach, platform: Platform, keyspaces: Collection[
         ]
     )
     placed = zip(found[: len(wheres)], found[len(wheres) :], strict=True)
-    return Server(
-        True,
-        **server,  # type: ignore[arg-type]
+    return replace(
+        server,
         features=features_of([*local, *peers]),
         keyspaces={row[0]["keyspace_name"]: placement(row[0], own) for row, own in placed if row},
     )

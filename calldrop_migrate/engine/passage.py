@@ -156,12 +156,9 @@ class Passage:
             digest=self._do.executor.digest(operation),
         )
         schema = None
-        changed = isinstance(operation, Run) and operation.effect.changes_schema
-        last = index + 1 == len(attempt.operations) and attempt.direction in ("up", "down")
-        # What repair does brings back what is recorded, or a part of it.
-        if recorded and (changed or last) and attempt.direction != "repair":
-            schema = json.dumps(self._do.executor.schema.comparable())
-        if recorded and changed and isinstance(operation, Run):
+        if recorded and isinstance(operation, Run) and operation.effect.changes_schema:
+            if attempt.direction != "repair":  # which brings back what is recorded, or a part of it
+                schema = json.dumps(self._do.executor.schema.comparable())
             made = self._do.executor.schema.table(operation.effect.name)
             if made is not None and operation.effect.verb == "create":
                 row = replace(row, detail=json.dumps({"ids": {made.name: str(made.id)}}))

@@ -279,7 +279,8 @@ class Planner:
         up = any(event.direction == "up" for event in events)
         if up and record.number not in self._migrations:
             raise HistoryError(
-                f"revision {record.number:04d} is half-way up, and its file is not in this folder",
+                f"revision {migration.name} {migration.title} is half-way up, and its file is not"
+                " in this folder",
                 state=f"{migration.name} is half-way.",
                 hint=(
                     "Finish it with the newer release's folder:  calldrop-migrate up\n"

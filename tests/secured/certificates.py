@@ -10,6 +10,7 @@ from pathlib import Path
 
 import trustme
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     load_pem_private_key,
@@ -45,7 +46,8 @@ class Pki:
         cert = x509.load_pem_x509_certificate(issued.cert_chain_pems[0].bytes())
         ca = x509.load_pem_x509_certificate(self.authority.cert_pem.bytes())
         encryption = BestAvailableEncryption(_STORE)
-        own = pkcs12.serialize_key_and_certificates(b"node", key, cert, [ca], encryption)  # type: ignore[arg-type]
+        assert isinstance(key, EllipticCurvePrivateKey)
+        own = pkcs12.serialize_key_and_certificates(b"node", key, cert, [ca], encryption)
         (self.folder / "node.p12").write_bytes(own)
         trusted = [pkcs12.PKCS12Certificate(ca, b"ca")]
         (self.folder / "trusted.p12").write_bytes(

@@ -5,6 +5,7 @@ missing is told as the GRANT to type.
 from __future__ import annotations
 
 import re
+import signal
 from typing import Any
 
 import pytest
@@ -51,6 +52,27 @@ def test_the_migrators_grants_are_enough(cli: Cli, client: Any, role: str) -> No
     assert "rebuild call_records (with its rows)" in ok(mine, "up", "--outage-accepted", "--yes")
     ok(mine, "verify")
     ok(mine, "down", "base", "--discard-rows", "--outage-accepted", "--yes")
+
+
+@pytest.mark.usefixtures("made")
+def test_what_is_half_way_is_finished_whatever_comes_after_it(
+    cli: Cli, client: Any, role: str
+) -> None:
+    """A later revision's missing permission must not leave a table without its rows."""
+    *grants, waiting = listed("migrator", cli.keyspace, role)
+    for grant in grants:
+        client.execute(grant)
+    mine = as_role(cli, role)
+    ok(mine, "up", "1")
+    ok(mine, "seed", "--random-seed", "1")
+    killed = mine.at(
+        "kill | after | DROP TABLE call_records", "up", "2", "--outage-accepted", "--yes"
+    )
+    assert killed.code == -signal.SIGKILL
+    err = told(mine("up", "--outage-accepted", "--yes"), 7, waiting)
+    assert "0002 destination clustering is finished; nothing after it was begun." in err
+    ok(mine, "verify")
+    assert mine.json("status")["current"] == 2
 
 
 def test_who_makes_the_keyspace_needs_two(cli: Cli, client: Any, role: str) -> None:

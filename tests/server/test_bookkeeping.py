@@ -78,6 +78,16 @@ def test_each_keyspace_has_its_own_history(
     assert client.execute(f"SELECT COUNT(*) AS n FROM {one.keyspace}.call_records").one()["n"] > 0
 
 
+def test_a_keyspace_with_tables_of_its_own_keeps_nobody_elses_history(
+    cli: Cli, make_cli: Callable[[str], Cli]
+) -> None:
+    ok(cli("up", "1"))
+    other = make_cli(f"{cli.keyspace}_b")
+    shared = {"CALLDROP_BOOKKEEPING_KEYSPACE": cli.keyspace}
+    told(other("up", env=shared), 2, "has tables of its own: call_records")
+    ok(cli("verify"))
+
+
 def test_a_killed_run_is_gone_on_with(two: tuple[Cli, Cli], client: Any, bookkeeping: str) -> None:
     one, other = two
     ok(one("up", "1"))

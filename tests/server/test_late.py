@@ -22,11 +22,11 @@ import pytest
 from tests import cells
 from tests.cells import Rows
 from tests.conftest import Address, Cli, Result
-from tests.forks import ForkedCli, Forks, of
+from tests.forks import ForkedCli, Forks, of, state_of
 from tests.server.test_kills import FULL, draw, forks, history, ok
 from tests.server.test_rebuild_rows import AT_1, AT_2, Writer, calls, write_mixed
 from tests.told import told, until
-from tests.wire import Fault, Tap, tapped
+from tests.wire import Fault, Harm, Tap, tapped
 
 __all__ = ["draw", "forks"]
 STOPS = int(os.environ.get("CALLDROP_ROUNDS") or (100 if FULL else 1))
@@ -200,17 +200,12 @@ def test_stopped_between_its_last_look_and_sending(
 ) -> None:
     """The lease is checked, nothing is sent yet: it goes out when another one has finished."""
     first = cli.begin(f"stop | checked | {point}", "up", "2", *GO, env=SHORT)
-    until(lambda: stands_still(first.pid))
+    until(lambda: state_of(first.pid) == "T")
     ok(filled.cli("up", "2", *GO, *WAIT, env=SHORT))
     first.send_signal(signal.SIGCONT)
     out, err = first.communicate(timeout=60)
     told(Result(first.returncode, out, err), 6, "lost")
     filled.check(2, perhaps_gone=True)
-
-
-def stands_still(pid: int) -> bool:
-    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:  # noqa: PTH123
-        return file.read().rpartition(")")[2].split()[0] == "T"
 
 
 def test_stopped_at_any_moment(
@@ -223,8 +218,9 @@ def test_stopped_at_any_moment(
         if revision == 1:
             ok(cli("up", *GO, env=SHORT | {"CALLDROP_KEEP_SHADOW": "0"}))
         number = draw.randrange(25, 210)
-        harm = draw.choice(["none", "hold request"])
-        fault = Fault(number, harm, act=first.stop)  # type: ignore[arg-type]
+        harms: list[Harm] = ["none", "hold request"]
+        harm = draw.choice(harms)
+        fault = Fault(number, harm, act=first.stop)
         print(f"{at} {command[0]} {fault}", end=" ", flush=True)
         with first.begun(fault, *command) as tap:
             until(first.is_over)

@@ -1,0 +1,106 @@
+"""What an attempt's dead runner still has on its way, when another run has gone on with the attempt
+or taken it back; and the ways out where the journal was lost, or a row of the history came late.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+
+from tests.conftest import Address, Cli
+from tests.forks import Forks, of
+from tests.server.test_kills import forks, history, ok
+from tests.server.test_late import SHORT, First, let_go
+from tests.terminal import Terminal
+from tests.told import only, told
+from tests.wire import Fault
+
+__all__ = ["forks"]
+FINISH = r"^UPDATE .* SET state = 'SUCCEEDED', applied_at"
+REMOVE = r"^DELETE FROM .*database_migrations.* IF state = 'IN_PROGRESS'"
+ONE = "-- migrate:up\nCREATE TABLE one (a int PRIMARY KEY);\n-- migrate:down\nDROP TABLE one;\n"
+TWO = ONE.replace("one", "two")
+
+
+class Killed(First):
+    """A runner that is killed where `First` is stopped."""
+
+    def stop(self) -> None:
+        self._begun.wait(10)
+        self.process.send_signal(signal.SIGKILL)
+        self.stopped.set()
+
+
+@pytest.fixture
+def killed(cli: Cli, server: Address, forks: Forks) -> Killed:
+    return Killed(of(cli, forks), server)
+
+
+def held(killed: Killed, pattern: str) -> Fault:
+    """The first execution of it, a preparation being no write yet."""
+    return Fault(2, "hold request", of=pattern, act=killed.stop)
+
+
+def test_an_end_that_arrives_behind_an_abort(killed: Killed, client: Any) -> None:
+    """All of it had run. The history must not say that it is there when it was taken back."""
+    cli = killed.cli
+    only(cli, r0001_one=ONE, r0002_two=TWO)
+    ok(cli("up", "1"))
+    with killed.begun(held(killed, FINISH), "up") as tap:
+        assert killed.stopped.wait(60)
+        ok(cli("abort", "--yes", env=SHORT))
+        let_go(tap)
+        killed.ended()
+    ok(cli("verify"))
+    assert history(client, cli) == [(1, "SUCCEEDED")]
+    ok(cli("up"))
+    ok(cli("verify"))
+    assert history(client, cli) == [(1, "SUCCEEDED"), (2, "SUCCEEDED")]
+
+
+def test_a_withdrawal_that_arrives_behind_the_mended_file(killed: Killed, client: Any) -> None:
+    """Nothing of it had run, so it was to be pending again; it has run to its end since."""
+    cli = killed.cli
+    only(cli, r0001_one=ONE, r0002_two=TWO.replace("a int", "a nothing"))
+    ok(cli("up", "1"))
+    with killed.begun(held(killed, REMOVE), "up") as tap:
+        assert killed.stopped.wait(60)
+        only(cli, r0001_one=ONE, r0002_two=TWO)
+        ok(cli("up", env=SHORT))
+        let_go(tap)
+        killed.ended()
+    ok(cli("verify"))
+    assert history(client, cli) == [(1, "SUCCEEDED"), (2, "SUCCEEDED")]
+
+
+# -- a journal that was lost -----------------------------------------------------------------------
+
+
+def test_an_answered_accept_records_the_schema(cli: Cli, client: Any) -> None:
+    only(cli, r0001_one=ONE)
+    ok(cli("up"))
+    client.execute(f"DROP TABLE {cli.keyspace}.migration_journal")
+    with Terminal(cli, "repair", "--accept") as terminal:
+        terminal.shows("Go on? [y/N]")
+        terminal.types("y\n")
+        assert terminal.ends() == 0, terminal.text
+    ok(cli("verify"))
+    client.execute(f"ALTER TABLE {cli.keyspace}.one ADD more int")
+    told(cli("verify"), 5, "column more added")
+
+
+def test_half_way_and_the_journal_lost(cli: Cli, client: Any) -> None:
+    only(cli, r0001_one=ONE, r0002_two=TWO)
+    ok(cli("up", "1"))
+    gone = cli.at("kill | after | CREATE TABLE two", "up", env=SHORT)
+    assert gone.code == -signal.SIGKILL
+    client.execute(f"DROP TABLE {cli.keyspace}.migration_journal")
+    for command in (("up",), ("abort", "--yes")):
+        told(cli(*command, env=SHORT), 5, "journal", "calldrop-migrate stamp REVISION")
+    told(cli("stamp", "1", "--yes", env=SHORT), 5, "two: exists")
+    assert "0002: what was begun of it is forgotten" in ok(cli("stamp", "2", "--yes", env=SHORT))
+    ok(cli("verify"))
+    ok(cli("down", "base", "--yes", "--discard-rows"))
+    assert history(client, cli) == []
