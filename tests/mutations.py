@@ -54,7 +54,7 @@ MUTATIONS = (
     # -- the lease
     _engine(
         *("journal", "acquire writes nothing"),
-        *("taken = self._database.compare_and_set(\n", "taken = (lambda *_: True)(\n"),
+        *("taken = self._database.compare_and_set(", "taken = (lambda *_: True)("),
         "test_runners.py",
     ),
     _engine(
@@ -172,8 +172,8 @@ MUTATIONS = (
     _unmoved("take_over", "test_runners.py"),
     _engine(
         *("history", "what is taken over looks as before"),
-        'self._move(\n            f"UPDATE {self._table} SET applied_at = ? "\n',
-        'now = was or now\n        self._move(\n            f"UPDATE {self._table} SET applied_at = ? "\n',
+        "            now += timedelta(milliseconds=1)\n        self._move(\n",
+        "            now += timedelta(milliseconds=1)\n        now = was or now\n        self._move(\n",
         "test_taken_over.py -k behind",
     ),
     _unmoved("begin_down", "test_upkeep.py -k abort"),
