@@ -25,8 +25,8 @@ from calldrop_migrate.engine.keyspace import create_keyspace
 from calldrop_migrate.engine.ports import Platform
 from tests.conftest import Address, Cli
 from tests.server.test_bookkeeping import APART
-from tests.server.test_schedules import GO, SHORT, ok
-from tests.told import write
+from tests.server.test_schedules import GO, SHORT
+from tests.told import ok, write
 from tests.wire import tapped
 
 # Of our own, and Cassandra's alone.

@@ -22,6 +22,12 @@ def told(result: Result, code: int, *words: str, out: bool = False) -> str:
     return result.err
 
 
+def ok(result: Result) -> str:
+    """That a command ended with 0; what it said."""
+    assert result.code == 0, f"exit {result.code}\n{result.err}\n{result.out}"
+    return result.err + result.out
+
+
 def told_as_json(result: Result, code: int, *words: str) -> dict[str, Any]:
     """The same of --json: stdout holds the error and nothing else."""
     assert result.code == code, result

@@ -14,17 +14,12 @@ from cassandra.cluster import NoHostAvailable
 from tests import cells
 from tests.cluster.conftest import ids_of, through
 from tests.cluster.ring import Ring
-from tests.conftest import Cli, Result
-from tests.told import told
+from tests.conftest import Cli
+from tests.told import ok, told
 
 GO = ("--yes", "--outage-accepted")
 QUICK = {"CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_LEASE_TTL": "10", "CALLDROP_SETTLE_TIME": "1"}
 TABLE = "call_records"
-
-
-def ok(result: Result) -> str:
-    assert result.code == 0, f"exit {result.code}\n{result.err}\n{result.out}"
-    return result.err + result.out
 
 
 def fill(client: Any, cli: Cli, count: int = 40) -> None:

@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 
 from tests.conftest import Cli
-from tests.server.test_schedules import GO, SHORT, ok
-from tests.told import told
+from tests.server.test_schedules import GO, SHORT
+from tests.told import ok, told
 
 OWN = ("database_migrations", "migration_journal", "migration_progress")
 APART = "CALLDROP_BOOKKEEPING_KEYSPACE"

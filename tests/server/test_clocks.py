@@ -15,11 +15,11 @@ import pytest
 
 from tests.conftest import Address, Cli
 from tests.forks import Forks, of
-from tests.server.test_kills import FULL, Keyspace, forks, ok
+from tests.server.test_kills import FULL, Keyspace, forks
 from tests.server.test_late import SHORT as LATE
 from tests.server.test_late import WAIT, First
 from tests.server.test_rebuild_misfits import write_collisions
-from tests.told import told
+from tests.told import ok, told
 from tests.wire import Fault
 
 __all__ = ["forks"]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Cli, Result
-from tests.told import only
+from tests.conftest import Cli
+from tests.told import ok, only
 
 TIMES = {"CALLDROP_LEASE_TTL": "10", "CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_SETTLE_TIME": "0.1"}
 UP = (
@@ -37,11 +37,6 @@ DOWN = (
     "DROP TYPE place",
 )
 GO = ("--yes", "--discard-rows")
-
-
-def ok(result: Result) -> str:
-    assert result.code == 0, f"exit {result.code}\n{result.err}\n{result.out}"
-    return result.err + result.out
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -23,6 +23,7 @@ from tests.server.test_rebuild_misfits import (
     write_without_destination,
 )
 from tests.server.test_rebuild_rows import AT_1, AT_2, Writer, calls, write_mixed
+from tests.told import ok
 from tests.wire import HARMS, Fault, Harm, Request, tapped
 
 FULL = os.environ.get("CALLDROP_TESTS") == "full"
@@ -35,11 +36,6 @@ SHORT = {
 DRAWN = 20
 # Of what is to be run again, and what may come of a run that is struck.
 CODES = (0, 6, 8, 10)
-
-
-def ok(result: Result) -> str:
-    assert result.code == 0, f"exit {result.code}\n{result.err}\n{result.out}"
-    return result.err + result.out
 
 
 class Up:

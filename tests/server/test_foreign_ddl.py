@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from tests.server.test_kills import FULL, forks, ok
+from tests.server.test_kills import FULL, forks
 from tests.server.test_late import GO, Calls, filled
 from tests.server.test_late import SHORT as LATE
-from tests.told import told
+from tests.told import ok, told
 
 __all__ = ["filled", "forks"]
 SHORT = LATE | {"CALLDROP_KEEP_SHADOW": "0"}

@@ -38,6 +38,7 @@ from tests.server.test_rebuild_misfits import (
     write_without_destination,
 )
 from tests.server.test_rebuild_rows import AT_1, AT_2, Writer, calls, write_mixed
+from tests.told import ok
 from tests.wire import HANDSHAKE, Fault, Harm, tapped
 
 FULL = os.environ.get("CALLDROP_TESTS") == "full"
@@ -61,11 +62,6 @@ def draw() -> random.Random:
     seed = int(os.environ.get("CALLDROP_SEED") or random.randrange(10**6))
     print(f"seed: CALLDROP_SEED={seed}")
     return random.Random(seed)
-
-
-def ok(result: Result) -> str:
-    assert result.code == 0, f"exit {result.code}\n{result.err}\n{result.out}"
-    return result.err + result.out
 
 
 class Keyspace:

@@ -23,9 +23,9 @@ from tests import cells
 from tests.cells import Rows
 from tests.conftest import Address, Cli, Result
 from tests.forks import ForkedCli, Forks, of, state_of
-from tests.server.test_kills import FULL, draw, forks, history, ok
+from tests.server.test_kills import FULL, draw, forks, history
 from tests.server.test_rebuild_rows import AT_1, AT_2, Writer, calls, write_mixed
-from tests.told import told, until
+from tests.told import ok, told, until
 from tests.wire import Fault, Harm, Tap, tapped
 
 __all__ = ["draw", "forks"]

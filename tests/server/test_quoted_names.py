@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.conftest import Cli, Result
-from tests.told import only
+from tests.conftest import Cli
+from tests.told import ok, only
 
 KEEP = ("--set-aside", "--outage-accepted", "--yes")
 
@@ -64,11 +64,6 @@ def quoted(make_cli: Callable[[str], Cli], client: Any) -> Iterator[Cli]:
     name = f"CamelCase_{uuid4().hex[:12]}"
     yield make_cli(name)
     client.execute(f'DROP KEYSPACE IF EXISTS "{name}"')
-
-
-def ok(result: Result) -> str:
-    assert result.code == 0, result
-    return result.out + result.err
 
 
 def test_the_calls_in_a_keyspace_that_needs_quotes(quoted: Cli) -> None:

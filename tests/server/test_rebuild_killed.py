@@ -24,7 +24,8 @@ from tests.server.test_rebuild_misfits import (
     write_collisions,
     write_without_destination,
 )
-from tests.server.test_rebuild_rows import AT_1, AT_2, Writer, calls, ok, write_mixed
+from tests.server.test_rebuild_rows import AT_1, AT_2, Writer, calls, write_mixed
+from tests.told import ok
 
 KILLS_PER_LEG = 5
 # Short, so that a run that takes over after a kill doesn't wait long before it may destroy

@@ -13,16 +13,8 @@ from typing import Any
 from tests import cells
 from tests.cells import Rows
 from tests.conftest import Cli
-from tests.server.test_rebuild_rows import (
-    AT_2,
-    BASE,
-    DAY,
-    NEW_YEAR,
-    Writer,
-    calls,
-    ok,
-    write_mixed,
-)
+from tests.server.test_rebuild_rows import AT_2, BASE, DAY, NEW_YEAR, Writer, calls, write_mixed
+from tests.told import ok
 
 GO = ("--yes", "--outage-accepted")
 WITHOUT = "call_records__aside_0002_up"  # of the way up: rows without a destination

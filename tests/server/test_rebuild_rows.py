@@ -18,6 +18,7 @@ import pytest
 from tests import cells
 from tests.cells import Cell, Columns, Rows
 from tests.conftest import Cli
+from tests.told import ok
 
 DAY = 86_400
 BASE = 1_700_000_000_000_000  # microseconds
@@ -139,11 +140,6 @@ def first(cli: Cli) -> Cli:
     """A keyspace at revision 1."""
     assert cli("up", "1").code == 0
     return cli
-
-
-def ok(result: Any) -> str:
-    assert result.code == 0, f"exit {result.code}\n{result.err}\n{result.out}"
-    return str(result.err + result.out)
 
 
 def calls(client: Any, cli: Cli) -> tuple[Rows, Columns]:

@@ -15,17 +15,12 @@ from typing import Any
 import pytest
 
 from tests import cells
-from tests.conftest import Cli, Result
-from tests.told import only, told
+from tests.conftest import Cli
+from tests.told import ok, only, told
 
 GO = ("--yes", "--outage-accepted")
 SHORT = {"CALLDROP_LEASE_TTL": "10", "CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_SETTLE_TIME": "1"}
 TABLE = "call_records"
-
-
-def ok(result: Result) -> str:
-    assert result.code == 0, f"exit {result.code}\n{result.err}\n{result.out}"
-    return result.err + result.out
 
 
 def insert(client: Any, cli: Cli, number: int, destination: str | None = "+2") -> None:

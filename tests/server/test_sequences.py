@@ -24,8 +24,9 @@ from hypothesis import strategies as st
 
 from tests.conftest import Address, Cli
 from tests.forks import Forks, of
-from tests.server.test_kills import FULL, GO, Killing, forks, history, ok
+from tests.server.test_kills import FULL, GO, Killing, forks, history
 from tests.server.test_rebuild_misfits import tables
+from tests.told import ok
 from tests.wire import Fault
 
 __all__ = ["forks"]

@@ -11,10 +11,10 @@ import pytest
 
 from tests.conftest import Address, Cli
 from tests.forks import Forks, of
-from tests.server.test_kills import forks, history, ok
+from tests.server.test_kills import forks, history
 from tests.server.test_late import SHORT, First, let_go
 from tests.terminal import Terminal
-from tests.told import only, told
+from tests.told import ok, only, told
 from tests.wire import Fault
 
 __all__ = ["forks"]

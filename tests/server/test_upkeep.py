@@ -11,8 +11,8 @@ import pytest
 
 from tests import cells
 from tests.conftest import Cli
-from tests.server.test_schedules import GO, SHORT, TABLE, filled, insert, numbers, ok
-from tests.told import only, tables, told, until
+from tests.server.test_schedules import GO, SHORT, TABLE, filled, insert, numbers
+from tests.told import ok, only, tables, told, until
 
 __all__ = ["filled"]
 KEPT = {"CALLDROP_KEEP_SHADOW": "7"}

@@ -12,10 +12,10 @@ from typing import Any
 
 from tests.conftest import Address, Cli
 from tests.forks import Forks
-from tests.server.test_kills import forks, ok
+from tests.server.test_kills import forks
 from tests.server.test_late import GO, SHORT, Calls, filled
 from tests.server.test_rebuild_misfits import tables
-from tests.told import told
+from tests.told import ok, told
 from tests.wire import tapped
 
 __all__ = ["filled", "forks"]
