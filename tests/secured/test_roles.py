@@ -93,9 +93,7 @@ def test_who_reads_needs_one_and_can_do_no_more(cli: Cli, client: Any, role: str
     mine = as_role(cli, role)
     for args in (["status", "--log"], ["verify"], ["show", "1", "--applied"], ["diff", "1", "3"]):
         ok(mine, *args)
-    without = told(mine("plan", "1"), 9, "--outage-accepted", out=True)
-    client.execute(f"GRANT SELECT ON TABLE system.size_estimates TO {role}")
-    assert told(mine("plan", "1"), 9, out=True) == without
+    told(mine("plan", "1"), 9, "--outage-accepted", out=True)
     wait = f"GRANT SELECT ON TABLE system_distributed.view_build_status TO {role};"
     told(mine("plan"), 7, "view_build_status", wait, "Nothing was changed.", out=True)
     modify = f"GRANT MODIFY ON KEYSPACE {cli.keyspace} TO {role};"
