@@ -21,6 +21,7 @@ from calldrop_migrate.cluster.failures import causes, server_message
 from calldrop_migrate.errors import ConfigurationError, Unreachable
 
 _HOST_AND_PORT = re.compile(r"[^:]+:\d+")
+_ASKED = 3  # hosts at most
 _TLS_PATIENCE = 1.0  # seconds; the server has just answered something else
 _UNTOUCHED = "Nothing was changed."
 # OpenSSL's numbers for what is wrong with a certificate.
@@ -39,8 +40,9 @@ def failed(
             return _not_let_in(cause, where, username)
         if mended := _tls(cause, where) if encrypted else None:
             return mended
-    if not encrypted and any(_closed_at_once(cause) for cause in causes(error)):
-        for host in hosts:
+    closed = any(_closed_at_once(cause) for cause in causes(error))
+    if closed and not encrypted:
+        for host in hosts[:_ASKED]:
             if tls.is_spoken(host, port, _TLS_PATIENCE):
                 return _wrong(
                     f"{where} wants TLS, and the connection is without it",
@@ -51,6 +53,8 @@ def failed(
         "Is it up, and are --hosts and --port right?\n"
         "--wait SECONDS waits for a server that is starting."
     )
+    if closed and encrypted:
+        hint = f"Does it want a certificate of ours:  --tls-cert FILE --tls-key FILE\n{hint}"
     if with_port:
         name, _, number = with_port.partition(":")
         hint = f"The port is a setting of its own:  --hosts {name} --port {number}"
