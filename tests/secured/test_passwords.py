@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
+from tests.conftest import Cli, Result
 from tests.secured.conftest import SUPERUSER, seen_as
 from tests.terminal import Terminal
 from tests.told import told, told_as_json
@@ -45,8 +46,11 @@ def test_the_question_is_not_answered(unnamed: Cli) -> None:
 
 def test_a_wrong_one_is_told_and_not_shown(unnamed: Cli) -> None:
     wrong = seen_as(unnamed, password=WRONG)
-    err = told(wrong("status"), 2, "refuses user 'cassandra'", "--password-file")
-    assert WRONG not in err
+    process = wrong.start("status", "--wait", "1")
+    seen = subprocess.run(["ps", "-ww", "-o", "args="], capture_output=True, text=True, check=True)
+    out, err = process.communicate(timeout=60)
+    told(Result(process.returncode, out, err), 2, "refuses user 'cassandra'", "--password-file")
+    assert WRONG not in err + seen.stdout
     assert WRONG not in json.dumps(told_as_json(wrong("up", "--json"), 2, "refuses user"))
     (unnamed.folder / "secret").write_text(f"{WRONG}\n{WRONG}\n", encoding="utf-8")
     assert WRONG not in told(unnamed("status", "--password-file", "secret"), 2, "one line")

@@ -10,15 +10,12 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 from cassandra.cluster import Session
 
-from calldrop_migrate.embedded import server as embedded
 from tests.conftest import Cli, Result
 from tests.told import only, tables, told, told_as_json, write
 
@@ -356,68 +353,6 @@ def test_no_server_at_all(cli: Cli) -> None:
     err = told(cli("up", env={"CALLDROP_HOSTS": ""}), 10, "no hosts were given", "isn't running")
     assert "calldrop-migrate server start" in err
     assert "calldrop-migrate up --hosts 10.0.1.10" in err
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A server that asks for passwords; its superuser is cassandra, cassandra."""
-    home = tmp_path_factory.mktemp("guarded")
-    config = {"authenticator": "PasswordAuthenticator", "authorizer": "CassandraAuthorizer"}
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
-    started = embedded.start(
-        home=home, port=port, heap_mb=512, extra_config=config, say=lambda _: None
-    )
-    try:
-        yield {"CALLDROP_HOSTS": started.hosts[0], "CALLDROP_PORT": str(started.port)}
-    finally:
-        embedded.stop(wipe=True, home=home, say=lambda _: None)
-
-
-def test_passwords(cli: Cli, guarded: dict[str, str]) -> None:
-    only(cli, r0001_a=tables("a"))
-    replicated(cli, datacenter1=1)
-    env = guarded | {"CALLDROP_USERNAME": "cassandra"}
-    right = env | {"CALLDROP_PASSWORD": "cassandra"}
-    result = cli("up", "--wait", "30", env=right)
-    assert result.code == 0, result.err
-    secret = "guess-7f3a"
-    process = cli.start("status", "--wait", "1", env=env | {"CALLDROP_PASSWORD": secret})
-    seen = subprocess.run(["ps", "-ww", "-o", "args="], capture_output=True, text=True, check=True)
-    out, err = process.communicate(timeout=30)
-    told(Result(process.returncode, out, err), 2, "refuses user 'cassandra'", "CALLDROP_PASSWORD")
-    assert secret not in out + err + seen.stdout
-    told(cli("status", env=guarded), 2, "refuses a connection without a user", "--username")
-    told(cli("status", env=env), 2, "no password for cassandra", "no terminal to ask on")
-    assert "cassandra-password" not in cli("status", "--json", env=right).out
-
-
-def test_a_user_who_may_not(cli: Cli, guarded: dict[str, str]) -> None:
-    from cassandra.auth import PlainTextAuthProvider
-    from cassandra.cluster import Cluster
-    from cassandra.io.asyncioreactor import AsyncioConnection
-
-    cluster = Cluster(
-        [guarded["CALLDROP_HOSTS"]],
-        port=int(guarded["CALLDROP_PORT"]),
-        connection_class=AsyncioConnection,
-        auth_provider=PlainTextAuthProvider("cassandra", "cassandra"),
-    )
-    try:
-        session = cluster.connect()
-        session.execute("CREATE ROLE IF NOT EXISTS guest WITH LOGIN = true AND PASSWORD = 'guest'")
-    finally:
-        cluster.shutdown()
-    replicated(cli, datacenter1=1)
-    env = guarded | {"CALLDROP_USERNAME": "guest", "CALLDROP_PASSWORD": "guest"}
-    err = told(
-        cli("up", "3", env=env),
-        7,
-        "guest has no CREATE permission",
-        f"CREATE KEYSPACE IF NOT EXISTS {cli.keyspace}",
-    )
-    assert "No revision was begun." in err
-    assert "GRANT CREATE ON ALL KEYSPACES TO guest;" in err
 
 
 # -- seeds ----------------------------------------------------------------------------------------
