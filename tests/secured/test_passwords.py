@@ -22,12 +22,14 @@ def unnamed(cli: Cli) -> Cli:
     return seen_as(cli, password="")
 
 
-def test_the_environment_the_file_then_the_question(unnamed: Cli) -> None:
+def test_the_flag_the_environment_then_the_question(unnamed: Cli) -> None:
     file = unnamed.folder / "secret"
     file.write_text(f"{SUPERUSER}\r\n", encoding="utf-8")
     assert unnamed("status", "--password-file", "secret").code == 0
     assert seen_as(unnamed, password_file="secret")("status").code == 0
-    told(seen_as(unnamed, password=WRONG)("status", "--password-file", "secret"), 2, "refuses user")
+    wrong = seen_as(unnamed, password=WRONG)
+    assert wrong("status", "--password-file", "secret").code == 0
+    told(seen_as(wrong, password_file="secret")("status"), 2, "refuses user")
     told(unnamed("status"), 2, "no password for cassandra", "CALLDROP_PASSWORD", "--password-file")
     with Terminal(unnamed, "status") as terminal:
         terminal.shows("Password of cassandra:")

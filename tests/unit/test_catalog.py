@@ -22,4 +22,4 @@ def test_a_size_that_may_not_be_read_is_unknown() -> None:
 
 def test_whether_a_view_is_built_has_to_be_known() -> None:
     with pytest.raises(StatementRefused):
-        catalog.unbuilt(refused, "k", "v", {}, scylla=True, version="2026.1.11")
+        catalog.unbuilt(refused, "k", "v", {}, "system.view_build_status_v2")
