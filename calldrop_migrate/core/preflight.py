@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from calldrop_migrate.core.cql import literal
 from calldrop_migrate.core.demands import Demand, Windows
 
 MOST_WINDOWS = 50  # twcs_max_window_count where nobody has set it
@@ -175,10 +176,10 @@ def _ways_out(demand: Demand, windows: Windows, most: int) -> str:
     at = f" in {demand.place}" if demand.place else ""
     return (
         "Either let it, on each node, and in its scylla.yaml, which counts from its next start on:"
-        f"\n  UPDATE system.config SET value = '{enough}' WHERE name = 'twcs_max_window_count'\n"
+        f"\n  UPDATE system.config SET value = {literal(str(enough))} WHERE name = 'twcs_max_window_count'\n"
         f"or make the windows larger{at}:\n"
         f"  'compaction_window_size': {windows.smallest(most)},"
-        f" 'compaction_window_unit': '{windows.unit}'"
+        f" 'compaction_window_unit': {literal(windows.unit)}"
     )
 
 
