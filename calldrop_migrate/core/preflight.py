@@ -172,11 +172,12 @@ def _most_windows(settings: Settings | None) -> int | None:
 
 
 def _ways_out(demand: Demand, windows: Windows, most: int) -> str:
-    enough = max(100, windows.count)
+    enough = str(max(100, windows.count))
     at = f" in {demand.place}" if demand.place else ""
     return (
         "Either let it, on each node, and in its scylla.yaml, which counts from its next start on:"
-        f"\n  UPDATE system.config SET value = {literal(str(enough))} WHERE name = 'twcs_max_window_count'\n"
+        f"\n  UPDATE system.config SET value = {literal(enough)}"
+        " WHERE name = 'twcs_max_window_count'\n"
         f"or make the windows larger{at}:\n"
         f"  'compaction_window_size': {windows.smallest(most)},"
         f" 'compaction_window_unit': {literal(windows.unit)}"
