@@ -34,7 +34,8 @@ def act(what: str) -> None:
         subprocess.run(rest, shell=True, check=True)
 
 
-def arm(what: str, when: str, prefix: str) -> None:
+def arm(point: str) -> None:
+    what, when, prefix = (word.strip() for word in point.split("|"))
     done: list[str] = []
 
     def once(text: str) -> None:
@@ -72,7 +73,7 @@ def arm(what: str, when: str, prefix: str) -> None:
 
 
 if __name__ == "__main__":
-    arm(*(word.strip() for word in sys.argv[1].split("|")))
+    arm(sys.argv[1])
     sys.argv[:2] = ["calldrop-migrate"]
     from calldrop_migrate.cli.main import run as main
 

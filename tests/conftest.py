@@ -20,7 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from calldrop_migrate.embedded import ports
 from calldrop_migrate.embedded import server as embedded
+from tests.forks import Forks, forking
 
 PROJECT = Path(__file__).parent.parent
 COMPOSE_FILE = PROJECT / "docker-compose.yml"
@@ -66,12 +67,16 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Cli:
-    """`calldrop-migrate` as a process, in a folder and on a keyspace of the test's own."""
+    """`calldrop-migrate` as a process, in a folder and on a keyspace of the test's own.
+
+    Without `forks` it is the program as it is installed.
+    """
 
     folder: Path
     keyspace: str
     environment: Mapping[str, str]
     started: list[subprocess.Popen[str]] = field(default_factory=list)
+    forks: Forks | None = None
 
     def __call__(
         self,
@@ -81,9 +86,7 @@ class Cli:
         cwd: Path | None = None,
         timeout: float = 120,
     ) -> Result:
-        process = self._popen(
-            args, env, cwd, subprocess.DEVNULL if input is None else subprocess.PIPE
-        )
+        process = self._popen(args, env, cwd, typed=input is not None)
         with process:
             try:
                 out, err = process.communicate(input, timeout)
@@ -104,8 +107,7 @@ class Cli:
         self, point: str, *args: str, env: Mapping[str, str] | None = None
     ) -> subprocess.Popen[str]:
         """Such a process, not waited for."""
-        script = [sys.executable, str(PROJECT / "tests" / "at.py"), point]
-        process = self._popen(args, env, None, subprocess.DEVNULL, script)
+        process: subprocess.Popen[str] = self._popen(args, env, None, at=point)
         self.started.append(process)
         return process
 
@@ -113,7 +115,7 @@ class Cli:
         self, *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
     ) -> subprocess.Popen[str]:
         """A process to be killed in the middle; what still runs when the test ends is killed."""
-        process = self._popen(args, env, cwd, subprocess.DEVNULL)
+        process: subprocess.Popen[str] = self._popen(args, env, cwd)
         self.started.append(process)
         return process
 
@@ -132,18 +134,24 @@ class Cli:
         args: tuple[str, ...],
         env: Mapping[str, str] | None,
         cwd: Path | None,
-        stdin: int,
-        program: Sequence[str] = (str(Path(sys.executable).with_name("calldrop-migrate")),),
-    ) -> subprocess.Popen[str]:
+        *,
+        typed: bool = False,
+        at: str = "",
+    ) -> Any:
+        environment, folder = {**self.environment, **(env or {})}, cwd or self.folder
+        if self.forks and not typed:
+            return self.forks.begin(args, environment, folder, at)
+        program = Path(sys.executable).with_name("calldrop-migrate")
+        begin = [sys.executable, PROJECT / "tests" / "at.py", at] if at else [program]
         return subprocess.Popen(
-            [*program, *args],
-            stdin=stdin,
+            [*begin, *args],
+            stdin=subprocess.PIPE if typed else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            env={**self.environment, **(env or {})},
-            cwd=cwd or self.folder,
+            env=environment,
+            cwd=folder,
         )
 
     def end(self) -> None:
@@ -427,9 +435,23 @@ def keyspace(client: Any) -> Iterator[str]:
     client.execute(f"DROP KEYSPACE IF EXISTS {name}")
 
 
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks | None]:
+    """What runs of the command are forked from; none where one of many can't be waited for."""
+    if not hasattr(os, "pidfd_open"):
+        yield None
+        return
+    with forking() as made:
+        yield made
+
+
 @pytest.fixture
-def make_cli(server: Address, datacenter: str, tmp_path: Path) -> Iterator[Callable[[str], Cli]]:
+def make_cli(
+    request: pytest.FixtureRequest, server: Address, datacenter: str, tmp_path: Path
+) -> Iterator[Callable[[str], Cli]]:
     """Makes the command line of a keyspace, each in a folder of its own."""
+    as_installed = request.node.get_closest_marker("as_installed")
+    forks = None if as_installed else request.getfixturevalue("forks")
     made: list[Cli] = []
 
     def make(name: str) -> Cli:
@@ -454,7 +476,7 @@ def make_cli(server: Address, datacenter: str, tmp_path: Path) -> Iterator[Calla
             # Not the developer's own: a test of `server stop` must not reach it.
             "CALLDROP_EMBEDDED_HOME": str(tmp_path / "no embedded server"),
         }
-        made.append(Cli(folder, name, kept))
+        made.append(Cli(folder, name, kept, forks=forks))
         return made[-1]
 
     yield make

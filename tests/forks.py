@@ -1,6 +1,6 @@
 """`calldrop-migrate` as processes that begin at once: forks of one that has imported everything.
 
-A run of a few milliseconds of work takes half a second of imports, which hundreds of rounds can't
+A run of a few milliseconds of work takes half a second of imports, which thousands of them can't
 wait for. What begins here is a process like any other: a pid, a connection, memory of its own, and
 SIGKILL ends it. The one that they are forked from runs no thread and has never connected.
 """
@@ -14,14 +14,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-from tests.conftest import PROJECT, Cli
+PRELOADED = Path(__file__).with_name("preloaded.py")
 
 
 class Forked:
@@ -30,6 +30,8 @@ class Forked:
     def __init__(self, forks: Forks, pid: int, files: Sequence[Path]) -> None:
         self.pid = pid
         self.returncode: int | None = None
+        # Its pid stays its own until it has been waited for.
+        self._ended = os.pidfd_open(pid)
         self._forks = forks
         self._files = files
         self._said: list[str] = []
@@ -60,17 +62,19 @@ class Forked:
 
     def poll(self) -> int | None:
         """Its exit code if it has ended."""
-        if self.returncode is None and state_of(self.pid) == "Z":
-            self.wait()
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         if self.returncode is None:
-            self.returncode = self._forks.wait(self.pid, timeout or 600)
+            if not select.select([self._ended], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired("calldrop-migrate", timeout or 0)
+            os.close(self._ended)
+            self.returncode = self._forks.ask({"wait": self.pid})
         return self.returncode
 
     def send_signal(self, number: int) -> None:
-        # Nobody waits for it before we do, so its pid is its own until then.
         if self.returncode is None:
             os.kill(self.pid, number)
 
@@ -88,56 +92,37 @@ class Forks:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, str(PROJECT / "tests" / "preloaded.py")],
+            [sys.executable, str(PRELOADED)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
         self._folder = tempfile.TemporaryDirectory(prefix="calldrop-forks-")
-        self._begun = 0
+        self._numbers = count(1)
+        self._one = threading.Lock()
         self._told()
 
-    def begin(self, args: Sequence[str], env: Mapping[str, str], cwd: Path) -> Forked:
-        self._begun += 1
-        files = [Path(self._folder.name) / f"{name} {self._begun}" for name in ("out", "err")]
-        asked = {"args": [*args], "env": dict(env), "cwd": str(cwd), "files": [*map(str, files)]}
-        self._send(asked)
-        return Forked(self, self._told(), files)
-
-    def wait(self, pid: int, timeout: float) -> int:
-        self._send({"wait": pid})
-        pipe = self._process.stdout
-        assert pipe is not None
-        if not select.select([pipe], [], [], timeout)[0]:
-            os.kill(pid, signal.SIGKILL)
-            self._told()
-            raise subprocess.TimeoutExpired("calldrop-migrate", timeout)
-        return self._told()
+    def begin(self, args: Sequence[str], env: Mapping[str, str], cwd: Path, at: str = "") -> Forked:
+        """`calldrop-migrate` with these arguments; `at` as in tests/at.py."""
+        number = next(self._numbers)
+        files = [Path(self._folder.name) / f"{name} {number}" for name in ("out", "err")]
+        asked = {"args": [*args], "env": dict(env), "cwd": str(cwd), "at": at}
+        return Forked(self, self.ask({**asked, "files": [*map(str, files)]}), files)
 
     def end(self) -> None:
         self._process.communicate(timeout=10)
         self._folder.cleanup()
 
-    def _send(self, question: Mapping[str, object]) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(question).encode() + b"\n")
-        self._process.stdin.flush()
+    def ask(self, question: Mapping[str, object]) -> int:
+        """One answer to each question, whichever thread asks."""
+        with self._one:
+            assert self._process.stdin is not None
+            self._process.stdin.write(json.dumps(question).encode() + b"\n")
+            self._process.stdin.flush()
+            return self._told()
 
     def _told(self) -> int:
         assert self._process.stdout is not None
         return int(self._process.stdout.readline())
-
-
-@dataclass(frozen=True, slots=True)
-class ForkedCli(Cli):
-    """The command, as such processes."""
-
-    forks: Forks | None = None
-
-    def _popen(self, args: tuple[str, ...], env: Any, cwd: Any, stdin: int, *program: Any) -> Any:
-        assert self.forks is not None
-        if program:  # tests/at.py changes the program it runs
-            return super(ForkedCli, self)._popen(args, env, cwd, stdin, *program)
-        return self.forks.begin(args, {**self.environment, **(env or {})}, cwd or self.folder)
 
 
 @contextmanager
@@ -147,7 +132,3 @@ def forking() -> Iterator[Forks]:
         yield forks
     finally:
         forks.end()
-
-
-def of(cli: Cli, forks: Forks) -> ForkedCli:
-    return ForkedCli(cli.folder, cli.keyspace, cli.environment, cli.started, forks)

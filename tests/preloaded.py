@@ -20,10 +20,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from calldrop_migrate.cli import inspecting, mending, migrating, opening, program
-from calldrop_migrate.cluster import session
+from calldrop_migrate.cli import inspecting, main, mending, migrating, opening, program, seeding
+from calldrop_migrate.cluster import bulk, session
+from tests import at
 
-_IMPORTED = (inspecting, mending, migrating, session)
+_IMPORTED = (bulk, inspecting, mending, migrating, program, seeding, session)
 
 
 def serve() -> None:
@@ -55,10 +56,12 @@ def run(asked: Mapping[str, Any]) -> None:
     os.chdir(asked["cwd"])
     random.seed()
     shift(float(asked["env"].get("TEST_CLOCK", 0)))
+    if asked["at"]:
+        at.arm(asked["at"])
     sys.argv = ["calldrop-migrate", *asked["args"]]
     code: Any = 1
     try:
-        program.app()
+        main.run()
     except SystemExit as ended:
         code = ended.code
     finally:

@@ -38,7 +38,7 @@ from calldrop_migrate.errors import MisfitRows, RowsAtRisk
 
 TABLE = "migration_progress"
 FEWEST_RANGES = 64
-SMALL = 256  # rows
+SMALL = 1000  # rows
 RANGE_BYTES = 32 * 2**20
 SLACK = 60.0  # seconds: clocks, and the time between reading one side and the other
 # Rows of keys alone have a write time that nothing can read; theirs becomes this one, below every

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ TIMES = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def nodes() -> Iterator[Ring]:
     home = Path(tempfile.mkdtemp(prefix="calldrop-ring-"))
     host = f"127.{8 + os.getpid() % 100}.{os.getpid() >> 8 & 255}.1"
@@ -36,7 +37,7 @@ def nodes() -> Iterator[Ring]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(nodes: Ring) -> Address:
     return Address(nodes.hosts, nodes.port, "embedded")
 
@@ -57,14 +58,14 @@ def connected(hosts: tuple[str, ...], port: int) -> Session:
     return cluster.connect()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def client(nodes: Ring) -> Iterator[Session]:
     session = connected(nodes.hosts, nodes.port)
     yield session
     session.cluster.shutdown()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def each(nodes: Ring) -> Iterator[list[Session]]:
     """A client for each node, which asks that one alone."""
     sessions = [connected((host,), nodes.port) for host in nodes.hosts]
@@ -73,7 +74,7 @@ def each(nodes: Ring) -> Iterator[list[Session]]:
         session.cluster.shutdown()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def datacenter() -> str:
     return "datacenter1"
 
@@ -86,7 +87,7 @@ def make_ring_cli(make_cli: Callable[[str], Cli], nodes: Ring) -> Callable[[str]
         made = make_cli(name)
         text = f"confirm = false\nkeep_shadow = 0\n\n[replication]\ndatacenter1 = {NODES}\n"
         (made.folder / "calldrop-migrate.toml").write_text(text, encoding="utf-8")
-        return Cli(made.folder, made.keyspace, {**made.environment, **TIMES}, made.started)
+        return replace(made, environment={**made.environment, **TIMES})
 
     return make
 

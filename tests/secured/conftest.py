@@ -9,7 +9,7 @@ import shutil
 import ssl
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -55,7 +55,7 @@ class Secured:
         return made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def secured() -> Iterator[Secured]:
     home = Path(tempfile.mkdtemp(prefix="calldrop-secured-"))
     host = f"127.6.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
@@ -74,12 +74,12 @@ def secured() -> Iterator[Secured]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(secured: Secured) -> Address:
     return secured.address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def client(secured: Secured) -> Iterator[Session]:
     profile = ExecutionProfile(RoundRobinPolicy(), row_factory=dict_factory, request_timeout=60)
     cluster = Cluster(
@@ -95,7 +95,7 @@ def client(secured: Secured) -> Iterator[Session]:
     cluster.shutdown()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def datacenter() -> str:
     return "datacenter1"
 
@@ -104,7 +104,7 @@ def seen_as(cli: Cli, **settings: str) -> Cli:
     """The same command line with other settings; an empty one is left out."""
     named = {f"CALLDROP_{name.upper()}": value for name, value in settings.items()}
     environment = {k: v for k, v in {**cli.environment, **named}.items() if v}
-    return Cli(cli.folder, cli.keyspace, environment, cli.started)
+    return replace(cli, environment=environment)
 
 
 def as_role(cli: Cli, name: str) -> Cli:
@@ -116,7 +116,7 @@ def as_role(cli: Cli, name: str) -> Cli:
 def cli(make_cli: Callable[[str], Cli], keyspace: str, secured: Secured) -> Cli:
     """The command line of the superuser."""
     made = make_cli(keyspace)
-    reaching = Cli(made.folder, keyspace, {**made.environment, **secured.tls}, made.started)
+    reaching = replace(made, environment={**made.environment, **secured.tls})
     return as_role(reaching, SUPERUSER)
 
 

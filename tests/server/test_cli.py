@@ -18,6 +18,7 @@ from tests.conftest import Cli, Result
 from tests.terminal import Terminal
 from tests.told import only, tables, told, until
 
+pytestmark = pytest.mark.as_installed
 CONFIRM = "confirm = true\nkeep_shadow = 0\n\n[replication]\n{} = 1\n"
 
 

@@ -14,15 +14,13 @@ from typing import Any
 import pytest
 
 from tests.conftest import Address, Cli
-from tests.forks import Forks, of
-from tests.server.test_kills import FULL, Keyspace, forks
+from tests.server.test_kills import FULL, Keyspace
 from tests.server.test_late import SHORT as LATE
 from tests.server.test_late import WAIT, First
 from tests.server.test_rebuild_misfits import write_collisions
 from tests.told import ok, told
 from tests.wire import Fault
 
-__all__ = ["forks"]
 OFF = 10  # seconds
 NOT_KEPT = LATE | {"CALLDROP_KEEP_SHADOW": "0"}
 SHORT = {"CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_LEASE_TTL": "10", "CALLDROP_SETTLE_TIME": "0.3"}
@@ -37,8 +35,8 @@ def clock(seconds: int) -> dict[str, str]:
     return {"TEST_CLOCK": str(seconds)}
 
 
-def test_clocks_ahead_and_behind_alternately(cli: Cli, client: Any, forks: Forks) -> None:
-    runner = of(cli, forks)
+def test_clocks_ahead_and_behind_alternately(cli: Cli, client: Any) -> None:
+    runner = cli
     keyspace, began = Keyspace(runner, client), time.monotonic()
     for at, (way, off) in enumerate(TURNS if FULL else TURNS[:3]):
         turn = time.time()
@@ -75,12 +73,12 @@ def right(client: Any, keyspace: str, began: float) -> None:
 
 @pytest.mark.parametrize("ahead", [OFF, -OFF] if FULL else [OFF])
 def test_a_lease_excludes_a_runner_whose_clock_is_off(
-    cli: Cli, client: Any, server: Address, forks: Forks, ahead: int
+    cli: Cli, client: Any, server: Address, ahead: int
 ) -> None:
     """Twice as far from the holder's: while it lasts nobody gets it, and when it ends it is
     lost.
     """
-    runner = of(cli, forks)
+    runner = cli
     keyspace = Keyspace(runner, client)
     first = First(runner, server)
     drop = Fault(1, "none", of=r"^DROP TABLE call_records__", act=first.stop)

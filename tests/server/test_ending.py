@@ -7,8 +7,11 @@ from __future__ import annotations
 import statistics
 import time
 
+import pytest
+
 from tests.conftest import Cli
 
+pytestmark = pytest.mark.as_installed
 STALL = 3.0  # seconds; the stall is 5, everything else about a second on a busy machine
 
 

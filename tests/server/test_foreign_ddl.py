@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from tests.server.test_kills import FULL, forks
+from tests.server.test_kills import FULL
 from tests.server.test_late import GO, Calls, filled
 from tests.server.test_late import SHORT as LATE
 from tests.told import ok, told
 
-__all__ = ["filled", "forks"]
+__all__ = ["filled"]
 SHORT = LATE | {"CALLDROP_KEEP_SHADOW": "0"}
 COLUMN = ("ALTER TABLE KS.call_records ADD sneaked int", "call_records: column sneaked added")
 OTHER = ("CREATE TABLE KS.other (a int PRIMARY KEY)", "other: exists")

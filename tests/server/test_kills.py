@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -27,7 +27,6 @@ import pytest
 from tests import cells
 from tests.cells import Rows
 from tests.conftest import Address, Cli, Result
-from tests.forks import ForkedCli, Forks, forking, of
 from tests.server.test_rebuild_killed import without_times_of
 from tests.server.test_rebuild_misfits import (
     DOUBLE,
@@ -49,12 +48,6 @@ GO = ("--yes", "--outage-accepted", "--set-aside")
 SHORT = {"CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_LEASE_TTL": "10", "CALLDROP_SETTLE_TIME": "0.3"}
 WAYS = {"up": ("up", *GO), "down": ("down", "1", *GO)}
 EARLIER = 2 * cells.EARLIER
-
-
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    with forking() as made:
-        yield made
 
 
 @pytest.fixture
@@ -126,7 +119,7 @@ def history(client: Any, cli: Cli) -> list[tuple[int, str]]:
 class Killing:
     """Runs commands through a proxy, and kills them there, `delay` seconds behind a fault."""
 
-    def __init__(self, cli: ForkedCli, server: Address, draw: random.Random) -> None:
+    def __init__(self, cli: Cli, server: Address, draw: random.Random) -> None:
         self.cli, self.server, self.draw = cli, server, draw
         self.kills = 0
 
@@ -175,13 +168,13 @@ class Killing:
 
 
 def test_killed_at_any_moment_and_run_again(
-    make_cli: Callable[[str], Cli], client: Any, server: Address, forks: Forks, draw: random.Random
+    make_cli: Callable[[str], Cli], client: Any, server: Address, draw: random.Random
 ) -> None:
     moments = [(at + draw.random()) / ROUNDS for at in range(ROUNDS)]
     draw.shuffle(moments)
     kills = 0
     for first in range(0, ROUNDS, ON_ONE_KEYSPACE):
-        cli = of(make_cli(f"k_{uuid4().hex[:12]}"), forks)
+        cli = make_cli(f"k_{uuid4().hex[:12]}")
         keyspace, killing = Keyspace(cli, client), Killing(cli, server, draw)
         requests, schemas = undisturbed(keyspace, killing)
         print(f"requests: {requests}", flush=True)

@@ -22,13 +22,13 @@ import pytest
 from tests import cells
 from tests.cells import Rows
 from tests.conftest import Address, Cli, Result
-from tests.forks import ForkedCli, Forks, of, state_of
-from tests.server.test_kills import FULL, draw, forks, history
+from tests.forks import state_of
+from tests.server.test_kills import FULL, draw, history
 from tests.server.test_rebuild_rows import AT_1, AT_2, Writer, calls, write_mixed
 from tests.told import ok, told, until
 from tests.wire import Fault, Harm, Tap, tapped
 
-__all__ = ["draw", "forks"]
+__all__ = ["draw"]
 STOPS = int(os.environ.get("CALLDROP_ROUNDS") or (100 if FULL else 1))
 GO = ("--yes", "--outage-accepted")
 WAIT = ("--wait-for-lease", "60")
@@ -47,7 +47,7 @@ DROP = r"^DROP TABLE call_records\b"
 class Calls:
     """Revision 1 with calls, and what they must be at revision 2."""
 
-    def __init__(self, cli: ForkedCli, client: Any) -> None:
+    def __init__(self, cli: Cli, client: Any) -> None:
         self.cli, self.client = cli, client
         ok(cli("up", "1"))
         writer = Writer(client, cli.keyspace)
@@ -74,14 +74,14 @@ class Calls:
 
 
 @pytest.fixture
-def filled(cli: Cli, client: Any, forks: Forks) -> Calls:
-    return Calls(of(cli, forks), client)
+def filled(cli: Cli, client: Any) -> Calls:
+    return Calls(cli, client)
 
 
 class First:
     """The runner that is in for it."""
 
-    def __init__(self, cli: ForkedCli, server: Address) -> None:
+    def __init__(self, cli: Cli, server: Address) -> None:
         self.cli, self.server = cli, server
         self.stopped = threading.Event()
         self._begun = threading.Event()
@@ -209,10 +209,10 @@ def test_stopped_between_its_last_look_and_sending(
 
 
 def test_stopped_at_any_moment(
-    make_cli: Callable[[str], Cli], client: Any, server: Address, forks: Forks, draw: random.Random
+    make_cli: Callable[[str], Cli], client: Any, server: Address, draw: random.Random
 ) -> None:
     for at in range(STOPS):
-        cli = of(make_cli(f"s_{uuid4().hex[:12]}"), forks)
+        cli = make_cli(f"s_{uuid4().hex[:12]}")
         made, first = Calls(cli, client), First(cli, server)
         command, revision = (("up", *GO), 4) if at % 2 == 0 else (("down", "1", *GO), 1)
         if revision == 1:

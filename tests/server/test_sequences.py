@@ -23,13 +23,11 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Address, Cli
-from tests.forks import Forks, of
-from tests.server.test_kills import FULL, GO, Killing, forks, history
+from tests.server.test_kills import FULL, GO, Killing, history
 from tests.server.test_rebuild_misfits import tables
 from tests.told import ok
 from tests.wire import Fault
 
-__all__ = ["forks"]
 SEQUENCES = int(os.environ.get("CALLDROP_ROUNDS") or (200 if FULL else 15))
 SEED = int(os.environ.get("CALLDROP_SEED") or random.randrange(10**6))
 SHORT = {"CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_LEASE_TTL": "10", "CALLDROP_SETTLE_TIME": "0.2"}
@@ -223,7 +221,7 @@ class Sequence:
 
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning")
 def test_any_sequence_of_commands(
-    make_cli: Callable[[str], Cli], client: Any, server: Address, forks: Forks
+    make_cli: Callable[[str], Cli], client: Any, server: Address
 ) -> None:
     print(f"seed: CALLDROP_SEED={SEED}")
     counts: Counter[str] = Counter()
@@ -239,7 +237,7 @@ def test_any_sequence_of_commands(
     @given(st.lists(STEPS, min_size=8, max_size=11))
     def run(steps: list[Step]) -> None:
         counts["sequences"] += 1
-        cli = of(make_cli(f"q_{uuid4().hex[:12]}"), forks)
+        cli = make_cli(f"q_{uuid4().hex[:12]}")
         killing = Killing(cli, server, random.Random(0))
         sequence = Sequence(cli, client, killing)
         print(counts["sequences"], *steps, flush=True)

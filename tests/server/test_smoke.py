@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.conftest import Cli
+
+pytestmark = pytest.mark.as_installed
 
 
 def tables(client: Any, keyspace: str) -> set[str]:

@@ -10,14 +10,12 @@ from typing import Any
 import pytest
 
 from tests.conftest import Address, Cli
-from tests.forks import Forks, of
-from tests.server.test_kills import forks, history
+from tests.server.test_kills import history
 from tests.server.test_late import SHORT, First, let_go
 from tests.terminal import Terminal
 from tests.told import ok, only, told
 from tests.wire import Fault
 
-__all__ = ["forks"]
 FINISH = r"^UPDATE .* SET state = 'SUCCEEDED', applied_at"
 REMOVE = r"^DELETE FROM .*database_migrations.* IF state = 'IN_PROGRESS'"
 ONE = "-- migrate:up\nCREATE TABLE one (a int PRIMARY KEY);\n-- migrate:down\nDROP TABLE one;\n"
@@ -34,8 +32,8 @@ class Killed(First):
 
 
 @pytest.fixture
-def killed(cli: Cli, server: Address, forks: Forks) -> Killed:
-    return Killed(of(cli, forks), server)
+def killed(cli: Cli, server: Address) -> Killed:
+    return Killed(cli, server)
 
 
 def held(killed: Killed, pattern: str) -> Fault:

@@ -11,14 +11,12 @@ from itertools import pairwise
 from typing import Any
 
 from tests.conftest import Address, Cli
-from tests.forks import Forks
-from tests.server.test_kills import forks
 from tests.server.test_late import GO, SHORT, Calls, filled
 from tests.server.test_rebuild_misfits import tables
 from tests.told import ok, told
 from tests.wire import tapped
 
-__all__ = ["filled", "forks"]
+__all__ = ["filled"]
 SHADOW = "call_records__0002"
 COLUMNS = "owner, holder, since, lease_epoch, released_epoch, finished_epoch, TTL(owner) AS seconds"
 
@@ -76,9 +74,7 @@ def test_the_lease_is_renewed_once_more_before_a_drop(filled: Calls, cli: Cli) -
     filled.check(2)
 
 
-def test_what_is_copied_is_not_copied_again(
-    filled: Calls, cli: Cli, server: Address, forks: Forks
-) -> None:
+def test_what_is_copied_is_not_copied_again(filled: Calls, cli: Cli, server: Address) -> None:
     killed = cli.at(f"kill | after | COPY call_records TO {SHADOW}", "up", "2", *GO, env=SHORT)
     assert killed.code == -signal.SIGKILL
     with tapped(server.hosts[0], server.port) as tap:
