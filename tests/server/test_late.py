@@ -39,6 +39,8 @@ SHORT = {
     "CALLDROP_SETTLE_TIME": "0.3",
     "CALLDROP_KEEP_SHADOW": "7",
 }
+# Of the runs behind it nothing is asked in a hurry: they share the machine.
+OTHERS = SHORT | {"CALLDROP_DDL_TIMEOUT": "10", "CALLDROP_LEASE_TTL": "20"}
 # A TTL counts from when the server gets it: cells that are written late end late.
 MINUTE = 60
 DROP = r"^DROP TABLE call_records\b"
@@ -65,7 +67,7 @@ class Calls:
         """That nothing is lost, and the history is true; from the second copy if need be."""
         cli, number = self.cli, revision
         if perhaps_gone and cli("verify").code == 5:
-            ok(cli("repair", "--restore", "--yes", env=SHORT))
+            ok(cli("repair", "--restore", "--yes", env=OTHERS))
         ok(cli("verify"))
         now, _ = calls(self.client, cli)
         times = {"earlier": 3 * cells.EARLIER, "later": MINUTE if perhaps_gone else cells.LATER}
@@ -119,11 +121,11 @@ def test_a_drop_lands_behind_the_run_that_took_over(filled: Calls, server: Addre
     first, cli = First(filled.cli, server), filled.cli
     with first.begun(Fault(1, "hold request", of=DROP), "up", "2", *GO) as tap:
         told(first.ended(), 8, "not known yet")
-        ok(cli("up", "2", *GO, env=SHORT))
+        ok(cli("up", "2", *GO, env=OTHERS))
         let_go(tap)
     told(cli("verify"), 5, "call_records: is gone")
     filled.check(2, perhaps_gone=True)
-    ok(cli("up", *GO, env=SHORT))
+    ok(cli("up", *GO, env=OTHERS))
     filled.check(4)
 
 
@@ -136,7 +138,7 @@ def test_a_drop_of_a_stopped_runner_lands_when_its_lease_is_over(
     fault = Fault(1, "hold request", of=DROP, act=first.stop)
     with first.begun(fault, "up", "2", *GO) as tap:
         assert first.stopped.wait(60)
-        env = SHORT | {"CALLDROP_SETTLE_TIME": settle}
+        env = OTHERS | {"CALLDROP_SETTLE_TIME": settle}
         second = cli.start("up", "2", *GO, *WAIT, env=env)
         if settle == "4":
             until(lambda: (cli.json("status")["lease"] or {}).get("pid") == second.pid)
@@ -177,12 +179,12 @@ def test_a_row_of_the_history_comes_late(
     with first.begun(fault, *command, *GO) as tap:
         assert first.stopped.wait(60)
         if then == "on":
-            ok(cli("up", *GO, *WAIT, env=SHORT))
+            ok(cli("up", *GO, *WAIT, env=OTHERS))
             target = 4
         else:
-            ok(cli(*command, *GO, *WAIT, env=SHORT))
+            ok(cli(*command, *GO, *WAIT, env=OTHERS))
         if then == "back":
-            ok(cli(*back, *GO, env=SHORT))
+            ok(cli(*back, *GO, env=OTHERS))
             target = 3 - target
         let_go(tap)
         ended = first.ended()
@@ -190,7 +192,7 @@ def test_a_row_of_the_history_comes_late(
     codes = (0, 6, 8) if case in ("finish up", "remove") else (6, 8)
     assert ended.code in codes, ended
     # Whatever it left, the next run settles.
-    ok(cli("up" if target > 1 else "down", str(target), *GO, env=SHORT))
+    ok(cli("up" if target > 1 else "down", str(target), *GO, env=OTHERS))
     filled.check(target)
 
 
@@ -201,7 +203,7 @@ def test_stopped_between_its_last_look_and_sending(
     """The lease is checked, nothing is sent yet: it goes out when another one has finished."""
     first = cli.begin(f"stop | checked | {point}", "up", "2", *GO, env=SHORT)
     until(lambda: state_of(first.pid) == "T")
-    ok(filled.cli("up", "2", *GO, *WAIT, env=SHORT))
+    ok(filled.cli("up", "2", *GO, *WAIT, env=OTHERS))
     first.send_signal(signal.SIGCONT)
     out, err = first.communicate(timeout=60)
     told(Result(first.returncode, out, err), 6, "lost")
@@ -216,7 +218,7 @@ def test_stopped_at_any_moment(
         made, first = Calls(cli, client), First(cli, server)
         command, revision = (("up", *GO), 4) if at % 2 == 0 else (("down", "1", *GO), 1)
         if revision == 1:
-            ok(cli("up", *GO, env=SHORT | {"CALLDROP_KEEP_SHADOW": "0"}))
+            ok(cli("up", *GO, env=OTHERS | {"CALLDROP_KEEP_SHADOW": "0"}))
         number = draw.randrange(25, 210)
         harms: list[Harm] = ["none", "hold request"]
         harm = draw.choice(harms)
@@ -224,7 +226,7 @@ def test_stopped_at_any_moment(
         print(f"{at} {command[0]} {fault}", end=" ", flush=True)
         with first.begun(fault, *command) as tap:
             until(first.is_over)
-            ok(cli(*command, *WAIT, env=SHORT))
+            ok(cli(*command, *WAIT, env=OTHERS))
             if harm == "hold request" and tap.struck:
                 let_go(tap)
             ended = first.ended()

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import Address, Cli
 from tests.server.test_kills import history
-from tests.server.test_late import SHORT, First, let_go
+from tests.server.test_late import OTHERS, First, let_go
 from tests.terminal import Terminal
 from tests.told import ok, only, told
 from tests.wire import Fault
@@ -48,7 +48,7 @@ def test_an_end_that_arrives_behind_an_abort(killed: Killed, client: Any) -> Non
     ok(cli("up", "1"))
     with killed.begun(held(killed, FINISH), "up") as tap:
         assert killed.stopped.wait(60)
-        ok(cli("abort", "--yes", env=SHORT))
+        ok(cli("abort", "--yes", env=OTHERS))
         let_go(tap)
         killed.ended()
     ok(cli("verify"))
@@ -66,7 +66,7 @@ def test_a_withdrawal_that_arrives_behind_the_mended_file(killed: Killed, client
     with killed.begun(held(killed, REMOVE), "up") as tap:
         assert killed.stopped.wait(60)
         only(cli, r0001_one=ONE, r0002_two=TWO)
-        ok(cli("up", env=SHORT))
+        ok(cli("up", env=OTHERS))
         let_go(tap)
         killed.ended()
     ok(cli("verify"))
@@ -92,13 +92,13 @@ def test_an_answered_accept_records_the_schema(cli: Cli, client: Any) -> None:
 def test_half_way_and_the_journal_lost(cli: Cli, client: Any) -> None:
     only(cli, r0001_one=ONE, r0002_two=TWO)
     ok(cli("up", "1"))
-    gone = cli.at("kill | after | CREATE TABLE two", "up", env=SHORT)
+    gone = cli.at("kill | after | CREATE TABLE two", "up", env=OTHERS)
     assert gone.code == -signal.SIGKILL
     client.execute(f"DROP TABLE {cli.keyspace}.migration_journal")
     for command in (("up",), ("abort", "--yes")):
-        told(cli(*command, env=SHORT), 5, "journal", "calldrop-migrate stamp REVISION")
-    told(cli("stamp", "1", "--yes", env=SHORT), 5, "two: exists")
-    assert "0002: what was begun of it is forgotten" in ok(cli("stamp", "2", "--yes", env=SHORT))
+        told(cli(*command, env=OTHERS), 5, "journal", "calldrop-migrate stamp REVISION")
+    told(cli("stamp", "1", "--yes", env=OTHERS), 5, "two: exists")
+    assert "0002: what was begun of it is forgotten" in ok(cli("stamp", "2", "--yes", env=OTHERS))
     ok(cli("verify"))
     ok(cli("down", "base", "--yes", "--discard-rows"))
     assert history(client, cli) == []

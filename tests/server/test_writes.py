@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from tests.conftest import Address, Cli
-from tests.server.test_late import GO, SHORT, Calls, filled
+from tests.server.test_late import GO, OTHERS, SHORT, Calls, filled
 from tests.server.test_rebuild_misfits import tables
 from tests.told import ok, told
 from tests.wire import tapped
@@ -57,7 +57,7 @@ def test_the_lease_is_renewed_while_something_takes_long(filled: Calls, cli: Cli
     """Longer than the lease lasts: here the wait for what a killed run may have sent."""
     killed = cli.at("kill | before | DROP TABLE call_records", "up", "2", *GO, env=SHORT)
     assert killed.code == -signal.SIGKILL
-    ok(filled.cli("up", "2", *GO, env=SHORT | {"CALLDROP_SETTLE_TIME": "7"}))
+    ok(filled.cli("up", "2", *GO, env=OTHERS | {"CALLDROP_SETTLE_TIME": "7"}))
 
 
 def test_nothing_is_sent_when_too_little_is_left_of_the_lease(
