@@ -118,7 +118,7 @@ MUTATIONS = (
     _engine(
         *("journal", "nobody waits for a stopped run's last statement"),
         *("if not found.released_cleanly:\n", "if False:\n"),
-        "test_schedules.py -k emptiness",
+        "test_writes.py -k takes_long",
     ),
     _engine(
         *("executing", "the lease isn't renewed before a DROP"),

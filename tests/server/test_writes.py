@@ -7,11 +7,12 @@ shows in other tests already.
 from __future__ import annotations
 
 import signal
+import time
 from itertools import pairwise
 from typing import Any
 
 from tests.conftest import Address, Cli
-from tests.server.test_late import GO, OTHERS, SHORT, Calls, filled
+from tests.server.test_late import GO, SHORT, Calls, filled
 from tests.server.test_rebuild_misfits import tables
 from tests.told import ok, told
 from tests.wire import tapped
@@ -54,10 +55,16 @@ def test_each_row_of_the_journal_renews_the_lease(filled: Calls, cli: Cli, clien
 
 
 def test_the_lease_is_renewed_while_something_takes_long(filled: Calls, cli: Cli) -> None:
-    """Longer than the lease lasts: here the wait for what a killed run may have sent."""
-    killed = cli.at("kill | before | DROP TABLE call_records", "up", "2", *GO, env=SHORT)
+    """Longer than the lease lasts: here the wait for what a killed run may have sent.
+
+    Nothing in the journal says that it did.
+    """
+    killed = cli.at(f"kill | after | COPY call_records TO {SHADOW}", "up", "2", *GO, env=SHORT)
     assert killed.code == -signal.SIGKILL
-    ok(filled.cli("up", "2", *GO, env=OTHERS | {"CALLDROP_SETTLE_TIME": "7"}))
+    slow = {"CALLDROP_DDL_TIMEOUT": "4", "CALLDROP_LEASE_TTL": "9", "CALLDROP_SETTLE_TIME": "12"}
+    began = time.monotonic()
+    ok(filled.cli("up", "2", *GO, env=slow))
+    assert time.monotonic() - began > 12
 
 
 def test_nothing_is_sent_when_too_little_is_left_of_the_lease(
