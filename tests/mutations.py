@@ -149,7 +149,7 @@ MUTATIONS = (
     _engine(
         *("passage", "no row of what a killed run did"),
         *('self._append("applied", index, recorded=True)\n', "pass\n"),
-        "test_schedules.py -k arrives",
+        "test_writes.py -k killed_run",
     ),
     _engine(
         *("passage", "no row of a refusal"),

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from tests.conftest import Address, Cli
-from tests.server.test_late import GO, SHORT, Calls, filled
+from tests.server.test_late import GO, OTHERS, SHORT, Calls, filled
 from tests.server.test_rebuild_misfits import tables
 from tests.told import ok, told
 from tests.wire import tapped
@@ -90,3 +90,15 @@ def test_what_is_copied_is_not_copied_again(filled: Calls, cli: Cli, server: Add
     written = [r.cql for r in tap.requests if r.changes and f".{SHADOW}" in r.cql]
     assert not [cql for cql in written if cql.startswith(("INSERT", "UPDATE"))]
     filled.check(2)
+
+
+def test_what_a_killed_run_did_is_in_the_journal(filled: Calls, cli: Cli) -> None:
+    killed = cli.at("kill | after | DROP TABLE call_records", "up", "2", *GO, env=SHORT)
+    assert killed.code == -signal.SIGKILL
+    ok(filled.cli("up", "2", *GO, env=OTHERS))
+    rows = cli.json("status", "--log")["log"]
+    of = {
+        event: {(row["attempt"], row["operation"]) for row in rows if row["event"] == event}
+        for event in ("before", "applied")
+    }
+    assert of["before"] == of["applied"]
