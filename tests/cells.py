@@ -16,7 +16,8 @@ from typing import Any
 # What a copy may take from a life: it writes what is left rounded down, and sends it a little
 # later.
 EARLIER = 3.0  # seconds
-LATER = 1.5  # a TTL is read in whole seconds
+# A TTL is read in whole seconds, and counts from when the server gets it: a busy one is late.
+LATER = 3.0
 Key = tuple[Any, ...]
 
 
