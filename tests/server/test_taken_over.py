@@ -5,15 +5,16 @@ or taken it back; and the ways out where the journal was lost, or a row of the h
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import Address, Cli
+from tests.conftest import Address, Cli, Result
 from tests.server.test_kills import history
 from tests.server.test_late import OTHERS, First, let_go
 from tests.terminal import Terminal
-from tests.told import ok, only, told
+from tests.told import ok, only, told, until
 from tests.wire import Fault
 
 FINISH = r"^UPDATE .* SET state = 'SUCCEEDED', applied_at"
@@ -41,15 +42,19 @@ def held(killed: Killed, pattern: str) -> Fault:
     return Fault(2, "hold request", of=pattern, act=killed.stop)
 
 
-def test_an_end_that_arrives_behind_an_abort(killed: Killed, client: Any) -> None:
+def test_an_end_that_arrives_behind_an_abort(killed: Killed, client: Any, tmp_path: Path) -> None:
     """All of it had run. The history must not say that it is there when it was taken back."""
-    cli = killed.cli
+    cli, begun = killed.cli, tmp_path / "begun"
     only(cli, r0001_one=ONE, r0002_two=TWO)
     ok(cli("up", "1"))
     with killed.begun(held(killed, FINISH), "up") as tap:
         assert killed.stopped.wait(60)
-        ok(cli("abort", "--yes", env=OTHERS))
+        point = f"sh touch {begun}; sleep 3 | before | DROP TABLE two"
+        abort = cli.begin(point, "abort", "--yes", env=OTHERS)
+        until(begun.exists)
         let_go(tap)
+        out, err = abort.communicate(timeout=60)
+        ok(Result(abort.returncode, out, err))
         killed.ended()
     ok(cli("verify"))
     assert history(client, cli) == [(1, "SUCCEEDED")]
