@@ -103,7 +103,12 @@ def load_migrations(environment: config.Environment) -> tuple[tuple[Migration, .
     """
     with readable():
         folder = config.migrations_folder(environment, Path.cwd())
-        migrations = load(config.read_folder(folder.path))
+        try:
+            migrations = load(config.read_folder(folder.path))
+        except MigrationFileError as error:
+            if Path("cassandra-migrate.yml").exists():
+                error.hint += "\nTo take over cassandra-migrate's project:  calldrop-migrate adopt"
+            raise
     if not migrations:
         raise ConfigurationError(
             f"there are no migrations in {folder.shown}",

@@ -15,13 +15,12 @@ from uuid import uuid4
 import pytest
 
 from tests.conftest import Address, Cli, Result
-from tests.forks import Forks, of
 from tests.server.test_compat import peer
-from tests.server.test_kills import Killing, forks, history
+from tests.server.test_kills import Killing, history
 from tests.told import ok, told
 from tests.wire import Fault
 
-__all__ = ["forks", "peer"]
+__all__ = ["peer"]
 YES = ("adopt", "--yes")
 ONE = """-- The first one.
 CREATE TABLE KS.users (id int PRIMARY KEY, name text);
@@ -93,7 +92,7 @@ def test_a_project_half_way_is_shown_taken_over_and_goes_on(
     cli: Cli, client: Any, half_way: Path, peer: Peer
 ) -> None:
     before = {row["version"]: row["applied_at"] for row in rows(client, cli)}
-    told(cli("up"), 4, "v10_more.cql")
+    told(cli("up"), 4, "v10_more.cql", "calldrop-migrate adopt")
     for command in (["status"], ["plan"]):
         told(cli(*command, "--migrations", str(cli.folder / "none")), 2, "none")
     shown = told(cli("adopt"), 2, "has to be confirmed", "migrations becomes migrations.adopted")
@@ -110,10 +109,10 @@ def test_a_project_half_way_is_shown_taken_over_and_goes_on(
 
 
 def test_it_can_be_killed_anywhere(
-    cli: Cli, client: Any, half_way: Path, peer: Peer, forks: Forks, server: Address
+    cli: Cli, client: Any, half_way: Path, peer: Peer, server: Address
 ) -> None:
     """At a later request each time, on one project: a run goes on from what the last one left."""
-    killing, ends = Killing(of(cli, forks), server, random.Random()), []
+    killing, ends = Killing(cli, server, random.Random()), []
     for at in range(10, 400, 7):
         result, _ = killing.run(YES, Fault(at, "none"))
         ends.append(result.code)
