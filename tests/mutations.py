@@ -183,6 +183,13 @@ MUTATIONS = (
     _unmoved("remove", "test_runners.py"),
     _unmoved("stamp", "test_upkeep.py -k stamped"),
     _unmoved("unstamp", "test_upkeep.py -k stamped"),
+    _unmoved("adopt", "test_adopt.py -k shown"),
+    _unmoved("supersede", "test_adopt.py -k shown"),
+    _engine(
+        *("adopting", "no row of what is taken over"),
+        *("self._log.append(", "(lambda *_: None)("),
+        "test_adopt.py -k shown",
+    ),
     _unmoved("accept", "test_upkeep.py -k accepted"),
     _engine(
         *("history", "remove by a plain DELETE"),

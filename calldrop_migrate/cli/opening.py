@@ -103,7 +103,12 @@ def load_migrations(environment: config.Environment) -> tuple[tuple[Migration, .
     """
     with readable():
         folder = config.migrations_folder(environment, Path.cwd())
-        migrations = load(config.read_folder(folder.path))
+        try:
+            migrations = load(config.read_folder(folder.path))
+        except MigrationFileError as error:
+            if Path("cassandra-migrate.yml").exists():
+                error.hint += "\nTo take over cassandra-migrate's project:  calldrop-migrate adopt"
+            raise
     if not migrations:
         raise ConfigurationError(
             f"there are no migrations in {folder.shown}",
@@ -144,7 +149,7 @@ def opened(call: Call, *, files: bool = True) -> Iterator[Opened]:
                 f" machine\nor      {other}  a cluster of yours"
             ),
         )
-    database, feed = _connect(settings), Feed(as_json=call.json)
+    database, feed = connection(settings), Feed(as_json=call.json)
     gc.set_threshold(700, 10, 10)  # Python's own: a copy makes garbage
     try:
         say(_where(environment, database, f"{shown} ({len(migrations)})"))
@@ -154,7 +159,8 @@ def opened(call: Call, *, files: bool = True) -> Iterator[Opened]:
         database.close()
 
 
-def _connect(settings: config.Settings) -> ClusterDatabase:
+def connection(settings: config.Settings) -> ClusterDatabase:
+    """A connection as settings say; a password that is missing is asked for."""
     from calldrop_migrate.cluster import tls
     from calldrop_migrate.cluster.session import Endpoint, connect
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "diff": ("inspecting", "Show how the schemas of two revisions differ, or the live one."),
     "new": ("inspecting", "Write an empty migration with the next number."),
     "stamp": ("mending", "Say that the keyspace is at REVISION already; refused when it isn't."),
+    "adopt": ("adopting", "Take over a project of cassandra-migrate: files, history, and all."),
     "repair": ("mending", "Settle a difference between schema or files and what is recorded."),
     "abort": (
         "mending",

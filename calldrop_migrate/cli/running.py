@@ -110,7 +110,7 @@ class Running:
         place = self._place
         while True:
             self._agree(review, yes=yes, always=always)
-            outcome = self._run(job, review, ask_again=not yes)
+            outcome = self.run(job, review, ask_again=not yes)
             if outcome.changed_plan is None:
                 break
             review = outcome.changed_plan
@@ -122,7 +122,8 @@ class Running:
         )
         show(result, json_wanted=call.json)
 
-    def _run(self, job: Job, review: Review, *, ask_again: bool) -> Outcome:
+    def run(self, job: Job, review: Review, *, ask_again: bool = False) -> Outcome:
+        """Runs what was agreed to."""
         try:
             with self._stop:
                 wait = self._place.settings.wait_for_lease

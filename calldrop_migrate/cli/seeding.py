@@ -17,6 +17,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from calldrop_migrate import config
+from calldrop_migrate.cli import report as page
 from calldrop_migrate.cli.feed import say
 from calldrop_migrate.cli.opening import Opened, ask, environment_of, opened
 from calldrop_migrate.cli.options import CONNECTION, FILES, SEEDING, Call, Yes, command
@@ -56,6 +57,12 @@ AtRevision = Annotated[
     ),
 ]
 List = Annotated[bool, typer.Option("--list", help="List the seed modules.")]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report", metavar="FILE", show_default=False, help="The calls as a page: FILE.html."
+    ),
+]
 # What a person of the document wants to see besides the options themselves.
 _STOPPED = "The rows loaded so far stay."
 
@@ -232,6 +239,7 @@ def register(app: typer.Typer) -> None:
         now: Now = "",
         at_revision: AtRevision = "",
         list_modules: List = False,
+        report: Report = None,
         yes: Yes = False,
     ) -> None:
         """Fill the keyspace with realistic rows, at whatever revision it is."""
@@ -242,6 +250,10 @@ def register(app: typer.Typer) -> None:
         number = random.randrange(2**32) if random_seed is None else random_seed
         found = read_module(folder, module)
         wanted = _Wanted(found, folder / f"{module}.py", number, _moment(now), at_revision)
+        if report is not None:
+            page.check(report)
         with opened(call) as place:
             result = _seed(place, wanted, yes=yes)
+            if report is not None:
+                page.write(report, place, result)
         show(result, json_wanted=call.json)

@@ -30,7 +30,13 @@ def load(contents: Mapping[str, bytes]) -> tuple[Migration, ...]:
             message = (
                 "cassandra-migrate would run these files too, and the way back of each with it"
             )
-            faults.append(Fault(Place(name, 1, 1), message, "put one of the two elsewhere"))
+            faults.append(
+                Fault(
+                    Place(name, 1, 1),
+                    message,
+                    "take its project over:  calldrop-migrate adopt FILE",
+                )
+            )
     if faults:
         raise MigrationFileError(tuple(faults))
     return migrations

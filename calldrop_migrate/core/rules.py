@@ -39,7 +39,7 @@ def misplaced(statement: Statement) -> Iterator[Fault]:
         if token.is_word("keyspace", "schema"):
             message = f"{token.text.upper()} in a migration"
             yield Fault(_place(statement, token), message, _CONFIGURED)
-    for keyspace, table in _qualified(statement):
+    for keyspace, table in qualified(statement):
         message = f"`{keyspace.text}.{table.text}` names a keyspace"
         hint = f"write `{table.text}`: {_CONFIGURED}"
         yield Fault(_place(statement, keyspace), message, hint)
@@ -91,7 +91,7 @@ def _second_beginning(statement: Statement) -> Token | None:
     return None
 
 
-def _qualified(statement: Statement) -> Iterator[tuple[Token, Token]]:
+def qualified(statement: Statement) -> Iterator[tuple[Token, Token]]:
     """The `keyspace.name` pairs of a statement.
 
     Where it is about rows, `a.b` may also be the field of a user type, and only three words are

@@ -123,6 +123,16 @@ class History:
             raise _broken(f"{TABLE} has no row for revision {gaps[0]:04d}, but for later ones")
         return records
 
+    def all_rows(self, table: str = TABLE) -> list[Record]:
+        """Every row of the table, or of another tool's in the migrated keyspace."""
+        foreign = f"{quote(self._database.keyspace)}.{quote(table)}"
+        return list(
+            map(
+                _record,
+                self._database.query(f"SELECT * FROM {self._table if table == TABLE else foreign}"),
+            )
+        )
+
     def begin_up(self, migration: Migration, attempt: UUID, now: datetime) -> None:
         """(none) -> IN_PROGRESS."""
         self._move(
@@ -182,6 +192,29 @@ class History:
             ("SUCCEEDED", attempt, now),
         )
 
+    def adopt(self, migration: Migration, attempt: UUID, theirs: Record) -> None:
+        """(none) -> what another tool's row says, which is still there."""
+        self._move(
+            f"INSERT INTO {self._table} (id, version, name, content, checksum, state, "
+            "applied_at, attempt) VALUES (?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS",
+            [
+                *(self.id_of(migration.number), migration.number, migration.file),
+                *(migration.text, migration.checksum, theirs.state, theirs.applied_at, attempt),
+            ],
+            migration.number,
+            (theirs.state, attempt, theirs.applied_at),
+        )
+
+    def supersede(self, theirs: Record) -> None:
+        """Another tool's row -> (none), once there is one of ours."""
+        self._move(
+            f"DELETE FROM {self._table} WHERE id = ? IF state = ?",
+            [theirs.id, theirs.state],
+            theirs.number,
+            None,
+            theirs.id,
+        )
+
     def unstamp(self, record: Record) -> None:
         """SUCCEEDED -> (none), of a revision that isn't there any more."""
         self._move(
@@ -234,23 +267,31 @@ class History:
             None,
         )
 
-    def _move(self, cql: str, values: Sequence[object], number: int, wanted: _Place | None) -> None:
-        """One transition; a reply that didn't come is settled by reading at SERIAL, then it is
-        tried again.
+    def _move(
+        self,
+        cql: str,
+        values: Sequence[object],
+        number: int,
+        wanted: _Place | None,
+        id: UUID | None = None,
+    ) -> None:
+        """One transition, of our row of a revision or of the one with that id; a reply that didn't
+        come is settled by reading at SERIAL, then it is tried again.
         """
-        aim = _comparable(wanted)
+        aim, row = _comparable(wanted), id or self.id_of(number)
         for _ in range(TRIES):
             try:
                 answered = True
                 moved = self._database.compare_and_set(cql, values)
             except OutcomeUnknown:
                 answered = moved = False
-            if moved or _comparable(self._place(number)) == aim:
-                self._marks[number] = wanted[2] if wanted else None
+            if moved or _comparable(self._place(row)) == aim:
+                if id is None:
+                    self._marks[number] = wanted[2] if wanted else None
                 return
             if answered:
                 break
-        found = self._place(number)
+        found = self._place(row)
         raise OutcomeUnknown(
             f"the row of revision {number:04d} in {TABLE} is"
             f" {f'{found[0]} by attempt {found[1]}' if found else 'gone'}, not as this run left it",
@@ -258,11 +299,11 @@ class History:
             hint="Run the same command again: it goes on from what is there.",
         )
 
-    def _place(self, number: int) -> _Place | None:
+    def _place(self, row: UUID) -> _Place | None:
         def read() -> list[Row]:
             return self._database.query(
                 f"SELECT state, attempt, applied_at FROM {self._table} WHERE id = ?",
-                [self.id_of(number)],
+                [row],
                 consistency="SERIAL",
             )
 
@@ -295,7 +336,7 @@ def read_history(records: History, schema: Schema) -> dict[int, Record]:
         raise HistoryError(
             f"{schema.keyspace}.{TABLE} was made by cassandra-migrate",
             state="Nothing was changed.",
-            hint="This release can't take such a history over yet; use a keyspace of its own.",
+            hint="To take it over, with its files:  calldrop-migrate adopt",
         )
     return records.read()
 
@@ -317,7 +358,10 @@ def _broken(message: str) -> HistoryError:
     return HistoryError(
         message,
         state="Nothing was changed.",
-        hint="Look at the rows:  SELECT id, version, name, state, attempt FROM database_migrations",
+        hint=(
+            "Look at the rows:  SELECT id, version, name, state, attempt FROM database_migrations\n"
+            "To take over what cassandra-migrate wrote:  calldrop-migrate adopt"
+        ),
     )
 
 

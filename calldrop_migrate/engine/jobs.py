@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 from calldrop_migrate.core.files import Migration
 from calldrop_migrate.core.plan import Direction, Plan, target_number
 from calldrop_migrate.core.schema import Schema
+from calldrop_migrate.engine.adopting import Adoption, Project
 from calldrop_migrate.engine.copying import Copier
 from calldrop_migrate.engine.drift import drift, not_as_declared
 from calldrop_migrate.engine.executing import Executor
@@ -222,3 +223,10 @@ class Jobs:
         recorded = json.dumps(schema.comparable())
         self._log.append(Event(event, attempt, number, direction), recorded)
         return attempt
+
+    # -- adopt -------------------------------------------------------------------------------------
+
+    def adopt(self, project: Project) -> Job:
+        """Takes over what cassandra-migrate has recorded; the files are its own, as ours."""
+        adoption = Adoption(*(self._database, self._log, self._history, project, self._migrations))
+        return Job(adoption.review, end=adoption.carry_out)

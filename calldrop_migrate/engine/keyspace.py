@@ -136,8 +136,8 @@ def with_bookkeeping(schema: Schema, bookkeeping: Schema) -> Schema:
             )
             if ours
             else (
-                "It is cassandra-migrate's, which this release can't take over yet. Use another"
-                " keyspace, or drop that table, then:  calldrop-migrate stamp REVISION"
+                "It is cassandra-migrate's. Without bookkeeping_keyspace take it over:  "
+                "calldrop-migrate adopt\nOr drop that table, then:  calldrop-migrate stamp REVISION"
             ),
         )
     return schema.put(*(t for t in bookkeeping.tables if t.name in names.BOOKKEEPING))

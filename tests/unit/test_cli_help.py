@@ -26,7 +26,8 @@ ALL = dict(commands(typer.main.get_command(app)))
 
 
 def test_the_commands_are_these() -> None:
-    names = "up down plan status verify show diff new stamp repair abort clean unlock seed server"
+    names = "up down plan status verify show diff new stamp adopt repair abort clean unlock seed"
+    names += " server"
     inside = ["server start", "server stop", "server status", "server logs"]
     assert [" ".join(path) for path in ALL] == ["", *names.split(), *inside]
 

@@ -75,6 +75,17 @@ def test_the_command_is_the_entry_point(wheel: ZipFile) -> None:
     points = configparser.ConfigParser()
     points.read_string(dist_info(wheel, "entry_points.txt"))
     assert dict(points["console_scripts"]) == {"calldrop-migrate": "calldrop_migrate.cli.main:run"}
+    assert dict(points["pytest11"]) == {"calldrop_migrate": "calldrop_migrate.pytest_plugin"}
+
+
+def test_the_pytest_plugin_costs_nothing_until_it_is_used() -> None:
+    """pytest imports it in every run of everybody who has the package."""
+    asked = (
+        "import sys, pytest; before = set(sys.modules); import calldrop_migrate.pytest_plugin; "
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    found = subprocess.check_output([sys.executable, "-c", asked], text=True, cwd=PROJECT)
+    assert found.split() == ["calldrop_migrate", "calldrop_migrate.pytest_plugin"]
 
 
 def test_the_wheel_does_not_ask_for_a_second_driver(wheel: ZipFile) -> None:
