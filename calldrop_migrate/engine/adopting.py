@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
-from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.cql import literal, quote
 from calldrop_migrate.core.files import Migration
 from calldrop_migrate.core.foreign import Foreign
 from calldrop_migrate.core.plan import Plan
@@ -127,7 +127,7 @@ class Adoption:
         rows = Counter(row.number for row in theirs)
         faults = []
         for row in theirs:
-            state = f"IF state = '{row.state}'"
+            state = f"IF state = {literal(row.state)}"
             delete = f"DELETE FROM {table} WHERE id = {row.id} {state};"
             update = f"UPDATE {table} SET state = 'SUCCEEDED' WHERE id = {row.id} {state};"
             ways = (

@@ -18,11 +18,13 @@ CQL = re.compile(r"\b(SELECT|FROM|INTO|UPDATE|DELETE|WHERE|SET|VALUES|CREATE|ALT
 # Where a value would stand: behind a comparison, in quotes, in the brackets of VALUES or IN.
 VALUE = re.compile(r"""(?:[=<>]\s*|'|(?:VALUES|IN)\s*\()$""")
 SAFE = re.compile(r"(literal|quote)\(|', '\.join\('\?' \*")
-# Two integers of our own: tokens, in a read that has to go unprepared; and question marks.
+# Two integers of our own: tokens, in a read that has to go unprepared; question marks; and an UUID
+# in what a person is told to type.
 KNOWN = {
     ("cluster/probing.py", "low"),
     ("cluster/probing.py", "high"),
     ("cluster/bulk.py", "marks"),
+    ("engine/adopting.py", "row.id"),
 }
 
 
