@@ -9,7 +9,7 @@ from cassandra.query import PreparedStatement
 
 from calldrop_migrate.cluster import failures
 from calldrop_migrate.cluster.compare import Comparison
-from calldrop_migrate.cluster.layout import show_key
+from calldrop_migrate.cluster.raw import show_key
 from calldrop_migrate.cluster.strays import Strays
 from calldrop_migrate.cluster.wire import Wire
 from calldrop_migrate.core.cql import quote

@@ -7,7 +7,10 @@ buckets that differ, every source row is looked up by its key: cells expire betw
 later write may have superseded one, so a difference of sums alone proves nothing.
 
 In the sums are the target's key, its cells, and the write times of those that are cells on both
-sides. TTLs are left out, because they run.
+sides. TTLs are left out, because they run, and the times of lists, which a copy changes.
+
+Statics are in the sums with each row, as a SELECT gives them. Partition by partition they are
+looked at by themselves: they are there whatever becomes of the rows.
 """
 
 from __future__ import annotations
@@ -19,25 +22,17 @@ from itertools import compress
 from cassandra.metadata import Murmur3Token
 
 from calldrop_migrate.cluster import failures
-from calldrop_migrate.cluster.layout import (
-    Layout,
-    RawRow,
-    by_key,
-    getter,
-    long,
-    number,
-    ranged,
-    show_key,
-)
-from calldrop_migrate.cluster.wire import Batch, Page, Request, Window, Wire
+from calldrop_migrate.cluster.layout import Fate, Layout
+from calldrop_migrate.cluster.lookup import GONE, Lookup
+from calldrop_migrate.cluster.pages import Page, Partitions
+from calldrop_migrate.cluster.raw import RawRow, getter, long, ranged, show_key, where
+from calldrop_migrate.cluster.wire import Batch, Request, Window, Wire
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ranges import Range, index_of
-from calldrop_migrate.core.schema import Table
 from calldrop_migrate.engine.ports import CopyTask, Difference, Key, RangeResult, Sums
 
 _LOOKUPS = 64  # in flight
 _SUM = 2**64
-_GONE = "is not there"
 _ABSENT = b"\xff\xff\xff\xff"
 
 
@@ -58,14 +53,14 @@ class Comparison:
         self._task = task
         self.layout = wire.layout(task)
         self.lookup = Lookup(wire.keyspace, task.target, self.layout)
+        self.static_lookup = Lookup(wire.keyspace, task.target, self.layout, of_statics=True)
 
     # -- sums ------------------------------------------------------------------------------------
 
     def sums_of_source(self, ranges: Sequence[Range]) -> Iterator[tuple[Range, Sums]]:
         """Rows and an order-free sum over them, of each range."""
         layout = self.layout
-        times = [layout.written_at[name] for name in _summed(layout)]
-        cells = getter([*layout.key_at, *(at for _, at in layout.cells), *times])
+        cells = getter([*layout.key_at, *(at for held in _summed(layout) for _, at in held)])
         for part, pages in self._wire.chosen(self._task, ranges):
             count = total = 0
             for page in pages:
@@ -80,8 +75,9 @@ class Comparison:
         bucket = [came_from[name] for name in source.partition_key if name in came_from]
         whole = len(bucket) == len(source.partition_key)
         selected = [*map(quote, bucket), *map(quote, target.key)]
-        selected += [quote(name) for name, _ in layout.cells]
-        selected += [f"WRITETIME({quote(name)})" for name in _summed(layout)]
+        values, times = _summed(layout)
+        selected += [quote(name) for name, _ in values]
+        selected += [f"WRITETIME({quote(name)})" for name, _ in times]
         cql = ranged(self._wire.keyspace, target, selected)
         first = len(bucket)
         for part, pages in self._wire.ranges(cql, self._task, ranges):
@@ -102,12 +98,34 @@ class Comparison:
         that ends within `slack` seconds of it, or has a newer one, or when it has expired or will
         within the slack.
         """
-        return [
+        missing = [
             self.difference(row, what)
             for rows, found in self.pairs([range_])
             for row, there in zip(rows, found, strict=True)
             if (what := self.lookup.lacks(row, there, slack))
         ]
+        missing += [
+            self.difference(row, what)
+            for row, there, _ in self.statics([range_])
+            if (what := self.static_lookup.lacks(row, there, slack))
+        ]
+        return missing
+
+    def statics(self, ranges: Sequence[Range]) -> Iterator[tuple[RawRow, RawRow | None, float]]:
+        """A row of each partition of the source that has statics, what the target has of them, and
+        when it was asked for.
+        """
+        if self.layout.statics is None:
+            return
+        for _, pages in self._wire.chosen(self._task, ranges):
+            partitions = Partitions(self.layout)
+            for page in pages:
+                found = list(partitions.of(page).items())
+                for first in range(0, len(found), _LOOKUPS):
+                    some = found[first : first + _LOOKUPS]
+                    there = self._ask(self.static_lookup.cql, [key for key, _ in some])
+                    for (_, row), held in zip(some, there, strict=True):
+                        yield row, held, page.asked
 
     def pairs(self, ranges: Sequence[Range]) -> Iterator[tuple[list[RawRow], list[RawRow | None]]]:
         """Source rows, some at a time, and the target's rows of the same keys."""
@@ -120,6 +138,8 @@ class Comparison:
         for page in pages:
             group: dict[Key, RawRow] = {}
             for row in page.rows:
+                if self.layout.fate(row) in (Fate.STATICS, Fate.NOTHING):
+                    continue
                 key = self.layout.target_key_of(row)
                 if len(group) == _LOOKUPS or key in group:
                     yield list(group.values()), page.asked
@@ -130,13 +150,15 @@ class Comparison:
 
     def _look_up(self, rows: Sequence[RawRow]) -> list[RawRow | None]:
         """The target's rows of the same keys; none where the target's key would have a null."""
+        return self._ask(self.lookup.cql, [self.layout.target_key_of(row) for row in rows])
+
+    def _ask(self, cql: str, keys: Sequence[Key]) -> list[RawRow | None]:
         requests: list[Request | None] = []
-        for row in rows:
-            key = self.layout.target_key_of(row)
+        for key in keys:
             if None in key:
                 requests.append(None)
                 continue
-            statement = self._wire.bound(self.lookup.cql, key, self._task.consistency)
+            statement = self._wire.bound(cql, key, self._task.consistency)
             requests.append(self._wire.send(statement))
         with failures.of_read():
             return [request.result().one() if request else None for request in requests]
@@ -145,7 +167,7 @@ class Comparison:
         """What is told of a source row."""
         source = self._task.source
         types = [c.type for name in source.key if (c := source.column(name))]
-        return Difference(show_key(types, self.layout.key_of(row)), what, what.endswith(_GONE))
+        return Difference(show_key(types, self.layout.key_of(row)), what, what.endswith(GONE))
 
     # -- moving ----------------------------------------------------------------------------------
 
@@ -159,6 +181,7 @@ class Comparison:
                 held = self._move(rows, asked, slack, present=present)
                 moved += held
                 stay += len(rows) - held
+            stay += self._move_statics(part, slack)
             yield part, RangeResult(rows=moved, unfit=stay)
 
     def _move(self, rows: Sequence[RawRow], asked: float, slack: float, *, present: bool) -> int:
@@ -177,8 +200,7 @@ class Comparison:
         window = Window(self._wire, self._task.between)
         for row in compress(rows, written):
             batch = Batch(window)
-            low = self._task.low_timestamp
-            batch.put(layout, row, asked, low, with_marker=not present)
+            batch.put(layout, row, asked, self._task, with_marker=not present)
             batch.flush()
         window.drain()
         again = iter(self._look_up(list(compress(rows, written))))
@@ -191,12 +213,45 @@ class Comparison:
         self.delete(held)
         return len(held)
 
+    def _move_statics(self, part: Range, slack: float) -> int:
+        """The statics of a range's partitions, whatever has become of their rows; gives how many
+        stay. What the target has newer stays newer: one cell is in question, not a row.
+        """
+        window = Window(self._wire, self._task.between)
+        for row, _, asked in self.statics([part]):
+            batch = Batch(window)
+            batch.put_statics(self.layout, row, asked, self._task)
+            batch.flush()
+        window.drain()
+        stay = 0
+        for row, there, _ in self.statics([part]):
+            if self.static_lookup.lacks(row, there, slack):
+                stay += 1
+            else:
+                self._delete_statics(window, row)
+        window.drain()
+        return stay
+
+    def _delete_statics(self, window: Window, row: RawRow) -> None:
+        statics, source = self.layout.statics, self._task.source
+        if statics is None:
+            return
+        selector = dict(self._task.columns)
+        gone = [name for name, _ in statics.cells] + [many.name for many in statics.many]
+        cql = (
+            f"DELETE {', '.join(quote(selector[name]) for name in gone)} "
+            f"FROM {quote(self._wire.keyspace)}.{quote(source.name)} "
+            f"USING TIMESTAMP ? WHERE {where(source.partition_key)}"
+        )
+        at = max(self.layout.newest_static(row), self._task.low_timestamp)
+        window.send(self._wire.bound(cql, [long(at), *self.layout.source_partition_of(row)]))
+
     def delete(self, rows: Sequence[RawRow]) -> None:
         """Each at the time of its own newest cell: a later write to that key isn't hidden."""
         source = self._task.source
         cql = (
             f"DELETE FROM {quote(self._wire.keyspace)}.{quote(source.name)} "
-            f"USING TIMESTAMP ? WHERE {by_key(source)}"
+            f"USING TIMESTAMP ? WHERE {where(source.key)}"
         )
         window = Window(self._wire, self._task.between)
         for row in rows:
@@ -205,92 +260,23 @@ class Comparison:
         window.drain()
 
 
-class Lookup:
-    """One target row by its key, and whether it holds a source row."""
-
-    def __init__(self, keyspace: str, target: Table, layout: Layout) -> None:
-        self._layout = layout
-        selected: list[str] = []
-        self._value_at: dict[str, int] = {}
-        for name, _ in layout.cells:
-            self._value_at[name] = len(selected)
-            selected.append(quote(name))
-            if name in layout.timed:
-                selected += [f"WRITETIME({quote(name)})", f"TTL({quote(name)})"]
-        self.cql = (
-            f"SELECT {', '.join(selected or map(quote, target.key))} "
-            f"FROM {quote(keyspace)}.{quote(target.name)} WHERE {by_key(target)}"
-        )
-
-    def extra(self, row: RawRow, there: RawRow) -> list[str]:
-        """The timed columns that a source row has and the target's row hasn't."""
-        return [
-            name
-            for name, at in self._layout.cells
-            if name in self._layout.timed
-            and row[at] is not None
-            and there[self._value_at[name]] is None
-        ]
-
-    def lacks(
-        self,
-        row: RawRow,
-        there: RawRow | None,
-        slack: float,
-        *,
-        exactly: bool = False,
-        alone: bool = False,
-    ) -> str:
-        """What of a source row the target's row doesn't hold, in words; empty if it holds
-        everything.
-
-        Unless `exactly`, a cell is held, too, where the target has a newer one; if it shall stand
-        `alone`, cells more than those are a difference.
-        """
-        layout = self._layout
-        stays = layout.outlives(row, slack)
-        if None in layout.target_key_of(row):
-            return "has a null in the target's key"
-        if there is None:
-            return _GONE if stays else ""
-        for name, at in layout.cells:
-            same = there[self._value_at[name]] == row[at]
-            if name in layout.timed:
-                more = alone and row[at] is None and there[self._value_at[name]] is not None
-                what = "is there" if more else self._differs(name, row, there, slack, same, exactly)
-            else:
-                what = "has another value" if stays and not same else ""
-            if what:
-                return f"{name} {what}"
-        return ""
-
-    def _differs(
-        self, name: str, row: RawRow, there: RawRow, slack: float, same: bool, exactly: bool
-    ) -> str:
-        written, ttl = self._layout.times(row, name)
-        have, have_ttl = self._times(name, there)
-        if written is None:
-            return ""
-        if ttl is not None and ttl <= slack and (have is None or have == written):
-            return ""
-        if have is not None and have > written and not exactly:
-            return ""
-        if have is None:
-            return _GONE
-        if have != written or not same:
-            return "is not the same cell"
-        if (ttl is None) != (have_ttl is None) or abs((ttl or 0) - (have_ttl or 0)) > slack:
-            return "does not live as long"
-        return ""
-
-    def _times(self, name: str, there: RawRow) -> tuple[int | None, int | None]:
-        at = self._value_at[name]
-        return number(there[at + 1]), number(there[at + 2])
-
-
-def _summed(layout: Layout) -> list[str]:
-    """The cells whose write times are in the sums: those that have one on both sides."""
-    return [name for name, _ in layout.cells if name in layout.timed]
+def _summed(layout: Layout) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+    """(name, place in the source's row) of all values, and of the write times that both sides
+    have.
+    """
+    parts = [layout.row] + ([layout.statics] if layout.statics else [])
+    values = [cell for part in parts for cell in part.cells]
+    values += [(many.name, many.at) for part in parts for many in part.many]
+    times = [
+        (n, part.written_at[n]) for part in parts for n, _ in part.cells if n in part.written_at
+    ]
+    times += [
+        (many.name, many.times_at[0])
+        for part in parts
+        for many in part.many
+        if many.times_at and not many.is_list
+    ]
+    return values, times
 
 
 def _digest(cells: Sequence[bytes | None]) -> int:

@@ -4,65 +4,136 @@ out; sends nothing.
 A row as it comes from the source: its key, the values for the target's columns, then write time and
 TTL of each column that is a cell there. Cells go into the target grouped by (write time, TTL left):
 the row's marker and the oldest group by INSERT, the others by UPDATE, which makes no marker
-(PROTOCOLS.md 5).
+(PROTOCOLS.md 5). Elements of collections follow with statements of their own (elements.py).
 
 What has no write time shares the marker's fate: a column that was key in the source, and one that
 the server computes in the SELECT. The marker's own time can't be read: it takes the oldest among
 the row's cells, and the longest life. Where one of these cells becomes part of the key, the row in
 the target no longer tells that: a shadow then has the column MARKER, written with the marker's time
 and life, from which the copy back takes them.
+
+Static cells come with every row of their partition, and where it has none with a row of nulls. Into
+a static column they are written once, by the partition alone, whatever becomes of the rows; into a
+regular one as a cell of each row.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import itemgetter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import Enum, auto
 from typing import Any
 
-from cassandra.cqltypes import lookup_casstype_simple
 from cassandra.query import UNSET_VALUE
 
+from calldrop_migrate.cluster.elements import Assignment, Elements
+from calldrop_migrate.cluster.raw import (
+    RawRow,
+    Times,
+    getter,
+    left,
+    long,
+    number,
+    ranged,
+    seconds,
+    where,
+)
 from calldrop_migrate.core import names
+from calldrop_migrate.core.carrying import elements_of, kept_statics
 from calldrop_migrate.core.cql import quote
-from calldrop_migrate.core.schema import Table
-from calldrop_migrate.engine.ports import CopyTask, Key
+from calldrop_migrate.core.schema import Column, Table
+from calldrop_migrate.engine.ports import CopyTask
 
-RawRow = Sequence[bytes | None]
-# (write time, TTL left); TTL 0 is for ever.
-Times = tuple[int, int]
 # The cells of a row that are alive.
 Groups = dict[Times, set[str]]
 _MARK = b"\x01"
 
 
-def long(value: int) -> bytes:
-    """A bigint or timestamp as the server writes it."""
-    return struct.pack(">q", value)
+class Fate(Enum):
+    """What a row that was read is for the target."""
+
+    ROW = auto()
+    STATICS = auto()  # of a partition without rows, and they have a place
+    NOTHING = auto()  # of a partition without rows, and none of its statics is carried
+    UNFIT = auto()
 
 
-def seconds(value: int) -> bytes:
-    """A TTL as the server reads it."""
-    return struct.pack(">i", value)
+class Cells:
+    """What one key of the target addresses: the cells of a row, or the statics of a partition.
+
+    Attributes:
+        key: names of that key's columns.
+        cells: (name, place of the value) of columns that are one cell.
+        many: those of which each element is a cell.
+        written_at, ttl_at: places of write time and TTL of the columns that have them.
+    """
+
+    def __init__(self, into: str, key: Sequence[str]) -> None:
+        self.key = tuple(key)
+        self.cells: list[tuple[str, int]] = []
+        self.many: list[Elements] = []
+        self.written_at: dict[str, int] = {}
+        self.ttl_at: dict[str, int] = {}
+        self._into = into
+
+    @property
+    def timed(self) -> tuple[str, ...]:
+        """The columns of one cell whose write time and TTL are read."""
+        return tuple(self.written_at)
+
+    def times(self, row: RawRow, name: str) -> tuple[int | None, int | None]:
+        """Write time and TTL of a timed column; None: an absent cell, and one without end."""
+        return number(row[self.written_at[name]]), number(row[self.ttl_at[name]])
+
+    def are_in(self, row: RawRow) -> bool:
+        """Whether any of them is there."""
+        return any(row[at] is not None for _, at in self.cells) or any(
+            row[elements.at] is not None for elements in self.many
+        )
+
+    def retimed_in(self, row: RawRow) -> int:
+        """How many collections there are whose elements take one write time."""
+        return sum(row[e.at] is not None for e in self.many if e.is_list or e.times_at is None)
+
+    def newest(self, row: RawRow) -> int:
+        """The newest write time of all; 0 where there is none."""
+        plain = (number(row[at]) or 0 for at in self.written_at.values())
+        return max((*plain, self.newest_element(row)))
+
+    def newest_element(self, row: RawRow) -> int:
+        """The newest write time of elements; where it isn't told, a time that none of ours has."""
+        elements = (e.written or 0 for many in self.many for e in many.read(row))
+        return max(elements, default=0)
+
+    def values(self, row: RawRow, chosen: Iterable[str]) -> list[Any]:
+        """To be bound: an absent cell is left unset, never null: a null is a tombstone that hides
+        what arrives later.
+        """
+        return [
+            UNSET_VALUE if name not in chosen or row[at] is None else row[at]
+            for name, at in self.cells
+        ]
+
+    def element_updates(
+        self, row: RawRow, key: RawRow, since: float, otherwise: int, turn: int
+    ) -> Iterator[tuple[str, list[Any]]]:
+        """The statements that make the elements of a row, with their values."""
+        for elements in self.many:
+            groups = elements.groups(row, since, otherwise)
+            for (written, life), assignment in elements.writes(groups, turn):
+                cql, values = self.update(assignment, f"{_STAMP} AND TTL ?")
+                yield cql, [long(written), seconds(life), *values, *key]
+
+    def update(self, assignment: Assignment, using: str) -> tuple[str, list[bytes]]:
+        """An UPDATE, and the values of its SET."""
+        text, values = assignment
+        return f"UPDATE {self._into} USING {using} SET {text} WHERE {where(self.key)}", values
+
+    def deletion(self, what: str) -> str:
+        """A DELETE of some of them, at a time that is bound."""
+        return f"DELETE {what} FROM {self._into} USING {_STAMP} WHERE {where(self.key)}"
 
 
-def number(raw: bytes | None) -> int | None:
-    """A bigint or int read back."""
-    return None if raw is None else int.from_bytes(raw, "big", signed=True)
-
-
-def ranged(keyspace: str, table: Table, selected: Iterable[str]) -> str:
-    """A SELECT over a range of tokens."""
-    partition = ", ".join(map(quote, table.partition_key))
-    return (
-        f"SELECT {', '.join(selected)} FROM {quote(keyspace)}.{quote(table.name)} "
-        f"WHERE token({partition}) > ? AND token({partition}) <= ?"
-    )
-
-
-def by_key(table: Table) -> str:
-    """A WHERE that names one row."""
-    return " AND ".join(f"{quote(name)} = ?" for name in table.key)
+_STAMP = "TIMESTAMP ?"
 
 
 class Layout:
@@ -72,14 +143,15 @@ class Layout:
         select: CQL that reads whole rows of a range.
         key_select: CQL that reads keys alone, those of source and target, in the same places.
         key_at: places of the target's key.
-        cells: (name, place of the value) of the target's columns outside it.
-        timed: columns whose write time and TTL are read. Those that become part of the key are
-            among them: of a row that has no other cell they are all that is known of its marker.
+        row: the cells of a row of the target. Among the timed ones are those that become part of
+            the key: of a row that has no other cell they are all that is known of its marker.
+        statics: those of a partition, where statics stay so.
         untimed: cells of the target that share the marker's fate.
-        written_at, ttl_at: places of a timed column's write time and TTL.
     """
 
-    def __init__(self, keyspace: str, task: CopyTask) -> None:
+    def __init__(
+        self, keyspace: str, task: CopyTask, fields: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
         source, target = task.source, task.target
         chosen = dict(task.columns)
         self._places: dict[str, int] = {}
@@ -87,21 +159,25 @@ class Layout:
             self._place(quote(name))
         self._source_key = len(self._places)
         self.key_at = [self._place(_selector(source, chosen[name])) for name in target.key]
+        carried = {what for what in chosen.values() if _kind(source, what) == "static"}
+        for name in sorted(carried):  # with them a partition without rows is seen on every server
+            self._place(quote(name))
         self.key_select = ranged(keyspace, source, self._places)
-        self.cells = [
-            (name, self._place(_selector(source, what)))
-            for name, what in task.columns
-            if name not in target.key
-        ]
-        cells_of_source = {c.name for c in source.columns if not c.is_key}
-        self.timed = tuple(name for name, what in task.columns if what in cells_of_source)
-        self.untimed = frozenset(name for name, _ in self.cells) - frozenset(self.timed)
-        self._everything = {*self.timed, *self.untimed}
-        self._any_timed_cell = any(name in self.timed for name, _ in self.cells)
-        self.written_at, self.ttl_at = (
-            {name: self._place(f"{function}({quote(chosen[name])})") for name in self.timed}
-            for function in ("WRITETIME", "TTL")
-        )
+
+        into = f"{quote(keyspace)}.{quote(target.name)}"
+        self.row = Cells(into, target.key)
+        kept = set(kept_statics(source, target, task.columns))
+        statics = Cells(into, target.partition_key)
+        for name, what in task.columns:
+            self._carry(task, statics if name in kept else self.row, name, what, fields or {})
+        self.statics = statics if kept else None
+        self.untimed = frozenset(n for n, _ in self.row.cells) - frozenset(self.row.timed)
+        self._everything = {*self.row.timed, *self.untimed}
+        self._any_timed_cell = any(name in self.row.timed for name, _ in self.row.cells)
+        # A static cell that becomes a regular one says nothing of a row's own life.
+        self._own = [n for n in self.row.timed if chosen[n] not in carried]
+        self._is_plain = not self.row.many and len(self._own) == len(self.row.timed)
+
         marked_here, marked_there = (_is_marked(table) for table in (source, target))
         self._marks = marked_there and not marked_here
         self._marker_at = None
@@ -109,28 +185,84 @@ class Layout:
             times = (f"{function}({names.MARKER})" for function in ("WRITETIME", "TTL"))
             self._marker_at = [self._place(time) for time in times]
         self.select = ranged(keyspace, source, self._places)
-        written = [name for name, _ in self.cells] + [names.MARKER] * self._marks
-        self._insert, self._update = _writing(keyspace, target, written)
+        written = [name for name, _ in self.row.cells] + [names.MARKER] * self._marks
+        self._insert, self._update = _writing(into, target, written)
+
         self.key_of = getter(range(self._source_key))
         self.target_key_of = getter(self.key_at)
         self.partition_of = getter(self.key_at[: len(target.partition_key)])
-        self._all_written = getter(self.written_at.values())
-        self._all_ttls = getter(self.ttl_at.values())
+        self.source_partition_of = getter(range(len(source.partition_key)))
+        self._all_written = getter(self.row.written_at[name] for name in self._own)
+        self._all_ttls = getter(self.row.ttl_at[name] for name in self._own)
+        statics_there = any(column.kind == "static" for column in source.columns)
+        self._clustering_at = len(source.partition_key) if statics_there else None
+        self._statics_to_rows = [
+            self._place(quote(what))
+            for n, what in task.columns
+            if what in carried and n not in kept
+        ]
 
     def _place(self, selected: str) -> int:
         """Where a selected expression stands; each is selected once."""
         return self._places.setdefault(selected, len(self._places))
 
+    def _carry(
+        self,
+        task: CopyTask,
+        cells: Cells,
+        name: str,
+        what: str,
+        fields: Mapping[str, Sequence[str]],
+    ) -> None:
+        """Places of one column of the target: its value, its write time, its TTL."""
+        column, of_source = task.target.column(name), task.source.column(what)
+        has_times = of_source is not None and not of_source.is_key
+        if column is not None and not column.is_key and elements_of(column.type):
+            at, times = self._place(_selector(task.source, what)), None
+            if has_times and task.element_times:
+                times = (
+                    self._place(f"WRITETIME({quote(what)})"),
+                    self._place(f"TTL({quote(what)})"),
+                )
+            elements = Elements(name, column.type, fields.get(column.type, ()), at, times)
+            cells.many.append(elements)
+            return
+        if name not in task.target.key:
+            cells.cells.append((name, self._place(_selector(task.source, what))))
+        if has_times:
+            cells.written_at[name] = self._place(f"WRITETIME({quote(what)})")
+            cells.ttl_at[name] = self._place(f"TTL({quote(what)})")
+
     # -- reading a row ---------------------------------------------------------------------------
 
-    def times(self, row: RawRow, name: str) -> tuple[int | None, int | None]:
-        """Write time and TTL of a timed column; None: an absent cell, and one without end."""
-        return number(row[self.written_at[name]]), number(row[self.ttl_at[name]])
+    def is_row(self, row: RawRow) -> bool:
+        """Whether it is a row, and not what a partition without rows shows of its statics."""
+        return self._clustering_at is None or row[self._clustering_at] is not None
+
+    def has_statics(self, row: RawRow) -> bool:
+        """Whether its partition has static cells that the target keeps as such."""
+        return self.statics is not None and self.statics.are_in(row)
+
+    def fate(self, row: RawRow) -> Fate:
+        """What it is for the target."""
+        if not self.is_row(row):
+            if self.statics is None and not self._statics_to_rows:
+                return Fate.NOTHING
+            if not any(row[at] is not None for at in self._statics_to_rows):
+                if not self.has_statics(row):
+                    return Fate.NOTHING
+                return Fate.UNFIT if None in self.partition_of(row) else Fate.STATICS
+        return Fate.UNFIT if None in self.target_key_of(row) else Fate.ROW
+
+    def newest_static(self, row: RawRow) -> int:
+        """The newest write time of a partition's statics."""
+        return self.statics.newest(row) if self.statics else 0
 
     def newest(self, row: RawRow) -> int:
-        """The newest write time in a row; 0 where it has no cell."""
+        """The newest write time of a row's own cells; 0 where it has none."""
         marker = row[self._marker_at[0]] if self._marker_at else None
-        return max(number(raw) or 0 for raw in (marker, *self._all_written(row)))
+        newest = max(number(raw) or 0 for raw in (marker, *self._all_written(row)))
+        return max(newest, self.row.newest_element(row)) if self.row.many else newest
 
     def outlives(self, row: RawRow, slack: float) -> bool:
         """Whether a row is still there in `slack` seconds, as far as its cells tell.
@@ -141,13 +273,14 @@ class Layout:
         if self._marker_at:
             cells.append((row[self._marker_at[0]], row[self._marker_at[1]]))
         lives = [number(ttl) for written, ttl in cells if written is not None]
+        lives += [element.ttl for many in self.row.many for element in many.read(row)]
         return not lives or any(ttl is None or ttl > slack for ttl in lives)
 
     def groups(
         self, row: RawRow, since: float, low_timestamp: int
     ) -> tuple[Groups, Times | None, bool]:
         """A row's live cells by write time and TTL left, its marker's, and whether it is a row of
-        keys alone. No marker: nothing of the row is alive.
+        keys alone. No marker: nothing of the row is alive. Elements are not among these cells.
 
         Args:
             row: as `select` gives it.
@@ -160,23 +293,29 @@ class Layout:
         if uniform is not None:
             return uniform, next(iter(uniform), None), False
         groups: Groups = {}
+        lives: list[Times] = []
         bare = True
-        for name in self.timed:
-            written, ttl = self.times(row, name)
+        for name in self.row.timed:
+            written, ttl = self.row.times(row, name)
             if written is None:
                 continue
+            life, own = left(ttl, since), name in self._own
+            bare = bare and not own
+            if life is not None:
+                groups.setdefault((written, life), set()).add(name)
+                lives += [(written, life)] if own else []
+        for many in self.row.many:
+            if many.times_at and row[many.at] is not None:
+                bare = False
+                lives += many.groups(row, since, low_timestamp)
+        marker = self._kept_marker(row, since) or (marker_of(lives) if lives else None)
+        if bare and self._marked(row):
             bare = False
-            left = _left(ttl, since)
-            if left is not None:
-                groups.setdefault((written, left), set()).add(name)
-        marker = self._kept_marker(row, since) or (marker_of(groups) if groups else None)
-        if bare and marker is None and self._marked(row):
-            return {}, None, False  # it has expired
-        if bare and marker is None:
-            return {(low_timestamp, 0): self._everything}, (low_timestamp, 0), True
-        if marker is not None and self.untimed:
+        elif bare:
+            marker = (low_timestamp, 0)
+        if marker is not None:
             groups.setdefault(marker, set()).update(self.untimed)
-        return groups, marker, False
+        return groups, marker, bare
 
     def _marked(self, row: RawRow) -> bool:
         return self._marker_at is not None and row[self._marker_at[0]] is not None
@@ -186,54 +325,77 @@ class Layout:
         if not self._marked(row):
             return None
         written, ttl = (number(row[at]) for at in self._marker_at or ())
-        left = _left(ttl, since)
-        return None if left is None else (written or 0, left)
+        life = left(ttl, since)
+        return None if life is None else (written or 0, life)
 
     def _uniform(self, row: RawRow, since: float) -> Groups | None:
         """The one group of a row all of whose cells have one time and one life, as most have."""
         written, ttls = self._all_written(row), self._all_ttls(row)
-        if not written or written[0] is None or self._marked(row):
+        if not self._is_plain or not written or written[0] is None or self._marked(row):
             return None
         if written.count(written[0]) != len(written) or ttls.count(ttls[0]) != len(ttls):
             return None
-        left = _left(number(ttls[0]), since)
-        return {} if left is None else {(number(written[0]) or 0, left): self._everything}
+        life = left(number(ttls[0]), since)
+        return {} if life is None else {(number(written[0]) or 0, life): self._everything}
 
     # -- writing it ------------------------------------------------------------------------------
 
     def writes(
         self, row: RawRow, groups: Groups, marker: Times | None
     ) -> Iterator[tuple[str, list[Any]]]:
-        """The statements that make a row in the target, with their values; none if all has expired.
+        """The statements that make a row in the target, with their values, but for its elements;
+        none if all has expired.
 
-        Without its marker, only the cells are added to a row that is there already. An absent cell
-        is left unset, never null: a null is a tombstone that hides what arrives later.
+        Without its marker, only the cells are added to a row that is there already.
         """
         key, unset = self.target_key_of(row), [UNSET_VALUE] * self._marks
         if marker is not None:
-            values = self._values(row, groups.get(marker, ()))
+            values = self.row.values(row, groups.get(marker, ()))
             mark = [_MARK] if self._marks and not self._tells(row, groups, marker) else unset
             yield self._insert, [*key, *values, *mark, long(marker[0]), seconds(marker[1])]
         for group, cells in groups.items():
             if group == marker:
                 continue
-            values = self._values(row, cells)
+            values = self.row.values(row, cells)
             if any(value is not UNSET_VALUE for value in values):
                 yield self._update, [long(group[0]), seconds(group[1]), *values, *unset, *key]
+
+    def element_writes(
+        self, row: RawRow, since: float, otherwise: int, turn: int
+    ) -> Iterator[tuple[str, list[Any]]]:
+        """The statements that make a row's elements."""
+        if self.row.many:
+            key = self.target_key_of(row)
+            yield from self.row.element_updates(row, key, since, otherwise, turn)
+
+    def static_writes(
+        self, row: RawRow, since: float, low_timestamp: int, turn: int
+    ) -> Iterator[tuple[str, list[Any]]]:
+        """The statements that make a partition's static cells, each with its own time and life."""
+        statics, key = self.statics, self.partition_of(row)
+        if statics is None:
+            return
+        for name, at in statics.cells:
+            written, ttl = statics.times(row, name)
+            life, value = left(ttl, since), row[at]
+            if written is not None and life is not None and value is not None:
+                cql, values = statics.update((f"{quote(name)} = ?", [value]), f"{_STAMP} AND TTL ?")
+                yield cql, [long(written), seconds(life), *values, *key]
+        oldest = min(
+            (w for name in statics.timed if (w := statics.times(row, name)[0]) is not None),
+            default=low_timestamp,
+        )
+        yield from statics.element_updates(row, key, since, oldest, turn)
 
     def _tells(self, row: RawRow, groups: Groups, marker: Times) -> bool:
         """Whether the cells that the target gets tell the marker."""
         if groups.get(marker) is self._everything and self._any_timed_cell:
             return True  # as most rows: written at once, all cells
-        there = {name for name, at in self.cells if row[at] is not None}
+        if not self._is_plain:
+            return False
+        there = {name for name, at in self.row.cells if row[at] is not None}
         alive = {group: cells & there for group, cells in groups.items() if cells & there}
         return bool(alive) and marker_of(alive) == marker
-
-    def _values(self, row: RawRow, chosen: Iterable[str]) -> list[Any]:
-        return [
-            UNSET_VALUE if name not in chosen or row[at] is None else row[at]
-            for name, at in self.cells
-        ]
 
 
 def _selector(source: Table, what: str) -> str:
@@ -241,85 +403,30 @@ def _selector(source: Table, what: str) -> str:
     return quote(what) if source.column(what) else what
 
 
-def _writing(keyspace: str, target: Table, cells: Sequence[str]) -> tuple[str, str]:
-    into = f"{quote(keyspace)}.{quote(target.name)}"
+def _kind(source: Table, what: str) -> str:
+    column: Column | None = source.column(what)
+    return column.kind if column else ""
+
+
+def _writing(into: str, target: Table, cells: Sequence[str]) -> tuple[str, str]:
     columns = [*target.key, *cells]
     insert = (
         f"INSERT INTO {into} ({', '.join(map(quote, columns))}) "
-        f"VALUES ({', '.join('?' * len(columns))}) USING TIMESTAMP ? AND TTL ?"
+        f"VALUES ({', '.join('?' * len(columns))}) USING {_STAMP} AND TTL ?"
     )
     update = (
-        f"UPDATE {into} USING TIMESTAMP ? AND TTL ? "
-        f"SET {', '.join(f'{quote(n)} = ?' for n in cells)} WHERE {by_key(target)}"
+        f"UPDATE {into} USING {_STAMP} AND TTL ? "
+        f"SET {', '.join(f'{quote(n)} = ?' for n in cells)} WHERE {where(target.key)}"
     )
     return insert, update
-
-
-def getter(places: Iterable[int]) -> Callable[[RawRow], Key]:
-    """What stands in these places of a row, always as a tuple."""
-    match list(places):
-        case []:
-            return lambda row: ()
-        case [one]:
-            return lambda row: (row[one],)
-        case several:
-            return itemgetter(*several)
-
-
-def _left(ttl: int | None, since: float) -> int | None:
-    """What is left of a TTL, 0 for ever; None when nothing is."""
-    if ttl is None:
-        return 0
-    left = int(ttl - since)
-    return left if left > 0 else None
 
 
 def _is_marked(table: Table) -> bool:
     return names.is_internal(table.name) and table.column(names.MARKER) is not None
 
 
-def marker_of(groups: Groups) -> Times:
+def marker_of(lives: Iterable[Times]) -> Times:
     """Write time and TTL for a row's marker, which can't be read: oldest time, longest life."""
-    oldest = min(written for written, _ in groups)
-    return oldest, 0 if any(ttl == 0 for _, ttl in groups) else max(ttl for _, ttl in groups)
-
-
-# -- for people ----------------------------------------------------------------------------------
-
-_CLASS_OF = {
-    "text": "UTF8Type",
-    "ascii": "AsciiType",
-    "int": "Int32Type",
-    "bigint": "LongType",
-    "timestamp": "DateType",
-    "boolean": "BooleanType",
-    "uuid": "UUIDType",
-    "timeuuid": "TimeUUIDType",
-    "double": "DoubleType",
-    "float": "FloatType",
-    "decimal": "DecimalType",
-    "varint": "IntegerType",
-    "smallint": "ShortType",
-    "tinyint": "ByteType",
-    "date": "SimpleDateType",
-    "time": "TimeType",
-    "inet": "InetAddressType",
-}
-
-
-def show_key(types: Sequence[str], key: Key) -> str:
-    """A key for people."""
-    return "  ".join(_shown(raw, kind) for raw, kind in zip(key, types, strict=True))
-
-
-def _shown(raw: bytes | None, type_name: str) -> str:
-    """One value; what a key seldom has, or Python can't hold, is shown as hex."""
-    if raw is None:
-        return "null"
-    try:
-        value = lookup_casstype_simple(_CLASS_OF[type_name]).from_binary(raw, 4)
-        if type_name == "timestamp":
-            return str(value.isoformat(sep=" ", timespec="milliseconds"))
-    except (KeyError, ValueError, OverflowError, AttributeError, struct.error):
-        return "0x" + raw.hex()
-    return repr(value) if type_name in ("text", "ascii") else str(value)
+    lives = list(lives)
+    oldest = min(written for written, _ in lives)
+    return oldest, 0 if any(ttl == 0 for _, ttl in lives) else max(ttl for _, ttl in lives)

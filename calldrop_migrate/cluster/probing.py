@@ -12,6 +12,7 @@ from cassandra import ConsistencyLevel, OperationTimedOut, ReadFailure, ReadTime
 from cassandra.cluster import Session
 from cassandra.query import SimpleStatement
 
+from calldrop_migrate.core.carrying import elements_of
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ranges import HIGHEST, LOWEST
 from calldrop_migrate.core.schema import Table
@@ -26,10 +27,17 @@ def has_rows(
     """Whether any row is there, at a consistency level; raises what the driver raises.
 
     A page without rows says nothing while more are to come; each is a request of its own, with its
-    own timeout. Tokens are read because any other value can be one that Python's types don't hold.
+    own timeout. Tokens are read because any other value can be one that Python's types don't hold,
+    and static columns because a partition may have nothing else: not every server shows it then.
     """
     partition = ", ".join(map(quote, table.partition_key))
-    select = f"SELECT token({partition}) FROM {quote(keyspace)}.{quote(table.name)}"
+    statics = [
+        f"{'toJson' if elements_of(c.type) else 'WRITETIME'}({quote(c.name)})"
+        for c in table.columns
+        if c.kind == "static"
+    ]
+    selected = ", ".join([f"token({partition})", *statics])
+    select = f"SELECT {selected} FROM {quote(keyspace)}.{quote(table.name)}"
 
     def look(low: int, high: int) -> bool:
         where = f" WHERE token({partition}) > {low} AND token({partition}) <= {high}"

@@ -9,15 +9,21 @@ right one can't be mended so: its tombstone would hide the older right one. That
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from calldrop_migrate.cluster.compare import Comparison, partition_token
-from calldrop_migrate.cluster.layout import RawRow, by_key, long
+from calldrop_migrate.cluster.elements import LATEST_TURN, Element
+from calldrop_migrate.cluster.layout import Cells
+from calldrop_migrate.cluster.lookup import Lookup
+from calldrop_migrate.cluster.raw import RawRow, long, where
 from calldrop_migrate.cluster.wire import Window, Wire
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ranges import Range, grid, index_of
-from calldrop_migrate.engine.ports import CopyTask, Difference
+from calldrop_migrate.engine.ports import CopyTask, Difference, Key
+
+Part = tuple[Cells, Lookup]
 
 
 class Strays:
@@ -63,6 +69,12 @@ class Strays:
                         self._delete_cells(row, source, comparison)
             if remove:
                 comparison.delete(gone)
+        for row, source, _ in comparison.statics(ranges):
+            what = comparison.static_lookup.lacks(row, source, slack, exactly=True)
+            if what and self._is_of(row, comparison, buckets):
+                told.append(comparison.difference(row, what))
+                if remove:
+                    self._delete_statics(row, source, comparison)
         return told
 
     def _may_hold(self, part: Range, buckets: Collection[int]) -> bool:
@@ -98,14 +110,43 @@ class Strays:
 
     def _delete_cells(self, row: RawRow, source: RawRow, comparison: Comparison) -> None:
         """Cells that the source's row doesn't have, each at its own time."""
-        layout, table = comparison.layout, self._back.source
+        layout = comparison.layout
+        self._delete((layout.row, comparison.lookup), row, source, layout.key_of(row))
+
+    def _delete_statics(self, row: RawRow, source: RawRow | None, comparison: Comparison) -> None:
+        """The same of a partition's statics."""
+        layout = comparison.layout
+        if layout.statics:
+            key = layout.source_partition_of(row)
+            self._delete((layout.statics, comparison.static_lookup), row, source, key)
+
+    def _delete(self, part: Part, row: RawRow, there: RawRow | None, key: Key) -> None:
+        cells, lookup = part
+        table, columns = self._back.source, dict(self._back.columns)
+        into = f"{quote(self._wire.keyspace)}.{quote(table.name)}"
+        of_key = table.key if len(key) == len(table.key) else table.partition_key
         window = Window(self._wire, self._task.between)
-        columns, name_of = dict(self._back.columns), f"{quote(self._wire.keyspace)}."
-        for name in comparison.lookup.extra(row, source):
+
+        def send(verb: str, change: str, values: Sequence[bytes], at: int) -> None:
             cql = (
-                f"DELETE {quote(columns[name])} FROM {name_of}{quote(table.name)} "
-                f"USING TIMESTAMP ? WHERE {by_key(table)}"
+                f"DELETE {change} FROM {into} USING TIMESTAMP ? WHERE {where(of_key)}"
+                if verb == "DELETE"
+                else f"UPDATE {into} USING TIMESTAMP ? SET {change} WHERE {where(of_key)}"
             )
-            written, _ = layout.times(row, name)
-            window.send(self._wire.bound(cql, [long(written or 0), *layout.key_of(row)]))
+            window.send(self._wire.bound(cql, [long(at), *values, *key]))
+
+        for name in lookup.extra(row, there):
+            send("DELETE", quote(columns[name]), (), cells.times(row, name)[0] or 0)
+        for many, elements in lookup.extra_elements(row, there):
+            of_table = many.named(columns[many.name])
+            if many.times_at is None or many.is_list:
+                at = max(e.written or LATEST_TURN + cells.newest(row) for e in elements)
+                send("DELETE", quote(columns[many.name]), (), at)
+                continue
+            for at, same in groupby(sorted(elements, key=_written), key=_written):
+                send(*of_table.remove(list(same)), at)
         window.drain()
+
+
+def _written(element: Element) -> int:
+    return element.written or 0

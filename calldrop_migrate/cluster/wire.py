@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import Any, ClassVar
@@ -37,15 +37,17 @@ from cassandra.query import (
 )
 
 from calldrop_migrate.cluster import failures
-from calldrop_migrate.cluster.layout import Layout, RawRow, long, seconds
+from calldrop_migrate.cluster.elements import items
+from calldrop_migrate.cluster.layout import Fate, Layout
+from calldrop_migrate.cluster.pages import Page, Partitions, meant, rows_per_page
+from calldrop_migrate.cluster.raw import RawRow, long, seconds
+from calldrop_migrate.core.carrying import elements_of
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ranges import Range
 from calldrop_migrate.core.schema import Table
 from calldrop_migrate.engine.ports import CopyTask, Key, RangeResult
 from calldrop_migrate.errors import Unreachable
 
-PAGE_ROWS = (50, 5000)  # fewest, and most: as many as give about PAGE_BYTES
-PAGE_BYTES = 2**20
 FIRST_PAGE_ROWS = 1000
 AHEAD = 6  # ranges whose first page is asked for; small tables would spend their time waiting
 BATCH_ROWS = 100
@@ -70,14 +72,6 @@ class RawHandler(ProtocolHandler):  # type: ignore[misc]
         **ProtocolHandler.message_types_by_opcode,
         ResultMessage.opcode: RawResult,
     }
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Rows of one reply, and when it was asked for (monotonic): before its TTLs were true."""
-
-    rows: Sequence[RawRow]
-    asked: float
 
 
 class Request:
@@ -132,7 +126,7 @@ class Wire:
         each = level == ConsistencyLevel.LOCAL_QUORUM
         self.writes_at = ConsistencyLevel.EACH_QUORUM if each else level
         self._prepared: dict[str, PreparedStatement] = {}
-        self._layouts: dict[tuple[Table, Table, tuple[tuple[str, str], ...]], Layout] = {}
+        self._layouts: dict[tuple[Table, Table, tuple[tuple[str, str], ...], bool], Layout] = {}
 
     def close(self) -> None:
         """Ends the connection."""
@@ -140,10 +134,23 @@ class Wire:
 
     def layout(self, task: CopyTask) -> Layout:
         """The layout of a task's rows; the same for all ranges of a copy."""
-        at = (task.source, task.target, task.columns)
+        at = (task.source, task.target, task.columns, task.element_times)
         if at not in self._layouts:
-            self._layouts[at] = Layout(self.keyspace, task)
+            self._layouts[at] = Layout(self.keyspace, task, self._fields(task.target))
         return self._layouts[at]
+
+    def _fields(self, table: Table) -> Mapping[str, Sequence[str]]:
+        """The fields' names of each user type that a column is of and that isn't frozen."""
+        cql = (
+            "SELECT field_names FROM system_schema.types WHERE keyspace_name = ? AND type_name = ?"
+        )
+        found: dict[str, Sequence[str]] = {}
+        for kind in {c.type for c in table.columns if elements_of(c.type) == "udt"}:
+            name = kind[1:-1].replace('""', '"') if kind.startswith('"') else kind
+            with failures.of_read():
+                row = self.send(self.bound(cql, [self.keyspace.encode(), name.encode()])).result()
+            found[kind] = [(field or b"").decode() for field in items(row.one()[0])]
+        return found
 
     def bound(self, cql: str, values: Sequence[Any], consistency: str = "") -> BoundStatement:
         """A prepared statement with raw values."""
@@ -225,9 +232,9 @@ class Wire:
         layout = self.layout(task)
         for part, pages in self.ranges(layout.select, task, ranges):
             if task.skip or task.only is not None:
-                yield part, (Page(_meant(task, layout, p.rows), p.asked) for p in pages)
+                yield part, (meant(task, layout, page) for page in pages)
             else:
-                yield part, pages
+                yield part, (Page(page.rows, page.asked, page.rows) for page in pages)
 
     def keys_of_ranges(
         self, task: CopyTask, ranges: Sequence[Range], *, times: bool
@@ -249,23 +256,33 @@ class Wire:
 
     def _copy(self, task: CopyTask, pages: Iterator[Page]) -> RangeResult:
         layout, window = self.layout(task), Window(self, task.between)
-        rows = size = bare = unfit = 0
+        partitions = Partitions(layout)
+        rows = size = bare = unfit = retimed = 0
         for page in pages:
             by_partition: dict[Key, list[RawRow]] = {}
+            statics = partitions.of(page)
             for row in page.rows:
-                if None in layout.target_key_of(row):
-                    unfit += 1
-                else:
-                    by_partition.setdefault(layout.partition_of(row), []).append(row)
-            for same in by_partition.values():
+                match layout.fate(row):
+                    case Fate.ROW:
+                        by_partition.setdefault(layout.partition_of(row), []).append(row)
+                        if layout.row.many:
+                            retimed += layout.row.retimed_in(row)
+                    case Fate.STATICS:
+                        rows += 1
+                    case Fate.UNFIT:
+                        unfit += 1
+            for at in {**by_partition, **statics}:
+                batch, same = Batch(window), by_partition.get(at, ())
                 rows += len(same)
-                batch = Batch(window)
+                if at in statics and layout.statics:
+                    batch.put_statics(layout, statics[at], page.asked, task)
+                    retimed += layout.statics.retimed_in(statics[at])
                 for row in same:
-                    bare += batch.put(layout, row, page.asked, task.low_timestamp)
+                    bare += batch.put(layout, row, page.asked, task)
                 batch.flush()
                 size += batch.size
         window.drain()
-        return RangeResult(rows, size, bare, unfit)
+        return RangeResult(rows, size, bare, unfit, retimed)
 
     # -- loading ---------------------------------------------------------------------------------
 
@@ -285,33 +302,12 @@ class Wire:
         return len(rows)
 
 
-def _meant(task: CopyTask, layout: Layout, rows: Sequence[RawRow]) -> list[RawRow]:
-    keyed = ((layout.key_of(row), row) for row in rows)
-    return [
-        row
-        for key, row in keyed
-        if key not in task.skip and (task.only is None or key in task.only)
-    ]
-
-
 def _keys(layout: Layout, pages: Iterator[Page], *, times: bool) -> Iterator[tuple[Key, Key, int]]:
     for page in pages:
         for row in page.rows:
-            written = layout.newest(row) if times else 0
-            yield layout.key_of(row), layout.target_key_of(row), written
-
-
-def rows_per_page(rows: Sequence[RawRow], asked_for: int) -> int:
-    """How many rows the next page shall have, by the size of some rows of this one.
-
-    At most four times as many: the first rows may be small ones.
-    """
-    sample = rows[:: max(1, len(rows) // 50)]
-    if not sample:
-        return asked_for
-    mean = sum(len(cell or b"") for row in sample for cell in row) / len(sample)
-    fewest, most = PAGE_ROWS
-    return max(fewest, min(most, 4 * asked_for, int(PAGE_BYTES / max(1, mean))))
+            if layout.fate(row) in (Fate.ROW, Fate.UNFIT):
+                written = layout.newest(row) if times else 0
+                yield layout.key_of(row), layout.target_key_of(row), written
 
 
 class Window:
@@ -371,16 +367,28 @@ class Batch:
         layout: Layout,
         row: RawRow,
         asked: float,
-        low_timestamp: int,
+        task: CopyTask,
         *,
         with_marker: bool = True,
     ) -> bool:
         """Adds a row whose page was asked for at `asked`; gives whether it is one of keys alone."""
         self.make_room()
-        groups, marker, bare = layout.groups(row, time.monotonic() - asked, low_timestamp)
-        for cql, values in layout.writes(row, groups, marker if with_marker else None):
+        since, low = time.monotonic() - asked, task.low_timestamp
+        groups, marker, bare = layout.groups(row, since, low)
+        marked = with_marker and layout.is_row(row)
+        for cql, values in layout.writes(row, groups, marker if marked else None):
+            self.add(self._window.wire.bound(cql, values))
+        oldest = marker[0] if marker else low
+        for cql, values in layout.element_writes(row, since, oldest, task.turn):
             self.add(self._window.wire.bound(cql, values))
         return bare
+
+    def put_statics(self, layout: Layout, row: RawRow, asked: float, task: CopyTask) -> None:
+        """Adds what a row tells of its partition's static cells."""
+        self.make_room()
+        since = time.monotonic() - asked
+        for cql, values in layout.static_writes(row, since, task.low_timestamp, task.turn):
+            self.add(self._window.wire.bound(cql, values))
 
     def add(self, statement: BoundStatement) -> None:
         """Adds a statement to the batch that there is room for."""

@@ -73,16 +73,28 @@ def can_misfit(source: Table, target: Table, columns: Pairs = ()) -> bool:
 
 def nullable(source: Table, target: Table, columns: Pairs = ()) -> tuple[str, ...]:
     """The target's key columns that may be null for a row of the source."""
-    chosen = dict(columns or identity(target.key))
-    return tuple(name for name in target.key if _may_be_null(chosen.get(name, ""), source))
+    pairs = columns or shared_columns(source, target)
+    chosen, rows, partitions = dict(pairs), set(source.key), set(source.key)
+    if any(_is_static(source, what) for _, what in pairs):
+        # A partition of statics alone has none of the other key columns.
+        partitions = set(source.partition_key)
+        if any(_is_static(source, w) and not _is_static(target, n) for n, w in pairs):
+            rows = partitions
+    return tuple(
+        name
+        for name in target.key
+        if _may_be_null(
+            chosen.get(name, ""), source, partitions if name in target.partition_key else rows
+        )
+    )
 
 
-def _may_be_null(selector: str, source: Table) -> bool:
-    """Whether it can be null: a key column never is, nor what is made of key columns alone."""
+def _may_be_null(selector: str, source: Table, never: Collection[str]) -> bool:
+    """Whether it can be null: some columns never are, nor what is made of them alone."""
     if source.column(selector) is not None:
-        return selector not in source.key
+        return selector not in never
     read = {name for name in _names_in(selector) if source.column(name)}
-    return not read or not read <= set(source.key)
+    return not read or not read <= set(never)
 
 
 def can_collide(source: Table, target: Table, columns: Pairs = ()) -> bool:
@@ -104,27 +116,70 @@ def becomes_key(source: Table, target: Table, columns: Pairs) -> bool:
 def uncopyable(operation: Carried) -> list[str]:
     """Why these rows can't be copied with all that belongs to them; empty when they can."""
     source, target, name = operation.source, operation.target, operation.source.name
-    statics = [c.name for c in source.columns if c.kind == "static"]
-    found = [f"{name}.{c} is static: it belongs to the partition, not to a row" for c in statics]
+    found = []
+    split = [n for n in source.partition_key if n not in _partition_of(target, operation.columns)]
     for into, selector in operation.columns:
         here, there = source.column(selector), target.column(into)
-        if there and there.kind == "static" and selector not in statics:
-            found.append(f"{into} is static in the new shape: rows of a partition can't share it")
         if here and here.type == "counter":
             found.append(
                 f"{name}.{here.name} is a counter: a counter can't be written, only added to"
             )
-        elif any(c and is_many_cells(c) for c in (here, there)):
-            found.append(f"{name}.{selector} is not frozen: each element has times of its own")
-    return list(dict.fromkeys(found))
+        if there is None or there.kind != "static":
+            continue
+        if here is None or here.kind != "static":
+            found.append(f"{into} is static in the new shape: rows of a partition can't share it")
+        elif split:
+            found.append(
+                f"{name}.{selector} is static, and the new shape has it static, too, without "
+                f"{', '.join(split)} in its partition key: partitions with a value each would fall "
+                "into one (a regular column takes it to each row)"
+            )
+    return found
 
 
-def is_many_cells(column: Column) -> bool:
-    """Whether it is a collection or user type that isn't frozen: a cell per element."""
-    head, bracket, _ = plain_type(column.type).partition("<")
+def _partition_of(target: Table, columns: Pairs) -> set[str]:
+    """What the target's partition key is filled from."""
+    chosen = dict(columns)
+    return {chosen.get(name, "") for name in target.partition_key}
+
+
+# -- statics and elements --------------------------------------------------------------------------
+
+
+def kept_statics(source: Table, target: Table, columns: Pairs) -> list[str]:
+    """The target's static columns that are filled from static ones."""
+    return [name for name, what in columns if _is_static(source, what) and _is_static(target, name)]
+
+
+def _is_static(table: Table, name: str) -> bool:
+    column = table.column(name)
+    return column is not None and column.kind == "static"
+
+
+def elements_of(type_name: str) -> str:
+    """What a column has a cell for each of: list, set, map, or udt, where it isn't frozen."""
+    head, bracket, _ = plain_type(type_name).partition("<")
     if bracket:
-        return head in ("list", "set", "map")
-    return head not in _NATIVE and not head.startswith("'")
+        return head if head in ("list", "set", "map") else ""
+    return "" if head in _NATIVE or head.startswith("'") else "udt"
+
+
+def inexact(operation: Carried, *, element_times: bool) -> Iterator[str]:
+    """What of the columns' cells can't be kept exactly, for people."""
+    for into, selector in operation.columns:
+        column = operation.source.column(selector)
+        kind = elements_of(column.type) if column and operation.target.column(into) else ""
+        name = f"{operation.source.name}.{selector}"
+        if kind and not element_times:
+            yield (
+                f"{name} is not frozen, and this server does not tell the times of its elements: "
+                "they are kept, their write times and TTLs are lost"
+            )
+        elif kind == "list":
+            yield (
+                f"{name} is a list that is not frozen: its elements keep order and TTL, their write"
+                " times become one"
+            )
 
 
 # -- what a rebuild's arguments say ----------------------------------------------------------------

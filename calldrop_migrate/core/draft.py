@@ -21,6 +21,7 @@ from calldrop_migrate.core.operations import (
     Rows,
     Run,
     Verify,
+    holds_statics,
     run,
 )
 from calldrop_migrate.core.plan import Direction, Facts
@@ -100,6 +101,10 @@ class Draft:
         """
         cells = columns is not None
         kept = tuple(c for c in table.columns if columns is None or c.is_key or c.name in columns)
+        if rows is Rows.MISFITS and fits is not None:
+            # What the new shape holds of their partitions must not come back over its own values.
+            held = holds_statics(table, fits, fit_columns)
+            kept = tuple(c for c in kept if c.name not in held)
         name = next(
             n for nth in count(1) if not self.schema.table(n := self._aside(table, nth, cells))
         )

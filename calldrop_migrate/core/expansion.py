@@ -16,7 +16,13 @@ from dataclasses import replace
 from uuid import UUID
 
 from calldrop_migrate.core import names
-from calldrop_migrate.core.carrying import can_misfit, left_behind, shared_columns, uncopyable
+from calldrop_migrate.core.carrying import (
+    can_misfit,
+    inexact,
+    left_behind,
+    shared_columns,
+    uncopyable,
+)
 from calldrop_migrate.core.cql import CqlError, Statement, quote
 from calldrop_migrate.core.ddl import Effect, read
 from calldrop_migrate.core.draft import Draft
@@ -56,6 +62,8 @@ def expand(
         if isinstance(op, Copy)
         and (before.table(op.source.name) or not names.is_internal(op.source.name))
     ]
+    lost = (what for copy in copies for what in inexact(copy, element_times=facts.element_times))
+    draft.notes += dict.fromkeys(lost)
     refusals = dict.fromkeys(
         [*draft.refusals, *(reason for copy in copies for reason in uncopyable(copy))]
     )

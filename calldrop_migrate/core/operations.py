@@ -185,6 +185,20 @@ class Await:
 Operation = Run | Copy | Verify | Await
 
 
+def holds_statics(source: Table, target: Table, columns: Pairs) -> list[str]:
+    """The source's static columns that the target has a place for, whatever becomes of the rows:
+    both are static, and each partition of the source has one in the target.
+    """
+    chosen = dict(columns)
+    if not {chosen.get(name, "") for name in target.partition_key} <= set(source.partition_key):
+        return []
+    return [
+        what
+        for name, what in columns
+        if all(c and c.kind == "static" for c in (source.column(what), target.column(name)))
+    ]
+
+
 def _pairs(columns: Sequence[tuple[str, str]]) -> str:
     return ", ".join(c if c == s else f"{c}={s}" for c, s in columns)
 
@@ -271,6 +285,8 @@ def _is_proven(effect: Effect, proof: Proof, verified: Collection[Verify]) -> bo
 def _is_covered(column: str, verified: Sequence[Verify]) -> bool:
     """Whether that column of each row is elsewhere as it is: an expression over it isn't it."""
     holding = [v for v in verified if any(selector == column for _, selector in v.columns)]
+    if any(column in holds_statics(v.source, v.target, v.columns) for v in holding):
+        return True  # it is carried by the partition, whichever of its rows fit
     fits, misfits = (
         {(v.fits, v.fit_columns) for v in holding if v.rows is rows}
         for rows in (Rows.FITS, Rows.MISFITS)

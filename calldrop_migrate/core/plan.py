@@ -33,6 +33,7 @@ class Facts:
         filled: tables that have rows.
         elder: tables that an earlier run created; somebody may be using them.
         keep_shadow: days that a shadow table stays; 0 drops it at the end of the attempt.
+        element_times: whether the server tells the times of a collection's elements.
     """
 
     filled: frozenset[str] = frozenset()
@@ -41,6 +42,7 @@ class Facts:
     discard: bool = False
     outage_accepted: bool = False
     keep_shadow: float = 7
+    element_times: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """For the journal."""

@@ -34,13 +34,15 @@ from calldrop_migrate.engine.ports import (
     Sums,
 )
 from calldrop_migrate.engine.ranging import Ranging
-from calldrop_migrate.errors import MisfitRows, RowsAtRisk
+from calldrop_migrate.errors import MisfitRows, RowsAtRisk, Unreachable
 
 TABLE = "migration_progress"
 FEWEST_RANGES = 64
 SMALL = 1000  # rows
 RANGE_BYTES = 32 * 2**20
 SLACK = 60.0  # seconds: clocks, and the time between reading one side and the other
+# How often what an operation writes may be sent again; it costs lists as many microseconds.
+TURNS = 256
 # Rows of keys alone have a write time that nothing can read; theirs becomes this one, below every
 # other.
 LOW_TIMESTAMP = 1
@@ -65,12 +67,14 @@ class Place:
     Attributes:
         parts: how many ranges its grid has.
         aside: the operation that put aside rows that don't fit, if an earlier run may have done it.
+        began: how many rows of the journal the attempt had when it began: more in each run.
     """
 
     attempt: UUID
     operation: int
     parts: int
     aside: Copy | None = None
+    began: int = 0
 
 
 class Copier:
@@ -96,6 +100,7 @@ class Copier:
         self._final_consistency = "" if repaired else "ALL"
         self._progress = f"{quote(database.bookkeeping)}.{TABLE}"
         self._known: dict[tuple[UUID, str], Misfits] = {}
+        self._turn, self._last_turn = 0, 0
 
     def parts_for(self, table: Table) -> int:
         """How many ranges a table is worth: by the server's estimate of its size, which is minutes
@@ -115,6 +120,7 @@ class Copier:
             MisfitRows: rows that don't fit, and no flag says what to do with them.
             OutcomeUnknown, Unreachable: a range failed several times; the others are checkpointed.
         """
+        self._begin(place)
         if operation.rows.moved:
             return self._move(operation, place)
         task = self._selected(operation, self._task(operation), place)
@@ -125,7 +131,7 @@ class Copier:
         todo = [part for part in grid(place.parts) if part.index not in finished]
         done = len(finished)
         for part, result in self._ranging.over(
-            todo, lambda r: self._database.bulk.copy_ranges(task, r)
+            todo, lambda r: self._database.bulk.copy_ranges(self._next_turn(task), r)
         ):
             if result.unfit:
                 raise _unfit(operation.source.name, result.unfit)
@@ -140,7 +146,9 @@ class Copier:
         total = RangeResult()
         moved = self._ranging.over(
             grid(place.parts),
-            lambda r: self._database.bulk.move_ranges(task, r, SLACK, present=present),
+            lambda r: self._database.bulk.move_ranges(
+                self._next_turn(task), r, SLACK, present=present
+            ),
         )
         for done, (_, result) in enumerate(moved, 1):
             total = _sum(total, result)
@@ -152,8 +160,26 @@ class Copier:
             *(operation.source, operation.target, operation.columns),
             low_timestamp=LOW_TIMESTAMP,
             consistency=consistency,
+            element_times=self._database.platform.element_times,
             between=self._ranging.between,
         )
+
+    def _begin(self, place: Place) -> None:
+        self._turn = place.began * TURNS
+        self._last_turn = self._turn + TURNS
+
+    def _next_turn(self, task: CopyTask) -> CopyTask:
+        """The task as it is sent once more: what it writes of lists takes the place of all that was
+        sent before, by this run or by an earlier one, whichever arrives last (elements.py).
+        """
+        self._turn += 1
+        if self._turn == self._last_turn:
+            raise Unreachable(
+                f"ranges of {task.source.name} had to be tried again {TURNS} times",
+                state="What is done is checkpointed.",
+                hint="Run the same command again: it goes on from there.",
+            )
+        return replace(task, turn=self._turn)
 
     def _selected(self, operation: Carried, task: CopyTask, place: Place) -> CopyTask:
         """The task narrowed to the rows that fit, or to those that don't."""
@@ -204,6 +230,7 @@ class Copier:
         Raises:
             RowsAtRisk: it isn't; nothing may be dropped.
         """
+        self._begin(place)
         consistency = self._final_consistency if operation.final else ""
         task = self._selected(operation, self._task(operation, consistency), place)
         none = task.only is not None and not task.only
@@ -223,7 +250,10 @@ class Copier:
         self._ranging.between()
         missing = self._missing(task, part)
         if missing and operation.mends:
-            for _ in self._ranging.over([part], lambda r: self._database.bulk.copy_ranges(task, r)):
+            again = self._ranging.over(
+                [part], lambda r: self._database.bulk.copy_ranges(self._next_turn(task), r)
+            )
+            for _ in again:
                 pass
             missing = self._missing(task, part)
             if not is_internal(operation.target.name):
@@ -279,6 +309,7 @@ def _sum(one: RangeResult, other: RangeResult) -> RangeResult:
         one.bytes + other.bytes,
         one.bare + other.bare,
         one.unfit + other.unfit,
+        one.retimed + other.retimed,
     )
 
 

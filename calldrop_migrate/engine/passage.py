@@ -63,6 +63,7 @@ class Passage:
         self._past: Sequence[Event] = ()
         self._proven: set[int] = set()
         self._done = attempt.done
+        self._events = 0  # of this attempt, in the journal
 
     def run(self) -> Finished:
         """Runs what is left of the attempt.
@@ -77,6 +78,7 @@ class Passage:
             if attempt.resumed:
                 do.history.take_over(attempt.migration.number, attempt.id, do.clock.now())
                 self._past = do.log.events(attempt.id, detail=True)
+                self._events = len(self._past)
             for index, operation in enumerate(attempt.operations):
                 if index < attempt.done:
                     continue
@@ -162,6 +164,7 @@ class Passage:
             made = self._do.executor.schema.table(operation.effect.name)
             if made is not None and operation.effect.verb == "create":
                 row = replace(row, detail=json.dumps({"ids": {made.name: str(made.id)}}))
+        self._events += 1
         self._do.log.append(replace(row, **more), schema)  # type: ignore[arg-type]
 
     def _detail(self, index: int, place: Place | None) -> str:
@@ -188,7 +191,7 @@ class Passage:
             if isinstance(op, Copy) and op.rows is Rows.MISFITS and op.source.name == source
         )
         aside = next(asides, None) if self._attempt.resumed else None
-        return Place(self._attempt.id, index, parts, aside)
+        return Place(self._attempt.id, index, parts, aside, self._events)
 
     def _grid_of(self, index: int) -> int | None:
         """The number of ranges that the checkpoints of an operation begun by an earlier run count

@@ -256,6 +256,7 @@ class Planner:
             discard=self._wishes.discard,
             outage_accepted=self._wishes.outage_accepted,
             keep_shadow=self._wishes.keep_shadow,
+            element_times=self._database.platform.element_times,
         )
         return self._told(expand(migration, way, attempt_id, at, facts))
 

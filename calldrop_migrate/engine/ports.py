@@ -50,6 +50,15 @@ class Platform:
         """Whether it is ScyllaDB."""
         return self.name == "ScyllaDB"
 
+    @property
+    def element_times(self) -> bool:
+        """Whether WRITETIME and TTL of a collection that isn't frozen give those of each element.
+
+        ScyllaDB has them for one element that is named (from 2026.2 on), and none of a list's.
+        """
+        major = self.version.partition(".")[0]
+        return not self.scylla and major.isdecimal() and int(major) >= 5
+
 
 @dataclass(frozen=True, slots=True)
 class CopyTask:
@@ -61,6 +70,9 @@ class CopyTask:
         skip, only: source keys, as the server's bytes, that are left out, or the only ones meant.
         low_timestamp: microseconds; for rows of keys alone, whose own time can't be read.
         consistency: for the reads; the writes go at the session's.
+        element_times: whether the server tells the times of a collection's elements.
+        turn: microseconds that a list is written later than its elements: more each time that it
+            may be written.
         between: called between the pages of a long range and before each write: keeps the lease,
             and raises to end the work.
     """
@@ -72,6 +84,8 @@ class CopyTask:
     only: Collection[Key] | None = None
     low_timestamp: int = 0
     consistency: str = ""
+    element_times: bool = True
+    turn: int = 0
     between: Callable[[], None] = field(default=lambda: None, compare=False)
 
 
@@ -82,12 +96,14 @@ class RangeResult:
     Attributes:
         bare: rows of keys alone among them, whose write time can't be kept.
         unfit: source rows that the target can't hold because a key column is null.
+        retimed: collections among their cells whose elements' write times can't be kept.
     """
 
     rows: int = 0
     bytes: int = 0
     bare: int = 0
     unfit: int = 0
+    retimed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,11 @@ def counted(attempt: Attempt, results: dict[int, RangeResult]) -> list[str]:
                 f"{result.bare:,} rows of {operation.source.name} have keys alone: their write time"
                 " is unknown"
             )
+        if result.retimed and not is_internal(operation.source.name):
+            notes.append(
+                f"{result.retimed:,} collections of {operation.source.name} have one write time for"
+                " all their elements now"
+            )
         if result.unfit:
             notes.append(
                 f"{result.unfit:,} rows stay in {operation.source.name}: their key is taken"

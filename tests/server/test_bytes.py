@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from cassandra.query import UNSET_VALUE
 
-from calldrop_migrate.cluster.compare import Lookup, partition_token
-from calldrop_migrate.cluster.layout import Layout, RawRow, long, marker_of, seconds, show_key
-from calldrop_migrate.cluster.wire import PAGE_ROWS, rows_per_page
+from calldrop_migrate.cluster.compare import partition_token
+from calldrop_migrate.cluster.layout import Layout, marker_of
+from calldrop_migrate.cluster.lookup import Lookup
+from calldrop_migrate.cluster.pages import PAGE_ROWS, rows_per_page
+from calldrop_migrate.cluster.raw import RawRow, long, seconds, show_key
 from calldrop_migrate.core.ranges import grid, index_of
 from calldrop_migrate.core.schema import Column, Table
 from calldrop_migrate.engine.ports import CopyTask
@@ -49,16 +51,16 @@ def row_of(
     layout: Layout, key: dict[str, bytes], target: Table = TARGET, **cells: Cell
 ) -> list[bytes | None]:
     """A row as its SELECT gives it."""
-    places = [at for _, at in layout.cells] + layout.key_at
-    places += [*layout.written_at.values(), *layout.ttl_at.values()]
+    places = [at for _, at in layout.row.cells] + layout.key_at
+    places += [*layout.row.written_at.values(), *layout.row.ttl_at.values()]
     row: list[bytes | None] = [None] * (max(places) + 1)
-    values = dict(layout.cells) | dict(zip(target.key, layout.key_at, strict=True))
+    values = dict(layout.row.cells) | dict(zip(target.key, layout.key_at, strict=True))
     for name, value in key.items():
         row[values[name]] = value
     for name, (cell, written, ttl) in cells.items():
         row[values[name]] = cell
-        row[layout.written_at[name]] = None if written is None else long(written)
-        row[layout.ttl_at[name]] = None if ttl is None else seconds(ttl)
+        row[layout.row.written_at[name]] = None if written is None else long(written)
+        row[layout.row.ttl_at[name]] = None if ttl is None else seconds(ttl)
     return row
 
 
@@ -79,7 +81,7 @@ def statements(
     found = []
     for cql, values in layout.writes(row, groups, marker):
         verb = cql.partition(" ")[0]
-        cells = [name for name, _ in layout.cells]
+        cells = [name for name, _ in layout.row.cells]
         names = [*target.key, *cells, "time", "ttl"]
         if verb == "UPDATE":
             names = ["time", "ttl", *cells, *target.key]
@@ -205,7 +207,7 @@ def test_an_expression_is_selected_as_it_is_and_has_no_time() -> None:
     row = row_of(layout, KEY, a=(b"A", 9, 500), dest=(b"+2", 7, None))
     null_stays_unset = statements(layout, row)
     assert all(bound["b"] is UNSET_VALUE for _, bound in null_stays_unset)
-    row[dict(layout.cells)["b"]] = b"day"
+    row[dict(layout.row.cells)["b"]] = b"day"
     assert statements(layout, row)[0][1]["b"] == b"day"
 
 

@@ -1,0 +1,77 @@
+"""Pages of rows as they are read: which of the rows are meant, and which bring statics along."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from calldrop_migrate.cluster.layout import Layout
+from calldrop_migrate.cluster.raw import RawRow
+from calldrop_migrate.engine.ports import CopyTask, Key
+
+PAGE_ROWS = (50, 5000)  # fewest, and most: as many as give about PAGE_BYTES
+PAGE_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows of one reply, and when it was asked for (monotonic): before its TTLs were true.
+
+    Attributes:
+        rows: those that are meant.
+        of_statics: rows that bring the statics of their partitions along.
+    """
+
+    rows: Sequence[RawRow]
+    asked: float
+    of_statics: Sequence[RawRow] = ()
+
+
+def meant(task: CopyTask, layout: Layout, page: Page) -> Page:
+    """The rows that a task is about. One that is skipped still brings its partition's statics."""
+    keyed = ((layout.key_of(row), row) for row in page.rows)
+    rows = [
+        row
+        for key, row in keyed
+        if key not in task.skip and (task.only is None or key in task.only)
+    ]
+    return Page(rows, page.asked, page.rows if task.only is None else rows)
+
+
+class Partitions:
+    """The partitions of the target whose statics have been seen in a range.
+
+    Each is to be written once, not with each row: a static list that is written twice at one time
+    has its elements twice. What is remembered is of one partition of the source, hashes alone.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._source: Key = ()
+        self._seen: set[int] = set()
+
+    def of(self, page: Page) -> dict[Key, RawRow]:
+        """Those of the target that are new with this page, with a row that has their statics."""
+        layout, found = self._layout, dict[Key, RawRow]()
+        for row in page.of_statics if layout.statics else ():
+            source, target = layout.source_partition_of(row), layout.partition_of(row)
+            if source != self._source:
+                self._source = source
+                self._seen.clear()
+            if None not in target and hash(target) not in self._seen and layout.has_statics(row):
+                self._seen.add(hash(target))
+                found[target] = row
+        return found
+
+
+def rows_per_page(rows: Sequence[RawRow], asked_for: int) -> int:
+    """How many rows the next page shall have, by the size of some rows of this one.
+
+    At most four times as many: the first rows may be small ones.
+    """
+    sample = rows[:: max(1, len(rows) // 50)]
+    if not sample:
+        return asked_for
+    mean = sum(len(cell or b"") for row in sample for cell in row) / len(sample)
+    fewest, most = PAGE_ROWS
+    return max(fewest, min(most, 4 * asked_for, int(PAGE_BYTES / max(1, mean))))
