@@ -4,14 +4,20 @@ ends.
 Shares nothing with the product but the server. `read` takes the table's columns from system_schema,
 so it reads any revision; `differences` compares two readings cell by cell, and knows that time has
 passed between them.
+
+Of a collection or user type that isn't frozen each element is a cell, `tags['a']`. A list's have
+their place for a key, and no write time, which a copy can't keep. `read_statics` gives the static
+cells by partition.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from cassandra.protocol import _ProtocolHandler
 
 # What a copy may take from a life: it writes what is left rounded down, and sends it a little
 # later.
@@ -35,16 +41,19 @@ Rows = dict[Key, dict[str, Cell]]
 
 @dataclass(frozen=True)
 class Columns:
-    """A table's columns, the key's in order."""
+    """A table's columns, the key's in order, and those that have a cell for each element."""
 
     key: tuple[str, ...]
     regular: tuple[str, ...]
+    static: tuple[str, ...] = ()
+    partition: tuple[str, ...] = ()
+    many: frozenset[str] = frozenset()
 
 
 def columns(client: Any, keyspace: str, table: str) -> Columns:
     found = list(
         client.execute(
-            "SELECT column_name, kind, position FROM system_schema.columns "
+            "SELECT column_name, kind, position, type FROM system_schema.columns "
             "WHERE keyspace_name = %s AND table_name = %s",
             (keyspace, table),
         )
@@ -56,7 +65,23 @@ def columns(client: Any, keyspace: str, table: str) -> Columns:
     return Columns(
         tuple(name for _, _, name in keys),
         tuple(c["column_name"] for c in found if c["kind"] == "regular"),
+        tuple(c["column_name"] for c in found if c["kind"] == "static"),
+        tuple(name for kind, _, name in keys if kind == 0),
+        frozenset(c["column_name"] for c in found if _has_elements(c["type"])),
     )
+
+
+_ONE_CELL = ("frozen", "tuple", "vector")
+_NATIVE = (
+    *("ascii", "bigint", "blob", "boolean", "date", "decimal", "double", "duration", "float"),
+    *("inet", "int", "smallint", "text", "time", "timestamp", "timeuuid", "tinyint", "uuid"),
+    *("varint", "varchar"),
+)
+
+
+def _has_elements(type_name: str) -> bool:
+    head, bracket, _ = type_name.partition("<")
+    return head not in (_ONE_CELL if bracket else _NATIVE)
 
 
 def read(
@@ -75,26 +100,80 @@ def read(
         function = (through or {}).get(name)
         return f'{function.format(name)} AS "{name}"' if function else f'"{name}"'
 
-    selected = [value(name) for name in shape.key]
-    for name in shape.regular:
+    rows: Rows = {}
+    for row, asked in _select(client, keyspace, table, (shape.key, shape.regular), value):
+        key = tuple(row[name] for name in shape.key)
+        if None not in key:  # else a partition that has static cells alone
+            rows[key] = _cells(row, shape, shape.regular, asked)
+    return rows
+
+
+def read_statics(client: Any, keyspace: str, table: str) -> Rows:
+    """The static cells of each partition that has any."""
+    shape = columns(client, keyspace, table)
+    found: Rows = {}
+    if not shape.static:
+        return found
+    asked_for = (shape.partition, shape.static)
+    for row, asked in _select(client, keyspace, table, asked_for, '"{}"'.format):
+        if cells := _cells(row, shape, shape.static, asked):
+            found[tuple(row[name] for name in shape.partition)] = cells
+    return found
+
+
+def _select(
+    client: Any,
+    keyspace: str,
+    table: str,
+    asked_for: tuple[Collection[str], Collection[str]],
+    value: Callable[[str], str],
+) -> Iterator[tuple[Any, float]]:
+    """Rows with key columns and cells, and when they were asked for."""
+    selected = [value(name) for name in asked_for[0]]
+    for name in asked_for[1]:
         selected += [
             value(name),
             f'WRITETIME("{name}") AS "w_{name}"',
             f'TTL("{name}") AS "t_{name}"',
         ]
-    rows: Rows = {}
-    asked = time.time()
-    for row in client.execute(f"SELECT {', '.join(selected)} FROM {keyspace}.{table}"):
-        rows[tuple(row[name] for name in shape.key)] = {
-            name: Cell(
-                row[name],
-                row[f"w_{name}"],
-                None if row[f"t_{name}"] is None else asked + row[f"t_{name}"],
-            )
-            for name in shape.regular
-            if row[name] is not None
-        }
-    return rows
+    asked, handler = time.time(), client.client_protocol_handler
+    client.client_protocol_handler = _ProtocolHandler  # the compiled one can't read [null, 5]
+    try:
+        for row in client.execute(f"SELECT {', '.join(selected)} FROM {keyspace}.{table}"):
+            yield row, asked
+    finally:
+        client.client_protocol_handler = handler
+
+
+def _cells(row: Any, shape: Columns, names: Collection[str], asked: float) -> dict[str, Cell]:
+    found: dict[str, Cell] = {}
+
+    def add(name: str, value: Any, written: int | None, ttl: int | None) -> None:
+        if value is not None:
+            found[name] = Cell(value, written, None if ttl is None else asked + ttl)
+
+    for name in names:
+        value, written, ttl = row[name], row[f"w_{name}"], row[f"t_{name}"]
+        if name not in shape.many:
+            add(name, value, written, ttl)
+            continue
+        parts = _elements(value)
+        times = zip(written or [None] * len(parts), ttl or [None] * len(parts), strict=True)
+        for (at, part), (when, life) in zip(parts, times, strict=True):
+            add(f"{name}[{at!r}]", part, None if isinstance(value, list) else when, life)
+    return found
+
+
+def _elements(value: Any) -> list[tuple[Any, Any]]:
+    if value is None:
+        return []
+    if hasattr(value, "items"):
+        return list(value.items())
+    if hasattr(value, "_fields"):  # a user type
+        return list(zip(value._fields, value, strict=True))
+    if isinstance(value, list):
+        return list(enumerate(value))
+    return [(part, True) for part in value]
 
 
 def by(rows: Rows, shape: Columns, key: Collection[str], *, leave: Collection[str] = ()) -> Rows:

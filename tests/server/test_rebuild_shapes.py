@@ -1,0 +1,224 @@
+"""Rebuilds of tables with static columns, and with collections and user types that aren't frozen:
+each static cell and each element is a cell of its own, with its own time and life.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests import cells
+from tests.cells import Rows
+from tests.conftest import Cli
+from tests.told import ok
+
+GO = ("--yes", "--outage-accepted")
+QUICK = {"CALLDROP_SETTLE_TIME": "0.5", "CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_LEASE_TTL": "10"}
+ASIDE = "shapes__aside_0001"
+TYPES = """CREATE TYPE leaf (x int, y frozen<list<text>>);
+CREATE TYPE spot (lat double, "Note" text, inner frozen<leaf>);
+"""
+BEFORE = """CREATE TABLE shapes (
+    k int, c int, r text,
+    owner text STATIC, limits map<text, int> STATIC, trail list<int> STATIC, home spot STATIC,
+    v int, tags set<text>, scores map<text, int>, path list<text>, place spot,
+    fixed frozen<map<text, frozen<list<int>>>>,
+    PRIMARY KEY (k, c)
+)"""
+# `r` may be null, and shared: rows without it, or beaten by another one, don't fit.
+AFTER = BEFORE.replace("PRIMARY KEY (k, c)", "PRIMARY KEY (k, r)").replace(" v int,", ' "V" int,')
+
+
+def revisions(cli: Cli, second: str, back: str) -> Cli:
+    folder = cli.folder / "migrations"
+    for file in folder.iterdir():
+        file.unlink()
+    first = f"-- migrate:up\n{TYPES}{BEFORE};\n-- migrate:down\nDROP TABLE shapes;\n"
+    first += "DROP TYPE spot;\nDROP TYPE leaf;\n"
+    (folder / "0001_shapes.cql").write_text(first, encoding="utf-8")
+    text = f"-- migrate:up\n{second};\n-- migrate:down\n{back};\n"
+    (folder / "0002_other.cql").write_text(text, encoding="utf-8")
+    ok(cli("up", "1"))
+    return cli
+
+
+@pytest.fixture
+def shapes(cli: Cli) -> Cli:
+    """A keyspace at revision 1 of these."""
+    up = f'-- migrate:rebuild "V"=v\n{AFTER}'
+    return revisions(cli, up, f'-- migrate:rebuild v="V"\n{BEFORE}')
+
+
+def write(client: Any, keyspace: str) -> None:
+    """Rows and partitions of every shape, with times and lives of each element."""
+
+    def do(cql: str) -> None:
+        client.execute(cql.replace("shapes", f"{keyspace}.shapes", 1))
+
+    for k in range(12):
+        for c in range(4):
+            at, where = 1000 * k + 10 * c, f"WHERE k = {k} AND c = {c}"
+            r = f"'r{c}'" if k % 3 else "null"  # in every third partition no row has it
+            do(
+                "INSERT INTO shapes (k, c, r, v, tags, scores, path, place, fixed) VALUES "
+                f"({k}, {c}, {r}, {c}, {{'a', '', 'z'}}, {{'one': 1, '': 0}}, ['x', 'y', 'x'], "
+                f"{{lat: 1.5, \"Note\": 'n', inner: {{x: 1, y: ['']}}}}, {{'f': [1, 2]}}) "
+                f"USING TIMESTAMP {at} AND TTL {(0, 90_000)[c % 2]}"
+            )
+            if c == 1:
+                do(
+                    f"UPDATE shapes USING TIMESTAMP {at + 5} AND TTL 50000 SET "
+                    "tags = tags + {'m'}"
+                    f", scores['two'] = 2, path = path + ['later'], place.\"Note\" = '' {where}"
+                )
+                do(f"UPDATE shapes USING TIMESTAMP {at + 6} SET tags = tags + {{'ü'}} {where}")
+                do(f"DELETE scores['one'] FROM shapes USING TIMESTAMP {at + 7} {where}")
+            if c == 2:
+                do(f"DELETE place FROM shapes USING TIMESTAMP {at + 5} {where}")
+                do(f"UPDATE shapes USING TIMESTAMP {at + 6} AND TTL 1 SET path = ['gone'] {where}")
+        if k % 2:
+            do(
+                "INSERT INTO shapes (k, owner, limits, trail) "
+                f"VALUES ({k}, 'o', {{'l': 1}}, [1, 2]) USING TIMESTAMP {k + 1} AND TTL 70000"
+            )
+            do(
+                f"UPDATE shapes USING TIMESTAMP {k + 2} SET limits['m'] = {k}, "
+                f"home.lat = 0.5 WHERE k = {k}"
+            )
+    # made by UPDATE alone, of elements alone; keys alone; statics alone
+    do("UPDATE shapes USING TIMESTAMP 77 SET r = 'u', tags = {'only'} WHERE k = 1 AND c = 90")
+    do("UPDATE shapes USING TIMESTAMP 78 SET scores['only'] = 1 WHERE k = 1 AND c = 91")
+    for k in (100, 101):
+        do(f"INSERT INTO shapes (k, owner, trail) VALUES ({k}, '', [7, 7]) USING TIMESTAMP {k}")
+
+
+def at_rest(client: Any, cli: Cli, table: str = "shapes") -> tuple[Rows, Rows]:
+    return (
+        cells.read(client, cli.keyspace, table),
+        cells.read_statics(client, cli.keyspace, table),
+    )
+
+
+def renamed(rows: Rows, old: str, new: str) -> Rows:
+    return {k: {new if n == old else n: c for n, c in row.items()} for k, row in rows.items()}
+
+
+def test_every_element_and_static_cell_up_and_back(shapes: Cli, client: Any) -> None:
+    cli = shapes
+    write(client, cli.keyspace)
+    rows, statics = at_rest(client, cli)
+    shape = cells.columns(client, cli.keyspace, "shapes")
+    assert len(statics) == 8
+    assert any(name.startswith("place['Note'") for row in rows.values() for name in row)
+
+    said = ok(cli("plan", "--set-aside", "--outage-accepted"))
+    assert "shapes.path is a list that is not frozen" in said
+    assert "their write times become one" in said
+    refused = cli("up", *GO)
+    assert refused.code == 9
+    # 4 partitions of 4 rows without r, one row of elements alone; 2 of statics alone do fit
+    assert "17 rows have a null" in refused.err
+
+    said = ok(cli("up", *GO, "--set-aside"))
+    assert "collections of shapes have one write time for all their elements now" in said
+    fit = {key: row for key, row in rows.items() if "r" in row}
+    wanted = renamed(cells.by(fit, shape, ("k", "r")), "v", "V")
+    above, statics_above = at_rest(client, cli)
+    assert cells.differences(wanted, above) == []
+    # also of partitions of which no row fits
+    assert cells.differences(statics, statics_above) == []
+    aside, none = at_rest(client, cli, "shapes__aside_0002_up")
+    unfit = {key: row for key, row in rows.items() if key not in fit}
+    assert cells.differences(unfit, aside) == []
+    assert none == {}  # they are above, and may change there
+
+    ok(cli("down", "1", *GO))
+    again, statics_again = at_rest(client, cli)
+    found = [line for line in cells.differences(rows, again, earlier=7) if ".r " not in line]
+    assert found == []
+    assert cells.differences(statics, statics_again, earlier=7) == []
+
+
+def test_a_copy_that_is_repeated_doubles_no_list(shapes: Cli, client: Any) -> None:
+    """Killed behind the copy, and its checkpoints lost: every range is copied once more, into the
+    shadow and back.
+    """
+    cli = shapes
+    write(client, cli.keyspace)
+    client.execute(f"DELETE FROM {cli.keyspace}.shapes WHERE k IN (0, 3, 6, 9)")
+    client.execute(f"DELETE FROM {cli.keyspace}.shapes WHERE k = 1 AND c = 91")
+    rows, statics = at_rest(client, cli)
+    shape = cells.columns(client, cli.keyspace, "shapes")
+    for point in ("COPY shapes TO", "COPY shapes__0002"):
+        killed = cli.at(f"kill | after | {point}", "up", *GO, env=QUICK)
+        assert killed.code == -9, killed.err
+        client.execute(f"TRUNCATE {cli.keyspace}.migration_progress")
+    ok(cli("up", *GO, env=QUICK))
+    above, statics_above = at_rest(client, cli)
+    wanted = renamed(cells.by(rows, shape, ("k", "r")), "v", "V")
+    assert cells.differences(wanted, above, earlier=9) == []
+    assert cells.differences(statics, statics_above, earlier=9) == []
+
+
+def test_a_static_becomes_a_value_of_each_row(cli: Cli, client: Any) -> None:
+    regular = BEFORE.replace(" STATIC", "").replace("(k, c)", "((k, c))")
+    revisions(cli, f"-- migrate:rebuild\n{regular}", f"-- migrate:rebuild\n{BEFORE}")
+    write(client, cli.keyspace)
+    rows, statics = at_rest(client, cli)
+    refused = cli("plan", "--outage-accepted")
+    assert refused.code == 9
+    assert "2 rows have a null" in refused.err + refused.out  # partitions without rows
+    ok(cli("up", *GO, "--set-aside"))
+    wanted = {key: row | statics.get(key[:1], {}) for key, row in rows.items()}
+    assert cells.differences(wanted, cells.read(client, cli.keyspace, "shapes")) == []
+    none, aside = at_rest(client, cli, "shapes__aside_0002_up")
+    assert none == {}
+    assert cells.differences({k: s for k, s in statics.items() if k[0] >= 100}, aside) == []
+
+    refused = cli("down", "1", *GO)
+    assert refused.code == 9
+    assert "owner is static in the new shape" in refused.err
+
+
+def test_two_partitions_with_statics_do_not_fall_into_one(cli: Cli, client: Any) -> None:
+    by_r = BEFORE.replace("(k, c)", "(r, k, c)")
+    revisions(cli, f"-- migrate:rebuild\n{by_r}", f"-- migrate:rebuild\n{BEFORE}")
+    write(client, cli.keyspace)
+    refused = cli("up", *GO, "--set-aside")
+    assert refused.code == 9
+    assert "without k in its partition key" in refused.err
+    assert "Traceback" not in refused.err
+
+
+def test_statics_and_lists_come_back_to_a_table_that_has_rows(cli: Cli, client: Any) -> None:
+    """A row returns onto a free key only; a static cell returns where it isn't newer."""
+    revisions(cli, f"-- migrate:rebuild\n{BEFORE}", f"-- migrate:rebuild\n{BEFORE}")
+    first = cli.folder / "migrations" / "0001_shapes.cql"
+    insert = (
+        "INSERT INTO shapes (k, c, owner, path) VALUES (1, 1, 'mine', ['mine']);\n"
+        "INSERT INTO shapes (k, c, v) VALUES (200, 1, 1);\n"
+    )
+    ok(cli("down", "base", *GO))
+    text = first.read_text(encoding="utf-8").replace("-- migrate:down", f"{insert}-- migrate:down")
+    first.write_text(text, encoding="utf-8")
+    ok(cli("up", "1"))
+    write(client, cli.keyspace)
+    client.execute(f"DELETE FROM {cli.keyspace}.shapes WHERE k = 200")
+    rows, statics = at_rest(client, cli)
+    ok(cli("down", "base", *GO, "--set-aside"))
+    assert cells.differences(rows, cells.read(client, cli.keyspace, ASIDE)) == []
+    said = ok(cli("up", "1", "--yes"))
+    assert f"1 rows stay in {ASIDE}" in said
+    again, statics_again = at_rest(client, cli)
+    assert again.pop((200, 1))["v"].value == 1
+    mine = again.pop((1, 1))
+    assert [mine[name].value for name in mine] == ["mine"]
+    taken = {(1, 1): rows.pop((1, 1))}
+    assert cells.differences(rows, again, earlier=7) == []
+    assert statics_again[(1,)].pop("owner").value == "mine"
+    assert statics[(1,)].pop("owner").value == "mine"
+    assert cells.differences(statics, statics_again, earlier=7) == []
+    stay, none = at_rest(client, cli, ASIDE)
+    assert cells.differences(taken, stay, earlier=7) == []
+    assert none == {}
