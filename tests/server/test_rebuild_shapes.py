@@ -15,7 +15,7 @@ from tests.told import ok
 
 GO = ("--yes", "--outage-accepted")
 QUICK = {"CALLDROP_SETTLE_TIME": "0.5", "CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_LEASE_TTL": "10"}
-ASIDE = "shapes__aside_0001"
+ASIDE = "shapes__aside_0002"
 TYPES = """CREATE TYPE leaf (x int, y frozen<list<text>>);
 CREATE TYPE spot (lat double, "Note" text, inner frozen<leaf>);
 """
@@ -34,18 +34,21 @@ def revisions(cli: Cli, second: str, back: str) -> Cli:
     folder = cli.folder / "migrations"
     for file in folder.iterdir():
         file.unlink()
-    first = f"-- migrate:up\n{TYPES}{BEFORE};\n-- migrate:down\nDROP TABLE shapes;\n"
-    first += "DROP TYPE spot;\nDROP TYPE leaf;\n"
-    (folder / "0001_shapes.cql").write_text(first, encoding="utf-8")
-    text = f"-- migrate:up\n{second};\n-- migrate:down\n{back};\n"
-    (folder / "0002_other.cql").write_text(text, encoding="utf-8")
-    ok(cli("up", "1"))
+    files = {
+        "0001_types": (TYPES, "DROP TYPE spot;\nDROP TYPE leaf;"),
+        "0002_shapes": (f"{BEFORE};", "DROP TABLE shapes;"),
+        "0003_other": (f"{second};", f"{back};"),
+    }
+    for name, (up, down) in files.items():
+        text = f"-- migrate:up\n{up}\n-- migrate:down\n{down}\n"
+        (folder / f"{name}.cql").write_text(text, encoding="utf-8")
+    ok(cli("up", "2"))
     return cli
 
 
 @pytest.fixture
 def shapes(cli: Cli) -> Cli:
-    """A keyspace at revision 1 of these."""
+    """A keyspace at revision 2 of these."""
     up = f'-- migrate:rebuild "V"=v\n{AFTER}'
     return revisions(cli, up, f'-- migrate:rebuild v="V"\n{BEFORE}')
 
@@ -128,12 +131,12 @@ def test_every_element_and_static_cell_up_and_back(shapes: Cli, client: Any) -> 
     assert cells.differences(wanted, above) == []
     # also of partitions of which no row fits
     assert cells.differences(statics, statics_above) == []
-    aside, none = at_rest(client, cli, "shapes__aside_0002_up")
+    aside, none = at_rest(client, cli, "shapes__aside_0003_up")
     unfit = {key: row for key, row in rows.items() if key not in fit}
     assert cells.differences(unfit, aside) == []
     assert none == {}  # they are above, and may change there
 
-    ok(cli("down", "1", *GO))
+    ok(cli("down", "2", *GO))
     again, statics_again = at_rest(client, cli)
     found = [line for line in cells.differences(rows, again, earlier=7) if ".r " not in line]
     assert found == []
@@ -150,7 +153,7 @@ def test_a_copy_that_is_repeated_doubles_no_list(shapes: Cli, client: Any) -> No
     client.execute(f"DELETE FROM {cli.keyspace}.shapes WHERE k = 1 AND c = 91")
     rows, statics = at_rest(client, cli)
     shape = cells.columns(client, cli.keyspace, "shapes")
-    for point in ("COPY shapes TO", "COPY shapes__0002"):
+    for point in ("COPY shapes TO", "COPY shapes__0003"):
         killed = cli.at(f"kill | after | {point}", "up", *GO, env=QUICK)
         assert killed.code == -9, killed.err
         client.execute(f"TRUNCATE {cli.keyspace}.migration_progress")
@@ -172,11 +175,11 @@ def test_a_static_becomes_a_value_of_each_row(cli: Cli, client: Any) -> None:
     ok(cli("up", *GO, "--set-aside"))
     wanted = {key: row | statics.get(key[:1], {}) for key, row in rows.items()}
     assert cells.differences(wanted, cells.read(client, cli.keyspace, "shapes")) == []
-    none, aside = at_rest(client, cli, "shapes__aside_0002_up")
+    none, aside = at_rest(client, cli, "shapes__aside_0003_up")
     assert none == {}
     assert cells.differences({k: s for k, s in statics.items() if k[0] >= 100}, aside) == []
 
-    refused = cli("down", "1", *GO)
+    refused = cli("down", "2", *GO)
     assert refused.code == 9
     assert "owner is static in the new shape" in refused.err
 
@@ -194,21 +197,21 @@ def test_two_partitions_with_statics_do_not_fall_into_one(cli: Cli, client: Any)
 def test_statics_and_lists_come_back_to_a_table_that_has_rows(cli: Cli, client: Any) -> None:
     """A row returns onto a free key only; a static cell returns where it isn't newer."""
     revisions(cli, f"-- migrate:rebuild\n{BEFORE}", f"-- migrate:rebuild\n{BEFORE}")
-    first = cli.folder / "migrations" / "0001_shapes.cql"
+    first = cli.folder / "migrations" / "0002_shapes.cql"
     insert = (
         "INSERT INTO shapes (k, c, owner, path) VALUES (1, 1, 'mine', ['mine']);\n"
         "INSERT INTO shapes (k, c, v) VALUES (200, 1, 1);\n"
     )
-    ok(cli("down", "base", *GO))
+    ok(cli("down", "1", *GO))
     text = first.read_text(encoding="utf-8").replace("-- migrate:down", f"{insert}-- migrate:down")
     first.write_text(text, encoding="utf-8")
-    ok(cli("up", "1"))
+    ok(cli("up", "2"))
     write(client, cli.keyspace)
     client.execute(f"DELETE FROM {cli.keyspace}.shapes WHERE k = 200")
     rows, statics = at_rest(client, cli)
-    ok(cli("down", "base", *GO, "--set-aside"))
+    ok(cli("down", "1", *GO, "--set-aside"))
     assert cells.differences(rows, cells.read(client, cli.keyspace, ASIDE)) == []
-    said = ok(cli("up", "1", "--yes"))
+    said = ok(cli("up", "2", "--yes"))
     assert f"1 rows stay in {ASIDE}" in said
     again, statics_again = at_rest(client, cli)
     assert again.pop((200, 1))["v"].value == 1
@@ -222,3 +225,65 @@ def test_statics_and_lists_come_back_to_a_table_that_has_rows(cli: Cli, client: 
     stay, none = at_rest(client, cli, ASIDE)
     assert cells.differences(taken, stay, earlier=7) == []
     assert none == {}
+
+
+def test_what_is_deleted_while_it_is_copied_is_not_there(shapes: Cli, client: Any) -> None:
+    """And what is added is: elements, fields, lists, statics, rows, partitions."""
+    cli = shapes
+    write(client, cli.keyspace)
+    client.execute(f"DELETE FROM {cli.keyspace}.shapes WHERE k IN (0, 3, 6, 9)")
+    client.execute(f"DELETE FROM {cli.keyspace}.shapes WHERE k = 1 AND c = 91")
+    shape = cells.columns(client, cli.keyspace, "shapes")
+    killed = cli.at("kill | after | COPY shapes TO", "up", *GO, env=QUICK)
+    assert killed.code == -9, killed.err
+    for change in (
+        "DELETE tags['a'] FROM shapes WHERE k = 1 AND c = 0",
+        "DELETE scores['one'], place.\"Note\" FROM shapes WHERE k = 2 AND c = 0",
+        "DELETE path FROM shapes WHERE k = 4 AND c = 0",
+        "DELETE path[1] FROM shapes WHERE k = 4 AND c = 1",
+        "DELETE tags, place, fixed FROM shapes WHERE k = 5 AND c = 0",
+        "UPDATE shapes SET path = ['first'] + path, tags = tags + {'new'} WHERE k = 7 AND c = 0",
+        "DELETE FROM shapes WHERE k = 7 AND c = 1",
+        "DELETE owner, limits['l'], trail FROM shapes WHERE k = 1",
+        "DELETE trail[0] FROM shapes WHERE k = 5",
+        "DELETE home FROM shapes WHERE k = 7",
+        "DELETE FROM shapes WHERE k = 100",
+        "UPDATE shapes SET owner = 'new' WHERE k = 102",
+    ):
+        client.execute(change.replace("shapes", f"{cli.keyspace}.shapes", 1))
+    rows, statics = at_rest(client, cli)
+    ok(cli("up", *GO, env=QUICK))
+    above, statics_above = at_rest(client, cli)
+    wanted = renamed(cells.by(rows, shape, ("k", "r")), "v", "V")
+    assert cells.differences(wanted, above, earlier=9) == []
+    assert cells.differences(statics, statics_above, earlier=9) == []
+
+
+def test_elements_whose_times_are_not_told_are_kept(shapes: Cli, client: Any) -> None:
+    """As on ScyllaDB: with the time of their row, and for ever."""
+    cli = shapes
+    write(client, cli.keyspace)
+    rows, statics = at_rest(client, cli)
+    shape = cells.columns(client, cli.keyspace, "shapes")
+    go = (*GO, "--set-aside")
+    said = ok(cli.untold("up", *go))
+    assert "this server does not tell the times of its elements" in said
+    ok(cli.untold("down", "2", *go))
+    ok(cli.untold("up", *go))
+    above, statics_above = at_rest(client, cli)
+    fit = {key: row for key, row in rows.items() if "r" in row}
+    wanted = renamed(cells.by(fit, shape, ("k", "r")), "v", "V")
+    for before, after in ((wanted, above), (statics, statics_above)):
+        assert cells.differences(untimed(before), untimed(after), earlier=9) == []
+    for row in above.values():
+        assert all(cell.ends is None for name, cell in row.items() if name.endswith("]"))
+
+
+def untimed(rows: Rows) -> Rows:
+    """Without the times of elements."""
+    return {
+        key: {
+            n: cells.Cell(c.value, None, c.ends) if n.endswith("]") else c for n, c in row.items()
+        }
+        for key, row in rows.items()
+    }
