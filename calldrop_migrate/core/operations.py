@@ -285,7 +285,8 @@ def _is_proven(effect: Effect, proof: Proof, verified: Collection[Verify]) -> bo
 def _is_covered(column: str, verified: Sequence[Verify]) -> bool:
     """Whether that column of each row is elsewhere as it is: an expression over it isn't it."""
     holding = [v for v in verified if any(selector == column for _, selector in v.columns)]
-    if any(column in holds_statics(v.source, v.target, v.columns) for v in holding):
+    carried = (v for v in holding if v.rows is not Rows.MISFITS)
+    if any(column in holds_statics(v.source, v.target, v.columns) for v in carried):
         return True  # it is carried by the partition, whichever of its rows fit
     fits, misfits = (
         {(v.fits, v.fit_columns) for v in holding if v.rows is rows}

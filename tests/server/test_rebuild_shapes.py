@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from cassandra.query import BatchStatement, BatchType
 
 from tests import cells
 from tests.cells import Rows
@@ -17,12 +18,12 @@ GO = ("--yes", "--outage-accepted")
 QUICK = {"CALLDROP_SETTLE_TIME": "0.5", "CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_LEASE_TTL": "10"}
 ASIDE = "shapes__aside_0002"
 TYPES = """CREATE TYPE leaf (x int, y frozen<list<text>>);
-CREATE TYPE spot (lat double, "Note" text, inner frozen<leaf>);
+CREATE TYPE "Spot" (lat double, "Note" text, inner frozen<leaf>);
 """
 BEFORE = """CREATE TABLE shapes (
     k int, c int, r text,
-    owner text STATIC, limits map<text, int> STATIC, trail list<int> STATIC, home spot STATIC,
-    v int, tags set<text>, scores map<text, int>, path list<text>, place spot,
+    owner text STATIC, limits map<text, int> STATIC, trail list<int> STATIC, home "Spot" STATIC,
+    v int, tags set<text>, scores map<text, int>, path list<text>, place "Spot",
     fixed frozen<map<text, frozen<list<int>>>>,
     PRIMARY KEY (k, c)
 )"""
@@ -35,7 +36,7 @@ def revisions(cli: Cli, second: str, back: str) -> Cli:
     for file in folder.iterdir():
         file.unlink()
     files = {
-        "0001_types": (TYPES, "DROP TYPE spot;\nDROP TYPE leaf;"),
+        "0001_types": (TYPES, 'DROP TYPE "Spot";\nDROP TYPE leaf;'),
         "0002_shapes": (f"{BEFORE};", "DROP TABLE shapes;"),
         "0003_other": (f"{second};", f"{back};"),
     }
@@ -287,3 +288,26 @@ def untimed(rows: Rows) -> Rows:
         }
         for key, row in rows.items()
     }
+
+
+def test_a_wide_partition_passes_in_bounded_memory(shapes: Cli, client: Any) -> None:
+    """20 MB in one partition, of which a few pages are in memory at a time. Of a million rows:
+    docs/rebuild.md.
+    """
+    cli, rows = shapes, 5_000
+    insert = client.prepare(
+        f"INSERT INTO {cli.keyspace}.shapes (k, c, r, tags, fixed) VALUES (1, ?, ?, ?, ?)"
+    )
+    for first in range(0, rows, 50):
+        batch = BatchStatement(BatchType.UNLOGGED)
+        for c in range(first, first + 50):
+            batch.add(insert, [c, f"r{c}", {"a" * 2000, f"{c}"}, {"f" * 2000: [c]}])
+        client.execute(batch)
+    client.execute(f"UPDATE {cli.keyspace}.shapes SET owner = 'o', trail = [1, 2] WHERE k = 1")
+    most = cli.folder / "most"
+    look = f"sh grep VmHWM /proc/$PPID/status > {most}"
+    ok(cli.at(f"{look} | after | VERIFY shapes__0003", "up", *GO))
+    assert int(most.read_text().split()[1]) < 100_000  # KB
+    count = client.execute(f"SELECT count(*) AS n FROM {cli.keyspace}.shapes WHERE k = 1").one()
+    assert count["n"] == rows
+    assert [c.value for c in at_rest(client, cli)[1][(1,)].values()] == ["o", 1, 2]
