@@ -176,7 +176,7 @@ class Layout:
         self._any_timed_cell = any(name in self.row.timed for name, _ in self.row.cells)
         # A static cell that becomes a regular one says nothing of a row's own life.
         self._own = [n for n in self.row.timed if chosen[n] not in carried]
-        self._is_plain = not self.row.many and len(self._own) == len(self.row.timed)
+        self._all_own = len(self._own) == len(self.row.timed)
 
         marked_here, marked_there = (_is_marked(table) for table in (source, target))
         self._marks = marked_there and not marked_here
@@ -328,10 +328,14 @@ class Layout:
         life = left(ttl, since)
         return None if life is None else (written or 0, life)
 
+    def _is_plain(self, row: RawRow) -> bool:
+        """Whether its cells are all that it has: no elements, nor statics that become its own."""
+        return self._all_own and not any(row[many.at] is not None for many in self.row.many)
+
     def _uniform(self, row: RawRow, since: float) -> Groups | None:
         """The one group of a row all of whose cells have one time and one life, as most have."""
         written, ttls = self._all_written(row), self._all_ttls(row)
-        if not self._is_plain or not written or written[0] is None or self._marked(row):
+        if not written or written[0] is None or self._marked(row) or not self._is_plain(row):
             return None
         if written.count(written[0]) != len(written) or ttls.count(ttls[0]) != len(ttls):
             return None
@@ -391,7 +395,7 @@ class Layout:
         """Whether the cells that the target gets tell the marker."""
         if groups.get(marker) is self._everything and self._any_timed_cell:
             return True  # as most rows: written at once, all cells
-        if not self._is_plain:
+        if not self._is_plain(row):
             return False
         there = {name for name, at in self.row.cells if row[at] is not None}
         alive = {group: cells & there for group, cells in groups.items() if cells & there}
