@@ -113,11 +113,18 @@ class Cli:
 
     def untold(self, *args: str) -> Result:
         """As where the server doesn't tell the times of elements: see tests/untold.py."""
-        script = [sys.executable, str(PROJECT / "tests" / "untold.py")]
-        process = self._popen(args, None, None, subprocess.DEVNULL, script)
-        self.started.append(process)
-        out, err = process.communicate(timeout=120)
-        return Result(process.returncode, out, err)
+        done = subprocess.run(
+            [sys.executable, PROJECT / "tests" / "untold.py", *args],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            env=self.environment,
+            cwd=self.folder,
+            timeout=120,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
 
     def start(
         self, *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
