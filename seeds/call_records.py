@@ -21,6 +21,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import accumulate
 from math import gcd, isqrt
 from random import Random
@@ -40,9 +41,17 @@ _NUMBERS = len(_CODES) * len(_CODES) * _LINES
 _IMEI_START = "35"
 _IMEIS = 10**12
 
-# Luhn's check digit adds up the digits, every other one doubled and cast out of nines.
-_PLAIN = bytes.maketrans(b"0123456789", bytes(range(10)))
-_DOUBLED = bytes.maketrans(b"0123456789", bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))
+# Luhn's check digit adds up the digits, every other one doubled and cast out of nines: here for all
+# groups of four digits, of which an IMEI has three behind its start.
+_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+_LUHN = bytes(
+    a + _DOUBLED[b] + c + _DOUBLED[d]
+    for a in range(10)
+    for b in range(10)
+    for c in range(10)
+    for d in range(10)
+)
+_LUHN_START = 3 + _DOUBLED[5]
 
 _MILLISECONDS_PER_DAY = 24 * 60 * 60 * 1000
 _LONGEST_CALL = 60 * 60
@@ -197,10 +206,10 @@ def _calls(
                 yield {
                     "source_phone_number": caller,
                     "destination_number": _phone_number(numbers.at(callee)),
-                    "call_timestamp": now - timedelta(milliseconds=ago),
+                    "call_timestamp": now - timedelta(0, 0, 0, ago),
                     "call_duration_seconds": seconds,
-                    "source_cell_tower_id": f"TOWER-{source + 1:03d}",
-                    "destination_cell_tower_id": f"TOWER-{destination + 1:03d}",
+                    "source_cell_tower_id": _tower(source),
+                    "destination_cell_tower_id": _tower(destination),
                     "call_completed": completed,
                     "source_phone_imei": handset if network else _imei(imeis.at(made)),
                 }
@@ -236,13 +245,21 @@ _Call = tuple[int, int, int, int, int, bool]
 
 
 def _plain_calls(random: Random, options: Options, user: int, count: int) -> Iterator[_Call]:
-    draw, towers, callers = random.random, options.towers, options.callers
+    draw, callers, towers = random.random, options.callers, options.towers
     taken: set[int] = set()
     for _ in range(count):
         completed = draw() < options.success_rate
         callee = _callee(random, user, callers)
-        seconds = _duration(random, completed)
-        ago = _start(random, seconds, options.days, taken)
+        if completed:  # some minutes, a few nearly an hour
+            # A product of draws leans to its low end and is exact everywhere; a logarithm is not.
+            seconds = 1 + int(draw() * draw() * draw() * _LONGEST_CALL)
+        else:
+            seconds = int(draw() * (_LONGEST_FAILED_CALL + 1))
+        moments = _moments(options.days, seconds)
+        ago = seconds * 1000 + 1 + int(draw() * moments)
+        while ago in taken:
+            ago = seconds * 1000 + 1 + int(draw() * moments)
+        taken.add(ago)
         yield callee, ago, seconds, int(draw() * towers), int(draw() * towers), completed
 
 
@@ -283,30 +300,25 @@ def _phone_number(index: int) -> str:
     return "+1%d%d%04d" % (_CODES[area], _CODES[exchange], line)  # noqa: UP031 (twice as fast)
 
 
+@lru_cache(10_000)
+def _tower(index: int) -> str:
+    """The name of one of the cell towers, which count from 1."""
+    return f"TOWER-{index + 1:03d}"
+
+
 def _imei(index: int) -> str:
     """The IMEI with an index, one for each index below `_IMEIS`."""
-    digits = f"{_IMEI_START}{index:012d}"
-    # Bytes, because their sums run in C: this is the most often made and longest of the texts.
-    coded = digits.encode()
-    total = sum(coded[0::2].translate(_PLAIN)) + sum(coded[1::2].translate(_DOUBLED))
-    return f"{digits}{-total % 10}"
+    high, low = divmod(index, 10**8)
+    total = _LUHN_START + _LUHN[high] + _LUHN[low // 10**4] + _LUHN[low % 10**4]
+    return f"{_IMEI_START}{index:012d}{-total % 10}"
 
 
 def _callee(random: Random, user: int, users: int) -> int:
     """The position of whom a user calls: another user, or one of the numbers after them all."""
     if users > 1 and random.random() < _SHARE_OF_CALLS_AMONG_USERS:
-        other = _below(random, users - 1)
+        other = int(random.random() * (users - 1))
         return other if other < user else other + 1
-    return users + _below(random, _NUMBERS - users)
-
-
-def _duration(random: Random, completed: bool) -> int:
-    """Seconds: completed calls take some minutes, a few nearly an hour; failed ones end soon."""
-    if completed:
-        # A product of draws leans to its low end and is exact everywhere; a logarithm is not.
-        skewed = random.random() * random.random() * random.random()
-        return 1 + int(skewed * _LONGEST_CALL)
-    return _below(random, _LONGEST_FAILED_CALL + 1)
+    return users + int(random.random() * (_NUMBERS - users))
 
 
 def _moments(days: int, seconds: int) -> int:
@@ -315,15 +327,6 @@ def _moments(days: int, seconds: int) -> int:
     Neither end counts: whatever `now` lost when it was cut to milliseconds, all calls lie within.
     """
     return days * _MILLISECONDS_PER_DAY - seconds * 1000 - 1
-
-
-def _start(random: Random, seconds: int, days: int, taken: set[int]) -> int:
-    """How many milliseconds ago a call started, none of those in `taken`, to which it is added."""
-    while True:
-        ago = seconds * 1000 + 1 + _below(random, _moments(days, seconds))
-        if ago not in taken:
-            taken.add(ago)
-            return ago
 
 
 # -- the realistic model
