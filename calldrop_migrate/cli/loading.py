@@ -110,6 +110,12 @@ def _answer(pipe: Connection) -> Loaded:
     return answer
 
 
+def _ended(pipe: Connection) -> None:
+    """Ends the work on a part when nobody is left to answer: nothing is sent meanwhile."""
+    if pipe.poll():
+        raise EOFError
+
+
 def _work(pipe: Connection, job: Job) -> None:
     """What such a process does. Ctrl-C is its parent's business."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -119,7 +125,7 @@ def _work(pipe: Connection, job: Job) -> None:
             database = connect_again(job.endpoint, job.settings)
             loader = Loader(database, Module(Path(job.file)), job)
             while True:
-                pipe.send(loader.load(pipe.recv()))
+                pipe.send(loader.load(pipe.recv(), lambda _: _ended(pipe)))
         except CalldropError as error:
             pipe.send(error)
         finally:
