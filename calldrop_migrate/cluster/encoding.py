@@ -27,7 +27,7 @@ _ENCODING_FAILS = (
 
 
 def _timestamp(value: datetime) -> bytes:
-    since = value - _EPOCH
+    since = (value if value.tzinfo else value.replace(tzinfo=UTC)) - _EPOCH
     return _LONG(since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000)
 
 

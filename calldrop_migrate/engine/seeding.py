@@ -174,9 +174,9 @@ def load_part(
         nonlocal outlived
         column, oldest = born or ("", _EPOCH)
         for number, row in enumerate(rows):
-            if born:
-                at = row.get(column)
-                outlived += isinstance(at, datetime) and at < oldest
+            at = row.get(column) if born else None
+            if isinstance(at, datetime) and at.tzinfo is not None:
+                outlived += at < oldest
             if number % _CHUNK == 0:
                 tick(number)
             yield row
@@ -219,20 +219,7 @@ class Load:
         """How the load begins: as the unfinished one did, if that is what was asked for, else with
         `new`.
         """
-        begun = new
-        if self._kept:
-            before = [
-                Begun(rows, _EPOCH + timedelta(milliseconds=moment))
-                for rows, moment in self._read(_BEGUN).values()
-            ]
-            begun = next(
-                (
-                    b
-                    for b in before
-                    if random_seed in (None, b.random_seed) and now in (None, b.now)
-                ),
-                new,
-            )
+        begun = next((b for b in self._before() if _meant(b, random_seed, now)), new)
         if self._kept and begun is new:
             self._end()
             moment = (new.now - _EPOCH) // timedelta(milliseconds=1)
@@ -240,6 +227,11 @@ class Load:
         which = f"{self._table.id} {begun.random_seed} {begun.now}"
         self._operation = uuid5(NAMESPACE, which).int % 2**31
         return begun
+
+    def _before(self) -> list[Begun]:
+        """How an unfinished run began, if there is one."""
+        found = self._read(_BEGUN).values() if self._kept else ()
+        return [Begun(seed, _EPOCH + timedelta(milliseconds=moment)) for seed, moment in found]
 
     def run(
         self,
@@ -291,3 +283,8 @@ class Load:
             "VALUES (?, ?, ?, ?, ?)",
             [self._id, operation, part, rows, size],
         )
+
+
+def _meant(begun: Begun, random_seed: int | None, now: datetime | None) -> bool:
+    """Whether what was typed, None where it wasn't, is that load."""
+    return random_seed in (None, begun.random_seed) and now in (None, begun.now)

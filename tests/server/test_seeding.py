@@ -41,7 +41,8 @@ def parts(options):
 
 def rows(random, now, options, part):
     for n in range(options.count):
-        yield {"id": part * 1000 + n, "moment": now, "drawn": random.random()}
+        moment = now if n else now.replace(tzinfo=None)
+        yield {"id": part * 1000 + n, "moment": moment, "drawn": random.random()}
     time.sleep(0.05)
 '''
 PLAIN = """\
@@ -250,7 +251,7 @@ def test_rows_that_are_none(cli: Cli) -> None:
     # The same from another process.
     module(cli, SLOW.replace("part * 1000 + n", "part // (30 - part)"))
     told(
-        cli("seed", "mine", "--workers", "2"), 4, "mine.py:20:22: ZeroDivisionError", "so far stay"
+        cli("seed", "mine", "--workers", "2"), 4, "mine.py:21:22: ZeroDivisionError", "so far stay"
     )
 
 
