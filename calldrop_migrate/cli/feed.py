@@ -100,7 +100,8 @@ class Feed:
             self._bars.update(self._bars.task_ids[0], completed=news.done, rows=rows)
         elif now - self._shown > _QUIET:
             self._shown = now
-            say(f"       {news.label}: {100 * news.done // max(news.total, 1)} %   {rows}".rstrip())
+            share = f"{100 * news.done // news.total} %   " if news.total else ""
+            say(f"       {news.label}: {share}{rows}".rstrip())
 
     def _begin(self, label: str, total: int | None) -> None:
         """A bar for one thing; without a `total` it only moves."""

@@ -17,7 +17,7 @@ import typer
 from calldrop_migrate import config
 from calldrop_migrate.cli.feed import say
 from calldrop_migrate.cli.opening import environment_of, load_migrations, opened, readable
-from calldrop_migrate.cli.options import CONNECTION, FILES, Call, command
+from calldrop_migrate.cli.options import CONNECTION, FILES, SEEDING, Call, command
 from calldrop_migrate.cli.render import cut, moment, show, shows, width
 from calldrop_migrate.core.comparing import diff, filled
 from calldrop_migrate.core.cql import quote
@@ -26,6 +26,7 @@ from calldrop_migrate.core.expansion import declared_at
 from calldrop_migrate.core.files import Migration
 from calldrop_migrate.core.plan import target_number
 from calldrop_migrate.core.schema import Schema
+from calldrop_migrate.core.seed_template import seed_template
 from calldrop_migrate.engine.history import History, read_history
 from calldrop_migrate.engine.journal import Event
 from calldrop_migrate.engine.keyspace import create_keyspace
@@ -45,6 +46,7 @@ SchemaWanted = Annotated[
 Either = typer.Argument(help="A revision's number, head, base, or live.", show_default=False)
 One = Annotated[str, Either]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What it does, in a few words.")]
+SeedWanted = Annotated[bool, typer.Option("--seed", help="Write a seed module instead.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,10 @@ class Differences:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The result of `new`."""
+    """The result of `new`; `seed` is the module's name if it is one."""
 
     path: Path
+    seed: str = ""
 
 
 @shows(Situation)
@@ -155,6 +158,10 @@ def _differences(result: Differences) -> list[str]:
 
 @shows(Made)
 def _made(result: Made) -> list[str]:
+    if result.seed:
+        return [
+            f"{result.path}: write what rows it makes, then  calldrop-migrate seed {result.seed}"
+        ]
     return [f"{result.path}: write its two sections, then  calldrop-migrate plan"]
 
 
@@ -222,8 +229,8 @@ def _declared(migrations: Sequence[Migration], name: str) -> Schema:
     return declared_at(migrations, target_number(name, 0, [m.number for m in migrations]))
 
 
-def _new(call: Call, name: str) -> Made:
-    environment = environment_of(call)
+def _slug(name: str) -> str:
+    """A file's name for what a person wrote."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^a-z0-9]+", "_", plain.lower())[:60].strip("_")
     if not slug:
@@ -231,6 +238,29 @@ def _new(call: Call, name: str) -> Made:
             f"{name!r} gives no file name: it has neither letters nor digits",
             hint="calldrop-migrate new add_roaming_flag",
         )
+    return slug
+
+
+def _new_seed(call: Call, name: str) -> Made:
+    """A seed module for the first table that the migrations end with."""
+    environment, slug = environment_of(call), _slug(name)
+    migrations, _ = load_migrations(environment)
+    tables = [t for t in declared_at(migrations, migrations[-1].number).tables if not t.base]
+    if not tables:
+        raise UsageError("the last revision has no table that rows could be made for")
+    folder = environment.settings.seeds or Path("seeds")
+    with readable():
+        if not folder.is_dir() and environment.settings.seeds is None:
+            folder.mkdir()
+            say(f"{folder} is new, and is used from now on instead of the packaged modules")
+        path = folder / f"{slug}.py"
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(seed_template(tables[0]))
+    return Made(path, seed=slug)
+
+
+def _new(call: Call, name: str) -> Made:
+    environment, slug = environment_of(call), _slug(name)
     folder = environment.settings.migrations or Path("migrations")
     with readable():
         if not folder.is_dir() and not environment.configured:
@@ -298,7 +328,7 @@ def register(app: typer.Typer) -> None:
         """Show how the schemas of two revisions differ, or the live one."""
         show(_diff(call, one, other), json_wanted=call.json)
 
-    @command(app, "new", FILES)
-    def new(call: Call, name: Name) -> None:
+    @command(app, "new", FILES, SEEDING)
+    def new(call: Call, name: Name, seed: SeedWanted = False) -> None:
         """Write an empty migration with the next number."""
-        show(_new(call, name), json_wanted=call.json)
+        show((_new_seed if seed else _new)(call, name), json_wanted=call.json)

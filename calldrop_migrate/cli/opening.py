@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from getpass import getpass
 from pathlib import Path
@@ -35,7 +35,7 @@ from calldrop_migrate.errors import (
 )
 
 if TYPE_CHECKING:
-    from calldrop_migrate.cluster.session import ClusterDatabase
+    from calldrop_migrate.cluster.session import ClusterDatabase, Endpoint
 
 _SYSTEM = (
     *("system", "system_auth", "system_distributed", "system_schema", "system_traces"),
@@ -183,6 +183,19 @@ def connection(settings: config.Settings) -> ClusterDatabase:
         ddl_timeout=settings.ddl_timeout,
         wait=settings.wait,
     )
+    return connect(endpoint, waiting=say)
+
+
+def connect_again(endpoint: Endpoint, settings: config.Settings) -> ClusterDatabase:
+    """A second connection like the one of this endpoint, in another process: what TLS needs is read
+    from its files once more.
+    """
+    from calldrop_migrate.cluster import tls
+    from calldrop_migrate.cluster.session import connect
+
+    if settings.encrypted:
+        encryption = tls.context(settings.tls_files, hostname=settings.tls_hostname)
+        endpoint = replace(endpoint, tls=encryption)
     return connect(endpoint, waiting=say)
 
 

@@ -130,10 +130,13 @@ class _Sectioned(TyperCommand):
                 formatter.write_dl(records)
 
 
-def command(app: typer.Typer, name: str, *groups: dict[str, Any]) -> Callable[..., Any]:
+def command(
+    app: typer.Typer, name: str, *groups: dict[str, Any], unknown_options: bool = False
+) -> Callable[..., Any]:
     """Registers a command whose function takes a Call and its own parameters; `groups` of flags are
-    added to them.
+    added to them; with `unknown_options` all others come with its arguments.
     """
+    settings = {"ignore_unknown_options": unknown_options}
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         shared = {k: v for group in groups for k, v in group.items()}
@@ -152,7 +155,7 @@ def command(app: typer.Typer, name: str, *groups: dict[str, Any]) -> Callable[..
         for setting, annotation in shared.items():
             parameters.append(inspect.Parameter(setting, kind, default=None, annotation=annotation))
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        app.command(name, cls=_Sectioned)(run)
+        app.command(name, cls=_Sectioned, context_settings=settings)(run)
         return function
 
     return register

@@ -4,41 +4,49 @@ them.
 
 from __future__ import annotations
 
-import importlib.util
 import random
-import sys
 import time
-import traceback
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 
 from calldrop_migrate import config
 from calldrop_migrate.cli import report as page
 from calldrop_migrate.cli.feed import say
-from calldrop_migrate.cli.opening import Opened, ask, environment_of, opened
+from calldrop_migrate.cli.loading import Job, Loader, load_in_processes, processes_for
+from calldrop_migrate.cli.opening import Opened, ask, environment_of, opened, readable
 from calldrop_migrate.cli.options import CONNECTION, FILES, SEEDING, Call, Yes, command
 from calldrop_migrate.cli.render import show, shows
+from calldrop_migrate.cli.seed_modules import Module, module_files, read_module
 from calldrop_migrate.core.plan import target_number
+from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine import seeding
-from calldrop_migrate.engine.seeding import Seeded, SeedModule
-from calldrop_migrate.errors import (
-    CalldropError,
-    Fault,
-    Interrupted,
-    MigrationFileError,
-    Place,
-    UsageError,
-)
+from calldrop_migrate.engine.counting import Split, count
+from calldrop_migrate.engine.news import Progress
+from calldrop_migrate.engine.seeding import Begun, Loaded, Seeded
+from calldrop_migrate.errors import CalldropError, Interrupted, RowsAtRisk, UsageError
 
-Module = Annotated[str, typer.Argument(metavar="[MODULE]", help="A file of the seeds folder.")]
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[MODULE] [--OPTION VALUE]...",
+        show_default=False,
+        help="A file of the seeds folder, call_records if none; its options by --list.",
+    ),
+]
 RandomSeed = Annotated[
     int | None,
     typer.Option(
-        "--random-seed", metavar="N", show_default=False, help="The same number, the same rows."
+        *("--random-seed",),
+        metavar="N",
+        show_default=False,
+        min=0,
+        max=2**63 - 1,
+        help="The same number, the same rows.",
     ),
 ]
 Now = Annotated[
@@ -56,25 +64,36 @@ AtRevision = Annotated[
         "--at-revision", metavar="N", show_default=False, help="Load only if it is applied last."
     ),
 ]
-List = Annotated[bool, typer.Option("--list", help="List the seed modules.")]
 Report = Annotated[
     Path | None,
     typer.Option(
         "--report", metavar="FILE", show_default=False, help="The calls as a page: FILE.html."
     ),
 ]
-# What a person of the document wants to see besides the options themselves.
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        show_default=False,
+        min=1,
+        max=64,
+        help="Processes that load; default by size and free cores.",
+    ),
+]
+List = Annotated[bool, typer.Option("--list", help="List the seed modules with their options.")]
+DEFAULT = "call_records"
 _STOPPED = "The rows loaded so far stay."
 
 
 @dataclass(frozen=True, slots=True)
 class ListedModule:
-    """A seed module; `options` with their defaults."""
+    """A seed module; `options` as they would be typed, with their defaults."""
 
     name: str
     table: str
     about: str
-    options: dict[str, Any]
+    options: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +107,9 @@ class Listed:
 def _listed(result: Listed) -> list[str]:
     text = []
     for m in result.modules:
-        text += [f"  {m.name:<20}  {m.about}", f"  {'':<20}  table {m.table}; {_pairs(m.options)}"]
+        text += [f"  {m.name:<20}  {m.about}", f"  {'':<20}  table {m.table}"]
+        text += [f"  {'':<20}  {typed}" for typed in m.options.values()]
     return text or ["There are no seed modules."]
-
-
-def _pairs(options: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in options.items())
 
 
 @shows(Seeded)
@@ -103,59 +119,23 @@ def _seeded(result: Seeded) -> list[str]:
     low, high = result.per_partition
     mean = result.total / max(result.partitions, 1)
     shares = [f"{w} {n:,} ({n / max(result.total, 1):.1%})" for w, n in result.split.items()]
-    missing = f"; the table has no {', '.join(result.left_out)}" if result.left_out else ""
+    before = f", {result.resumed:,} of them by an earlier run" if result.resumed else ""
     return [
-        f"{result.table} at {result.revision:04d}: loaded {result.loaded:,} rows "
-        f"in {result.seconds:.1f} s{missing}",
+        f"{result.table} at {result.revision:04d}: loaded {result.loaded:,} rows{before} "
+        f"in {result.seconds:.1f} s{_missing(result.left_out)}",
         f"  verified {result.total:,} in the table{counted} · {result.partitions:,} partitions",
         "  " + "   ".join([*shares, f"per partition {low:,} to {high:,}, mean {mean:.1f}"]),
-        f"  The same rows again:  --random-seed {result.random_seed} --now {_iso(result.now)}",
+        f"  The same rows again:  {_again(Begun(result.random_seed, result.now))}",
     ]
 
 
-def _iso(at: datetime) -> str:
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _missing(left_out: Sequence[str]) -> str:
+    return f"; the table has no {', '.join(left_out)}" if left_out else ""
 
 
-def read_module(folder: Path, name: str) -> SeedModule:
-    """A seed module by name.
-
-    Raises:
-        UsageError: there is none.
-        MigrationFileError: it can't be run, or lacks a part.
-    """
-    path = folder / f"{name}.py"
-    known = sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
-    if name not in known:
-        raise UsageError(
-            f"there is no seed module {name!r}; known: {', '.join(known) or 'none'}",
-            hint="calldrop-migrate seed --list",
-        )
-    spec = importlib.util.spec_from_file_location(f"calldrop_seed_{name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up there
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise _faulty(path, error) from error
-    lacking = [part for part in ("TABLE", "Options", "rows") if not hasattr(module, part)]
-    if lacking:
-        fault = f"a seed module has TABLE, Options and rows; this one has no {', '.join(lacking)}"
-        raise MigrationFileError((Fault(Place(str(path), 1, 1), fault),))
-    return cast(SeedModule, module)
-
-
-def _faulty(path: Path, error: BaseException) -> MigrationFileError:
-    """The last line of the module itself on the way to an error."""
-    frames = reversed(traceback.extract_tb(error.__traceback__))
-    found = [(f.lineno or 1, (f.colno or 0) + 1) for f in frames if f.filename == str(path)]
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        found = [(error.lineno or 1, error.offset or 1)]
-    said = error.msg if isinstance(error, SyntaxError) else str(error)
-    fault = Fault(Place(str(path), *(found or [(1, 1)])[0]), f"{type(error).__name__}: {said}")
-    return MigrationFileError((fault,))
+def _again(begun: Begun) -> str:
+    at = begun.now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"--random-seed {begun.random_seed} --now {at}"
 
 
 def _moment(text: str) -> datetime:
@@ -173,87 +153,188 @@ def _moment(text: str) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    module: SeedModule
-    path: Path
-    random_seed: int
-    now: datetime
+    module: Module
+    words: tuple[str, ...]
+    random_seed: int | None
+    now: datetime | None
     at_revision: str
+    workers: int | None
 
 
-def _rows(wanted: _Wanted) -> list[dict[str, object]]:
-    try:
-        options = wanted.module.Options()
-        shown = _pairs({f.name: getattr(options, f.name) for f in fields(options)})
-        say(f"  {wanted.path.stem}: {shown}; random seed {wanted.random_seed}")
-        source = random.Random(wanted.random_seed)
-        return [dict(row) for row in wanted.module.rows(source, wanted.now, options)]
-    except Exception as error:
-        raise _faulty(wanted.path, error) from error
+class _Seeding:
+    """One seed load, from the settings to the counts."""
 
+    def __init__(self, place: Opened, wanted: _Wanted) -> None:
+        self._place = place
+        self._wanted = wanted
+        self._module = wanted.module
+        self._options = wanted.module.options(wanted.words)
+        self._schema: Schema = place.database.schema()
+        at = wanted.at_revision
+        number = target_number(at, 0, [m.number for m in place.migrations]) if at else None
+        self._table, self._revision = seeding.target_of(
+            place.database, self._schema, self._module.code, number
+        )
+        self._parts = self._module.parts(self._options)
+        self._expected = sum(self._parts or ())
+        self._processes = processes_for(wanted.workers, self._expected, len(self._parts or (0,)))
 
-def _seed(place: Opened, wanted: _Wanted, *, yes: bool) -> Seeded:
-    database, schema = place.database, place.database.schema()
-    at = wanted.at_revision
-    number = target_number(at, 0, [m.number for m in place.migrations]) if at else None
-    table, revision = seeding.target_of(database, schema, wanted.module, number)
-    rows = _rows(wanted)
-    ask(place.settings, always=False, yes=yes)
-    again = f"--random-seed {wanted.random_seed} --now {_iso(wanted.now)}"
-    started = time.monotonic()
-    try:
-        loaded, left_out = seeding.load(database, table, rows, place.feed, len(rows))
-        took = time.monotonic() - started
-        place.feed.close()
-        counts = seeding.count(database, schema, table, wanted.module, time.sleep)
-    except KeyboardInterrupt:
-        hint = f"calldrop-migrate seed {again}   loads the same rows, without doubling any."
-        raise Interrupted("interrupted", state=_STOPPED, hint=hint) from None
-    except CalldropError as error:
-        error.state = error.state or _STOPPED
-        raise
-    extremes = (min(counts.by_partition, default=0), max(counts.by_partition, default=0))
-    return Seeded(
-        *(table.name, revision, wanted.random_seed, wanted.now, loaded, left_out),
-        *(counts.total, counts.split, counts.counted_in, len(counts.by_partition), extremes, took),
-    )
+    def run(self, *, yes: bool) -> Seeded:
+        """Asks where that is due, loads, counts."""
+        place, module, table = self._place, self._module, self._table
+        probe = Begun(self._wanted.random_seed or 0, self._wanted.now or _moment(""))
+        left_out = self._fit(probe)
+        ask(place.settings, always=False, yes=yes)
+        identity = module.identity(self._options)
+        load = seeding.Load(place.database, self._schema, table, identity)
+        drawn = self._wanted.random_seed
+        new = replace(probe, random_seed=random.randrange(2**32) if drawn is None else drawn)
+        begun = load.begin(drawn, self._wanted.now, new)
+        self._tell(begun, left_out, resumes=begun is not new)
+        started = time.monotonic()
+        try:
+            loaded, resumed = load.run(
+                self._parts or [0], self._work(begun), place.feed, time.sleep
+            )
+            took = time.monotonic() - started
+            place.feed.close()
+            split_by: Split = getattr(module.code, "SPLIT", ("", {}))
+            counts = count(place.database, self._schema, table, split_by, time.sleep)
+        except KeyboardInterrupt:
+            hint = "Run the same command again: it goes on from there, and loads no row twice."
+            raise Interrupted("interrupted", state=_STOPPED, hint=hint) from None
+        except CalldropError as error:
+            error.state = error.state or _STOPPED
+            raise
+        self._warn(loaded, counts.total)
+        extremes = (min(counts.by_partition, default=0), max(counts.by_partition, default=0))
+        return Seeded(
+            *(table.name, self._revision, begun.random_seed, begun.now, loaded.rows, left_out),
+            *(counts.total, counts.split, counts.counted_in, len(counts.by_partition)),
+            per_partition=extremes,
+            seconds=took,
+            module=module.name,
+            options=module.values(self._options),
+            resumed=resumed,
+            processes=self._processes,
+            outlived=loaded.outlived,
+            ttl=seeding.ttl_of(table),
+        )
+
+    def _fit(self, begun: Begun) -> tuple[str, ...]:
+        made = self._module.rows(begun, self._options, None if self._parts is None else 0)
+        with self._module.blamed(made, always=False):
+            first = next(made, None)
+            return () if first is None else seeding.fit(self._table, first)
+
+    def _tell(self, begun: Begun, left_out: tuple[str, ...], *, resumes: bool) -> None:
+        shown = " ".join(self._module.shown(self._options).values())
+        say(f"  {self._module.name} {shown}  {_again(begun)}{_missing(left_out)}")
+        if resumes:
+            say("  goes on with what an earlier run of these options began and didn't finish")
+
+    def _work(self, begun: Begun) -> Any:
+        place, module = self._place, self._module
+        endpoint = replace(place.database.endpoint, tls=None)  # can't be sent to another process
+        job = Job(*(module.file, self._wanted.words, begun, self._table, endpoint, place.settings))
+
+        def here(parts: Sequence[int]) -> Iterator[tuple[int, Loaded]]:
+            loader = Loader(place.database, module, job)
+            for part in parts:
+                yield part, loader.load(part)
+
+        def whole(parts: Sequence[int]) -> Iterator[tuple[int, Loaded]]:
+            label = f"load {self._table.name}"
+            loader = Loader(place.database, module, job)
+            for part in parts:
+                tick = lambda rows: place.feed(Progress(label, 0, 0, rows))  # noqa: E731
+                yield part, loader.load(None, tick)
+
+        if self._parts is None:
+            return whole
+        if self._processes == 1:
+            return here
+        return lambda parts: load_in_processes(job, self._processes, parts)
+
+    def _warn(self, loaded: Loaded, total: int) -> None:
+        """What is not as one would expect of the rows.
+
+        Raises:
+            RowsAtRisk: some of them aren't there.
+        """
+        if loaded.outlived:
+            days = seeding.ttl_of(self._table) / 86_400
+            say(
+                f"  warning: {loaded.outlived:,} rows are older than {days:g} days, the table's"
+                " TTL: written when they happened they would have ended by now. All rows are"
+                f" written now and live for {days:g} days from now on."
+            )
+        if total < loaded.rows:
+            raise RowsAtRisk(
+                f"{loaded.rows:,} rows were loaded, and {self._table.name} has {total:,}",
+                state="All rows were acknowledged.",
+                hint=(
+                    "Were rows deleted meanwhile, or since the run that this one went on with? The"
+                    " same command loads them all again.\nOr does the module make several rows with"
+                    " one key?"
+                ),
+            )
 
 
 def _list(folder: Path) -> Listed:
     found = []
-    for path in sorted(folder.glob("[!_]*.py")):
-        module: Any = read_module(folder, path.stem)
-        about = "".join((module.__doc__ or "").strip().splitlines()[:1])
-        options = {f.name: f.default for f in fields(module.Options)}
-        found.append(ListedModule(path.stem, module.TABLE, about, options))
+    for path in module_files(folder):
+        module = read_module(folder, path.stem)
+        found.append(ListedModule(path.stem, module.code.TABLE, module.about, module.shown()))
     return Listed(tuple(found))
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
 
-    @command(app, "seed", CONNECTION, FILES, SEEDING)
+    @command(app, "seed", CONNECTION, FILES, SEEDING, unknown_options=True)
     def seed(
         call: Call,
-        module: Module = "call_records",
+        words: Words = None,
         random_seed: RandomSeed = None,
         now: Now = "",
         at_revision: AtRevision = "",
+        workers: Workers = None,
         list_modules: List = False,
         report: Report = None,
         yes: Yes = False,
     ) -> None:
         """Fill the keyspace with realistic rows, at whatever revision it is."""
-        folder = config.seeds_folder(environment_of(call), Path.cwd()).path
+        with readable():
+            folder = config.seeds_folder(environment_of(call), Path.cwd()).path
         if list_modules:
             show(_list(folder), json_wanted=call.json)
             return
-        number = random.randrange(2**32) if random_seed is None else random_seed
-        found = read_module(folder, module)
-        wanted = _Wanted(found, folder / f"{module}.py", number, _moment(now), at_revision)
+        name, options = _sorted(words or [])
+        found = read_module(folder, name)
+        found.options(options)  # before the server is touched
+        moment = _moment(now) if now else None
+        wanted = _Wanted(found, tuple(options), random_seed, moment, at_revision, workers)
         if report is not None:
             page.check(report)
         with opened(call) as place:
-            result = _seed(place, wanted, yes=yes)
+            result = _Seeding(place, wanted).run(yes=yes)
             if report is not None:
                 page.write(report, place, result)
         show(result, json_wanted=call.json)
+
+
+def _sorted(words: Sequence[str]) -> tuple[str, list[str]]:
+    """The module's name, wherever it stands, and its options with their values."""
+    names, options, left = [], [], list(words)
+    while left:
+        word = left.pop(0)
+        if not word.startswith("-"):
+            names.append(word)
+            continue
+        options.append(word)
+        if "=" not in word and left:
+            options.append(left.pop(0))
+    if len(names) > 1:
+        raise UsageError(f"seed takes one module, not {', '.join(names)}")
+    return (names or [DEFAULT])[0], options

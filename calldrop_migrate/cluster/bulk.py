@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from cassandra.cluster import Session
-from cassandra.query import PreparedStatement
 
 from calldrop_migrate.cluster import failures
 from calldrop_migrate.cluster.compare import Comparison
+from calldrop_migrate.cluster.encoding import Encoder
 from calldrop_migrate.cluster.raw import show_key
 from calldrop_migrate.cluster.strays import Strays
 from calldrop_migrate.cluster.wire import Wire
@@ -24,7 +24,7 @@ class ClusterBulk:
     def __init__(self, wire: Wire, session: Session) -> None:
         self._wire = wire
         self._session = session  # the ordinary one, which knows how values are encoded
-        self._inserts: dict[str, PreparedStatement] = {}
+        self._encoders: dict[str, Encoder] = {}
 
     def has_more_rows(self, table: Table, count: int) -> bool:
         """See `Bulk`."""
@@ -72,21 +72,20 @@ class ClusterBulk:
         types = [table.column(name).type for name in table.key]  # type: ignore[union-attr]
         return show_key(types, key)
 
-    def load(self, table: Table, rows: Sequence[Mapping[str, object]]) -> int:
+    def load(self, table: Table, rows: Iterable[Mapping[str, object]]) -> int:
         """See `Bulk`."""
-        names = [c.name for c in table.columns if c.name in rows[0]]
+        names = [*table.key, *(c.name for c in table.columns if c.name not in table.key)]
         marks = ", ".join("?" * len(names))
         cql = (
             f"INSERT INTO {quote(self._wire.keyspace)}.{quote(table.name)} "
             f"({', '.join(map(quote, names))}) VALUES ({marks})"
         )
-        with failures.of_write():
-            if cql not in self._inserts:
-                self._inserts[cql] = self._session.prepare(cql)
-            insert = self._inserts[cql]
-            values = [insert.bind([row[n] for n in names]).values for row in rows]
-            partitions = [tuple(row[k] for k in table.partition_key) for row in rows]
-            return self._wire.load(cql, list(zip(partitions, values, strict=True)))
+        if cql not in self._encoders:
+            with failures.of_write():
+                insert = self._session.prepare(cql)
+            types = [column.type for column in insert.column_metadata]
+            self._encoders[cql] = Encoder(table, names, types, insert.protocol_version)
+        return self._wire.load(cql, len(table.partition_key), map(self._encoders[cql], rows))
 
     def close(self) -> None:
         """Ends the connection."""

@@ -243,7 +243,7 @@ class ClusterDatabase:
     def __init__(self, cluster: Cluster, session: Session, endpoint: Endpoint) -> None:
         self._cluster = cluster
         self._session = session
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._prepared: dict[str, PreparedStatement] = {}
         self._bulk: ClusterBulk | None = None
         self.keyspace = endpoint.keyspace
@@ -360,7 +360,7 @@ class ClusterDatabase:
 
     def agree(self) -> None:
         """See `Database`."""
-        deadline = time.monotonic() + self._endpoint.ddl_timeout
+        deadline = time.monotonic() + self.endpoint.ddl_timeout
         while True:
             local, peers = self._ask(
                 [
@@ -376,7 +376,7 @@ class ClusterDatabase:
             if time.monotonic() > deadline:
                 raise Unreachable(
                     f"{', '.join(behind)} did not take over the schema of the other nodes within "
-                    f"{self._endpoint.ddl_timeout:g} s",
+                    f"{self.endpoint.ddl_timeout:g} s",
                     hint=(
                         "Bring these nodes up (nodetool describecluster), then run the same command"
                         " again."
@@ -425,7 +425,7 @@ class ClusterDatabase:
         self, table: Table, *, prove: bool = False, between: Callable[[], None] = lambda: None
     ) -> bool:
         """See `Database`."""
-        level = "ALL" if prove else self._endpoint.consistency
+        level = "ALL" if prove else self.endpoint.consistency
         with failures.of_read():
             return probing.has_rows(self._session, self.keyspace, table, level, between)
 
@@ -434,8 +434,8 @@ class ClusterDatabase:
         """See `Database`."""
         if self._bulk is None:
             with failures.of_read():
-                balancing = _balancing(self._endpoint)
-                cluster = _cluster(self._endpoint, balancing, self._endpoint.consistency)
+                balancing = _balancing(self.endpoint)
+                cluster = _cluster(self.endpoint, balancing, self.endpoint.consistency)
                 self._bulk = ClusterBulk(Wire(cluster, self.keyspace), self._session)
         return self._bulk
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import Any, ClassVar
@@ -286,20 +286,22 @@ class Wire:
 
     # -- loading ---------------------------------------------------------------------------------
 
-    def load(self, insert: str, rows: Sequence[tuple[Any, Sequence[Any]]]) -> int:
-        """Inserts (partition, raw values), those of a partition in a row in one batch."""
-        window, batch, partition = Window(self), None, None
-        for at, values in rows:
-            if batch is None or at != partition:
-                if batch is not None:
-                    batch.flush()
-                batch, partition = Batch(window), at
+    def load(self, insert: str, width: int, rows: Iterable[list[Any]]) -> int:
+        """Inserts raw values, of which the first `width` are the partition key; those of a
+        partition that follow each other go in one batch.
+        """
+        window, partition, count = Window(self), None, 0
+        batch = Batch(window)
+        for values in rows:
+            if values[:width] != partition:
+                batch.flush()
+                partition = values[:width]
             batch.make_room()
             batch.add(self.bound(insert, values))
-        if batch is not None:
-            batch.flush()
+            count += 1
+        batch.flush()
         window.drain()
-        return len(rows)
+        return count
 
 
 def _keys(layout: Layout, pages: Iterator[Page], *, times: bool) -> Iterator[tuple[Key, Key, int]]:
@@ -393,7 +395,10 @@ class Batch:
     def add(self, statement: BoundStatement) -> None:
         """Adds a statement to the batch that there is room for."""
         self._statements.append(statement)
-        self._bytes += sum(len(v) for v in statement.values if isinstance(v, bytes))
+        try:
+            self._bytes += sum(map(len, statement.values))
+        except TypeError:  # some are not set
+            self._bytes += sum(len(v) for v in statement.values if isinstance(v, bytes))
 
     def flush(self) -> None:
         """Sends what there is."""

@@ -8,7 +8,7 @@ sends a statement again whose outcome is open.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,6 +17,10 @@ from calldrop_migrate.core.ranges import Range
 from calldrop_migrate.core.schema import Schema, Table
 
 Row = Mapping[str, Any]
+
+
+class UnfitRow(ValueError):
+    """A row to be loaded that the table can't hold, and why."""
 
 
 class _Absent:
@@ -173,8 +177,12 @@ class Bulk(Protocol):
         """A key for people."""
         ...
 
-    def load(self, table: Table, rows: Sequence[Mapping[str, object]]) -> int:
-        """Inserts rows, in batches within a partition; gives how many."""
+    def load(self, table: Table, rows: Iterable[Mapping[str, object]]) -> int:
+        """Inserts rows, those of a partition that follow each other in batches; gives how many.
+
+        Raises:
+            UnfitRow: a row isn't one of this table.
+        """
         ...
 
 

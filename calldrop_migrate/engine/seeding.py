@@ -1,40 +1,49 @@
-"""Loads the rows of a seed module into the live table, whatever revision it is at, and counts what
-is there.
+"""Loads the rows of a seed module into the live table, whatever revision it is at.
+
+A load is a Copy from a generator: its ranges are the parts that the module makes independently of
+each other, repeated when a request times out (ranging.py), checkpointed in the Copy's own table.
+Whoever runs the same load again goes on behind the finished parts; a part that is loaded twice
+gives the same rows. It takes no lease, because it changes no schema; but a keyspace whose schema is
+under way is refused, for its rows could fall between two copies.
 
 The loader reads the table's columns: what the table hasn't is left out, and a key column that the
-module doesn't make is an error. It takes no lease, because it changes no schema; but a keyspace
-whose schema is under way is refused, for its rows could fall between two copies.
+module doesn't make is an error.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import islice
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Protocol
+from uuid import uuid5
 
 from calldrop_migrate.core.cql import quote
-from calldrop_migrate.core.ranges import grid
+from calldrop_migrate.core.ranges import Range
 from calldrop_migrate.core.schema import Schema, Table
-from calldrop_migrate.engine.history import History, read_history
+from calldrop_migrate.engine import copying
+from calldrop_migrate.engine.history import NAMESPACE, History, read_history
 from calldrop_migrate.engine.news import Progress
-from calldrop_migrate.engine.ports import Database
+from calldrop_migrate.engine.ports import Database, UnfitRow
+from calldrop_migrate.engine.ranging import Ranging
 from calldrop_migrate.engine.wording import at_revision
-from calldrop_migrate.errors import HistoryError, RowsAtRisk, UsageError
+from calldrop_migrate.errors import HistoryError, UsageError
 
-CHUNK = 2000
-COUNT_RANGES = 16
-VIEW_TRIES = 20
+_CHUNK = 1000  # rows between two signs of life within a part
+_BEGUN = -1  # the operation whose checkpoint is no part, but random seed and now
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SeedModule(Protocol):
-    """A file of the seeds folder."""
+    """A file of the seeds folder.
+
+    It may also have SPLIT, a column and a word for each of its values, by which rows are counted;
+    TIME, the column of when a row would have been written; and `parts(options)`, about how many
+    rows each part has: then `rows` takes a part's number as one argument more.
+    """
 
     TABLE: str
-    SPLIT: tuple[str, Mapping[object, str]]
     Options: Callable[..., Any]
 
     def rows(self, random: Random, now: datetime, options: Any) -> Iterator[dict[str, object]]:
@@ -43,14 +52,25 @@ class SeedModule(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """What a load's rows follow from, besides its module and options."""
+
+    random_seed: int
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Seeded:
     """What was loaded, and what the table holds now.
 
     Attributes:
-        now: with `random_seed` it gives the same rows again.
+        now: with `random_seed` and `options` it gives the same rows again.
+        loaded: all rows of the load; `resumed` of them an earlier run had loaded.
         split: rows by the module's words, e.g. completed and failed.
         counted_in: where the split was counted: the view, or the table.
         per_partition: fewest and most rows of a partition.
+        outlived: rows that the table's TTL, `ttl` seconds, would have ended had they been written
+            when they happened.
     """
 
     table: str
@@ -65,6 +85,12 @@ class Seeded:
     partitions: int
     per_partition: tuple[int, int]
     seconds: float
+    module: str = ""
+    options: Mapping[str, Any] | None = None
+    resumed: int = 0
+    processes: int = 1
+    outlived: int = 0
+    ttl: int = 0
 
 
 def target_of(
@@ -102,29 +128,15 @@ def target_of(
     return table, at
 
 
-def load(
-    database: Database,
-    table: Table,
-    rows: Iterable[Mapping[str, object]],
-    emit: Callable[[Progress], None],
-    expected: int,
-) -> tuple[int, tuple[str, ...]]:
-    """Loads rows; gives how many, and the columns that the table hasn't.
+def fit(table: Table, row: Mapping[str, object]) -> tuple[str, ...]:
+    """The columns that the table hasn't.
 
     Raises:
-        UsageError: the rows lack a column of the table's key.
+        UsageError: the row lacks a column of the table's key.
+        UnfitRow: it is no row at all.
     """
-    loaded, left_out = 0, tuple[str, ...]()
-    source = iter(rows)
-    while chunk := list(islice(source, CHUNK)):
-        if not loaded:
-            left_out = _fit(table, chunk[0])
-        loaded += database.bulk.load(table, chunk)
-        emit(Progress(f"load {table.name}", min(loaded, expected), expected, loaded))
-    return loaded, left_out
-
-
-def _fit(table: Table, row: Mapping[str, object]) -> tuple[str, ...]:
+    if not isinstance(row, Mapping):
+        raise UnfitRow(f"a row is {row!r:.80}, and must be a dict of columns")
     lacking = [name for name in table.key if name not in row]
     if lacking:
         raise UsageError(
@@ -135,87 +147,144 @@ def _fit(table: Table, row: Mapping[str, object]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
-    """Rows of a table: by partition, and by the values of a column."""
+class Loaded:
+    """What came of a part; see `Seeded`."""
 
-    by_partition: Sequence[int]
-    split: Mapping[str, int]
-    counted_in: str
-
-    @property
-    def total(self) -> int:
-        """All rows."""
-        return sum(self.by_partition)
+    rows: int
+    outlived: int = 0
 
 
-def count(
+def load_part(
     database: Database,
-    schema: Schema,
     table: Table,
-    module: SeedModule,
-    sleep: Callable[[float], None],
-) -> Counts:
-    """Counts by GROUP BY over ranges (one query over a big table would time out), and through a
-    view if there is one.
+    rows: Iterator[Mapping[str, object]],
+    born: tuple[str, datetime] | None,
+    tick: Callable[[int], None],
+) -> Loaded:
+    """Loads rows.
 
-    Raises:
-        RowsAtRisk: the view doesn't agree with the table.
+    Args:
+        born: the column that says when a row was written, and what the table's TTL has ended; None
+            where there is no such column, or no TTL.
+        tick: is told how many rows there are already, now and then.
     """
-    column, words = getattr(module, "SPLIT", ("", {}))
-    by_partition = _by_partition(database, table)
-    view = next((v for v in schema.views_on(table.name) if v.partition_key == (column,)), None)
-    if not column or table.column(column) is None:
-        return Counts(by_partition, {}, "")
-    if view is None:
-        return Counts(by_partition, _split_of_table(database, table, column, words), table.name)
-    for _ in range(VIEW_TRIES):
-        split = _split_of_view(database, view, column, words)
-        if sum(split.values()) == sum(by_partition):
-            return Counts(by_partition, split, view.name)
-        sleep(0.25)  # a view is written after its table
-        by_partition = _by_partition(database, table)
-    of_table = _split_of_table(database, table, column, words)
-    if of_table == split:  # the others have no value in that column, so the view hasn't got them
-        return Counts(by_partition, split, view.name)
-    raise RowsAtRisk(
-        f"{view.name} has {split}, {table.name} has {of_table}",
-        state="All rows are loaded.",
-        hint="Is the view still being built, or somebody else writing?",
-    )
+    outlived = 0
+
+    def watched() -> Iterator[Mapping[str, object]]:
+        nonlocal outlived
+        column, oldest = born or ("", _EPOCH)
+        for number, row in enumerate(rows):
+            at = row.get(column) if born else None
+            if isinstance(at, datetime) and at.tzinfo is not None:
+                outlived += at < oldest
+            if number % _CHUNK == 0:
+                tick(number)
+            yield row
+
+    return Loaded(database.bulk.load(table, watched()), outlived)
 
 
-def _by_partition(database: Database, table: Table) -> list[int]:
-    partition = ", ".join(map(quote, table.partition_key))
-    cql = (
-        f"SELECT COUNT(*) AS calls FROM {quote(database.keyspace)}.{quote(table.name)} "
-        f"WHERE token({partition}) > ? AND token({partition}) <= ? GROUP BY {partition}"
-    )
-    return [
-        row["calls"]
-        for part in grid(COUNT_RANGES)
-        for row in database.query(cql, [part.low, part.high])
-    ]
+def oldest_alive(module: SeedModule, table: Table, now: datetime) -> tuple[str, datetime] | None:
+    """For `load_part`: what the table's TTL has ended by now."""
+    column, ttl = getattr(module, "TIME", ""), ttl_of(table)
+    known = column and ttl and table.column(column)
+    return (column, now - timedelta(seconds=ttl)) if known else None
 
 
-def _split_of_view(
-    database: Database, view: Table, column: str, words: Mapping[object, str]
-) -> dict[str, int]:
-    cql = (
-        f"SELECT COUNT(*) AS calls FROM {quote(database.keyspace)}.{quote(view.name)} "
-        f"WHERE {quote(column)} = ?"
-    )
-    return {word: database.query(cql, [value])[0]["calls"] for value, word in words.items()}
+def ttl_of(table: Table) -> int:
+    """Seconds that rows live when nothing else is said; 0 is for ever."""
+    return int(table.option("default_time_to_live") or 0)
 
 
-def _split_of_table(
-    database: Database, table: Table, column: str, words: Mapping[object, str]
-) -> dict[str, int]:
-    partition = ", ".join(map(quote, table.partition_key))
-    cql = (
-        f"SELECT {quote(column)} AS value FROM {quote(database.keyspace)}.{quote(table.name)} "
-        f"WHERE token({partition}) > ? AND token({partition}) <= ?"
-    )
-    found: Counter[object] = Counter()
-    for part in grid(COUNT_RANGES):
-        found.update(row["value"] for row in database.query(cql, [part.low, part.high]))
-    return {word: found[value] for value, word in words.items()}
+class Load:
+    """The checkpoints of one module with one set of options, in one table.
+
+    Random seed and now are no part of their key but kept with them: so a run that was killed is
+    found by typing the same again, with or without the two. A part counts for one random seed, now
+    and id of the table only: a table that was made again has none of the rows.
+
+    Args:
+        identity: module, options and version, as text.
+    """
+
+    def __init__(self, database: Database, schema: Schema, table: Table, identity: str) -> None:
+        self._database = database
+        self._table = table
+        self._id = uuid5(NAMESPACE, f"seed {database.keyspace}.{table.name} {identity}")
+        self._operation = _BEGUN
+        self._progress = f"{quote(database.bookkeeping)}.{copying.TABLE}"
+        self._kept = schema.table(copying.TABLE) is not None
+
+    def begin(self, random_seed: int | None, now: datetime | None, new: Begun) -> Begun:
+        """How the load begins: as the unfinished one did, if that is what was asked for, else with
+        `new`.
+        """
+        begun = next((b for b in self._before() if _meant(b, random_seed, now)), new)
+        if self._kept and begun is new:
+            self._end()
+            moment = (new.now - _EPOCH) // timedelta(milliseconds=1)
+            self._write(_BEGUN, 0, new.random_seed, moment)
+        which = f"{self._table.id} {begun.random_seed} {begun.now}"
+        self._operation = uuid5(NAMESPACE, which).int % 2**31
+        return begun
+
+    def _before(self) -> list[Begun]:
+        """How an unfinished run began, if there is one."""
+        found = self._read(_BEGUN).values() if self._kept else ()
+        return [Begun(seed, _EPOCH + timedelta(milliseconds=moment)) for seed, moment in found]
+
+    def run(
+        self,
+        expected: Sequence[int],
+        work: Callable[[Sequence[int]], Iterator[tuple[int, Loaded]]],
+        emit: Callable[[Progress], None],
+        sleep: Callable[[float], None],
+    ) -> tuple[Loaded, int]:
+        """Loads the parts that aren't yet; gives what there is, and how many rows of it an earlier
+        run had loaded.
+
+        Args:
+            expected: about how many rows each part has.
+            work: loads parts, in any order.
+        """
+        done = self._read(self._operation) if self._kept else {}
+        resumed, outlived = (sum(column) for column in zip(*done.values(), (0, 0), strict=True))
+        rows, ahead = resumed, sum(expected[part] for part in done)
+
+        def over(ranges: Sequence[Range]) -> Iterator[tuple[Range, Loaded]]:
+            known = {part.index: part for part in ranges}
+            for index, loaded in work(list(known)):
+                yield known[index], loaded
+
+        left = (Range(part, 0, 0) for part in range(len(expected)) if part not in done)
+        for part, loaded in Ranging(lambda: None, sleep).over(left, over):
+            if self._kept:
+                self._write(self._operation, part.index, loaded.rows, loaded.outlived)
+            rows, outlived = rows + loaded.rows, outlived + loaded.outlived
+            ahead += expected[part.index]
+            emit(Progress(f"load {self._table.name}", ahead, sum(expected), rows - resumed))
+        if self._kept:
+            self._end()
+        return Loaded(rows, outlived), resumed
+
+    def _end(self) -> None:
+        self._database.write(f"DELETE FROM {self._progress} WHERE attempt = ?", [self._id])
+
+    def _read(self, operation: int) -> dict[int, tuple[int, int]]:
+        rows = self._database.query(
+            f"SELECT range, rows, bytes FROM {self._progress} WHERE attempt = ? AND operation = ?",
+            [self._id, operation],
+        )
+        return {row["range"]: (row["rows"], row["bytes"]) for row in rows}
+
+    def _write(self, operation: int, part: int, rows: int, size: int) -> None:
+        self._database.write(
+            f"INSERT INTO {self._progress} (attempt, operation, range, rows, bytes) "
+            "VALUES (?, ?, ?, ?, ?)",
+            [self._id, operation, part, rows, size],
+        )
+
+
+def _meant(begun: Begun, random_seed: int | None, now: datetime | None) -> bool:
+    """Whether what was typed, None where it wasn't, is that load."""
+    return random_seed in (None, begun.random_seed) and now in (None, begun.now)

@@ -128,10 +128,14 @@ def test_seeded() -> None:
 
 
 def test_listed_modules() -> None:
-    module = ListedModule("calls", "call_records", "Calls.", {"users": 15, "days": 30})
+    module = ListedModule(
+        "calls", "call_records", "Calls.", {"users": "--users 15", "days": "--days 30"}
+    )
     assert render.lines(Listed((module,))) == [
         f"  {'calls':<20}  Calls.",
-        f"  {'':<20}  table call_records; users 15, days 30",
+        f"  {'':<20}  table call_records",
+        f"  {'':<20}  --users 15",
+        f"  {'':<20}  --days 30",
     ]
 
 

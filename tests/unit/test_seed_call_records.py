@@ -11,6 +11,7 @@ from itertools import groupby, islice
 from random import Random
 from statistics import stdev
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -134,6 +135,7 @@ def test_no_user_starts_two_calls_in_one_millisecond(
 def test_calls_lie_within_the_days_and_have_ended_by_now(
     seed: int, now: datetime, options: Options
 ) -> None:
+    now = now.astimezone(UTC)  # in a zone, an hour that comes twice would be taken for one
     for row in made(seed, now, options):
         start = row["call_timestamp"]
         assert start.utcoffset() == timedelta(0)
@@ -312,6 +314,15 @@ def test_another_now_moves_the_calls_and_changes_nothing_else(
 def test_the_zone_in_which_now_is_told_does_not_matter() -> None:
     elsewhere = NOW.astimezone(timezone(timedelta(hours=5, minutes=30)))
     assert digest(made(now=elsewhere)) == digest(made())
+
+
+def test_an_hour_that_comes_twice_is_told_apart() -> None:
+    zone = ZoneInfo("America/New_York")
+    first, second = (datetime(2026, 11, 1, 1, 30, tzinfo=zone, fold=fold) for fold in (0, 1))
+    options = Options(days=1)
+    moved = [row["call_timestamp"] + timedelta(hours=1) for row in made(7, first, options)]
+    assert [row["call_timestamp"] for row in made(7, second, options)] == moved
+    assert digest(made(7, second, options)) == digest(made(7, second.astimezone(UTC), options))
 
 
 def test_only_the_one_method_with_a_promised_sequence_is_called() -> None:
