@@ -81,7 +81,7 @@ class Made:
     """The result of `new`; `seed` is the module's name if it is one."""
 
     path: Path
-    seed: str = ""
+    seed: str | None = None
 
 
 @shows(Situation)

@@ -405,5 +405,5 @@ def test_new(cli: Cli) -> None:
         "migrations/0005_add_roaming.cql: "
     )
     made = json.loads(cli("new", "../é", "--json", env=NOWHERE).out)
-    assert made == {"schema_version": 1, "path": "migrations/0006_e.cql"}
+    assert made == {"schema_version": 1, "path": "migrations/0006_e.cql", "seed": None}
     told(cli("up", env=NOWHERE), 4, "0005_add_roaming.cql:3:1: no statement after `-- migrate:up`")
