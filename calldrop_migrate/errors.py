@@ -117,9 +117,14 @@ class LeaseLost(LeaseHeld):
 
 
 class StatementRefused(CalldropError):
-    """The server refused a statement: it was not applied."""
+    """The server refused a statement: it was not applied.
+
+    Attributes:
+        absent: it says that a table or keyspace doesn't exist.
+    """
 
     exit_code = 7
+    absent = False
 
 
 class OutcomeUnknown(CalldropError):

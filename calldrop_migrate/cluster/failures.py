@@ -55,6 +55,7 @@ class Refused(StatementRefused):
         found = _POSITION.search(self.message)
         self.line, self.column = (int(found[1]), int(found[2])) if found else (0, 0)
         self.exists = isinstance(error, AlreadyExists)
+        self.absent = says_absent(error)
 
 
 # What to do about refusals that no change of the statement mends, by what their message has.

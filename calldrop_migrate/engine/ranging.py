@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from calldrop_migrate.core.ranges import Range
-from calldrop_migrate.errors import OutcomeUnknown, Unreachable
+from calldrop_migrate.errors import OutcomeUnknown, StatementRefused, Unreachable
 
 T = TypeVar("T")
 TRIES = 5
 
 
 class Ranging:
-    """Works on ranges until all are done; timeouts pass.
+    """Works on ranges until all are done; timeouts pass, and so does "does not exist", which a busy
+    node can say for a moment of a table that has just been made.
 
     `between` is called between ranges and between the pages of one: it renews the lease, and raises
     when it is lost or when the user interrupts.
@@ -31,7 +32,7 @@ class Ranging:
         """Each range with what came of it, in any order.
 
         Raises:
-            OutcomeUnknown, Unreachable: no range got done in several tries.
+            OutcomeUnknown, Unreachable, StatementRefused: no range got done in several tries.
         """
         left = {part.index: part for part in ranges}
         tries = 0
@@ -42,9 +43,10 @@ class Ranging:
                     del left[part.index]
                     tries = 0
                     self.between()
-            except (OutcomeUnknown, Unreachable):
+            except (OutcomeUnknown, Unreachable, StatementRefused) as error:
                 tries += 1
-                if tries == TRIES:
+                final = isinstance(error, StatementRefused) and not error.absent
+                if final or tries == TRIES:
                     raise
                 self.between()
                 self._sleep(0.5 * 2**tries)

@@ -37,7 +37,7 @@ SHORT = {
 # For the run behind it nothing is short: it shares the machine with others.
 AGAIN = {"CALLDROP_SETTLE_TIME": "0.3"}
 DRAWN = 20
-AT_ONCE = 4
+AT_ONCE = 2
 DELAYS = (0.2, 2.5, 6)  # seconds: short, longer than the DDL timeout, than the lease
 # Of what is to be run again, and what may come of a run that is struck.
 CODES = (0, 6, 8, 10)
