@@ -254,28 +254,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def _embedded(config: pytest.Config) -> tuple[str, int]:
     """A server that runs already, or the one of this run."""
     from calldrop_migrate.cli.feed import say
-    from calldrop_migrate.embedded import server
+    from calldrop_migrate.embedded import processes, server
 
     found = server.find()
     if found is None:
         home = _home(config)
         for earlier in home.parent.glob("[0-9]*-*"):
-            if _is_gone(int(earlier.name.partition("-")[0])):  # a run that was killed
+            if processes.is_gone(int(earlier.name.partition("-")[0])):  # a run that was killed
                 _end(earlier)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         found = server.start(home=home, port=port, say=say)
     return ",".join(found.hosts), found.port
-
-
-def _is_gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # another user's, and alive
-        pass
-    return False
 
 
 def _end(home: Path) -> None:

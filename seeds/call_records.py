@@ -297,7 +297,7 @@ def _phone_number(index: int) -> str:
     """The phone number with an index, one for each index below `_NUMBERS`."""
     codes, line = divmod(index, _LINES)
     area, exchange = divmod(codes, len(_CODES))
-    return "+1%d%d%04d" % (_CODES[area], _CODES[exchange], line)  # noqa: UP031 (twice as fast)
+    return f"+1{_CODES[area]}{_CODES[exchange]}{line:04d}"
 
 
 @lru_cache(10_000)

@@ -31,7 +31,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from calldrop_migrate.embedded import ports
+from calldrop_migrate.embedded import ports, processes
 from calldrop_migrate.embedded import server as embedded
 from tests.forks import Forks, forking
 
@@ -316,25 +316,15 @@ def _compose_down_orphans() -> None:
     )
     for project in set(asked.stdout.split()):
         ours = re.fullmatch(rf"{_COMPOSE_PROJECTS}(\d+)", project)
-        if ours and _is_gone(int(ours[1])):
+        if ours and processes.is_gone(int(ours[1])):
             _compose_down(project)
 
 
 def _end_orphans() -> None:
     """A run that was killed left its server, a gigabyte that nobody would ever find again."""
     for home in _HOMES.glob("[0-9]*"):
-        if _is_gone(int(home.name)):
+        if processes.is_gone(int(home.name)):
             _end(home)
-
-
-def _is_gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False  # another user's run, and alive
-    return False
 
 
 def _end(home: Path) -> None:

@@ -11,6 +11,7 @@ CALLDROP_HOSTS names a server to run them on; without it each starts one of its 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -43,9 +44,11 @@ def _unmoved(name: str, tests: str) -> Mutation:
     """A transition of the history that isn't written."""
     file = PROJECT / "calldrop_migrate/engine/history.py"
     head = f"    def {name}("
-    body = file.read_text(encoding="utf-8").partition(head)[2].partition("self._move(")[0]
-    old = f"{head}{body}self._move("
-    new = f"{head}{body}(lambda *_: None)("
+    behind = file.read_text(encoding="utf-8").partition(head)[2]
+    found = re.match(r".*?(?=self\._(?:move|enter)\()", behind, re.DOTALL)
+    assert found, name
+    call = behind[found.end() :].partition("(")[0]
+    old, new = f"{head}{found[0]}{call}(", f"{head}{found[0]}(lambda *_: None)("
     return _engine("history", name, old, new, tests)
 
 

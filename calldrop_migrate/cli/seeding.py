@@ -247,8 +247,7 @@ class _Seeding:
             label = f"load {self._table.name}"
             loader = Loader(place.database, module, job)
             for part in parts:
-                tick = lambda rows: place.feed(Progress(label, 0, 0, rows))  # noqa: E731
-                yield part, loader.load(None, tick)
+                yield part, loader.load(None, lambda rows: place.feed(Progress(label, 0, 0, rows)))
 
         if self._parts is None:
             return whole

@@ -38,8 +38,9 @@ from calldrop_migrate.cluster.raw import (
     where,
 )
 from calldrop_migrate.core import names
-from calldrop_migrate.core.carrying import elements_of, kept_statics
+from calldrop_migrate.core.carrying import elements_of
 from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.operations import static_pairs
 from calldrop_migrate.core.schema import Column, Table
 from calldrop_migrate.engine.ports import CopyTask
 
@@ -166,7 +167,7 @@ class Layout:
 
         into = f"{quote(keyspace)}.{quote(target.name)}"
         self.row = Cells(into, target.key)
-        kept = set(kept_statics(source, target, task.columns))
+        kept = {name for name, _ in static_pairs(source, target, task.columns)}
         statics = Cells(into, target.partition_key)
         for name, what in task.columns:
             self._carry(task, statics if name in kept else self.row, name, what, fields or {})

@@ -146,11 +146,6 @@ def _partition_of(target: Table, columns: Pairs) -> set[str]:
 # -- statics and elements --------------------------------------------------------------------------
 
 
-def kept_statics(source: Table, target: Table, columns: Pairs) -> list[str]:
-    """The target's static columns that are filled from static ones."""
-    return [name for name, what in columns if _is_static(source, what) and _is_static(target, name)]
-
-
 def _is_static(table: Table, name: str) -> bool:
     column = table.column(name)
     return column is not None and column.kind == "static"

@@ -185,6 +185,15 @@ class Await:
 Operation = Run | Copy | Verify | Await
 
 
+def static_pairs(source: Table, target: Table, columns: Pairs) -> Pairs:
+    """The columns that are static on both sides: of a partition here, and of one there."""
+    return tuple(
+        (name, what)
+        for name, what in columns
+        if all(c and c.kind == "static" for c in (source.column(what), target.column(name)))
+    )
+
+
 def holds_statics(source: Table, target: Table, columns: Pairs) -> list[str]:
     """The source's static columns that the target has a place for, whatever becomes of the rows:
     both are static, and each partition of the source has one in the target.
@@ -192,11 +201,7 @@ def holds_statics(source: Table, target: Table, columns: Pairs) -> list[str]:
     chosen = dict(columns)
     if not {chosen.get(name, "") for name in target.partition_key} <= set(source.partition_key):
         return []
-    return [
-        what
-        for name, what in columns
-        if all(c and c.kind == "static" for c in (source.column(what), target.column(name)))
-    ]
+    return [what for _, what in static_pairs(source, target, columns)]
 
 
 def _pairs(columns: Sequence[tuple[str, str]]) -> str:

@@ -56,6 +56,17 @@ def alive(process: Process, mark: str) -> bool:
     return bool(began) and began == process.began and mark in command
 
 
+def is_gone(pid: int) -> bool:
+    """Whether no process of this machine has that pid."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # another user's, and alive
+        pass
+    return False
+
+
 def terminate(processes: Iterable[Process], mark: str, grace: float) -> bool:
     """Ask all to end, kill those that still run after `grace` seconds; whether any ran at all."""
     left = [process for process in processes if alive(process, mark)]

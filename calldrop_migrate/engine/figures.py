@@ -107,6 +107,8 @@ def _size(value: object) -> int:
             return 1
         case int():
             return 4
-        case str() | bytes():
+        case str():
+            return len(value.encode())
+        case bytes():
             return len(value)
     return 8

@@ -135,16 +135,7 @@ class History:
 
     def begin_up(self, migration: Migration, attempt: UUID, now: datetime) -> None:
         """(none) -> IN_PROGRESS."""
-        self._move(
-            f"INSERT INTO {self._table} (id, version, name, content, checksum, state, "
-            "applied_at, attempt) VALUES (?, ?, ?, ?, ?, 'IN_PROGRESS', ?, ?) IF NOT EXISTS",
-            [
-                *(self.id_of(migration.number), migration.number, migration.file),
-                *(migration.text, migration.checksum, now, attempt),
-            ],
-            migration.number,
-            ("IN_PROGRESS", attempt, now),
-        )
+        self._enter(migration, attempt, "IN_PROGRESS", now)
 
     def take_over(self, number: int, attempt: UUID, now: datetime) -> None:
         """IN_PROGRESS stays so, and is this runner's from here on.
@@ -181,29 +172,11 @@ class History:
 
     def stamp(self, migration: Migration, attempt: UUID, now: datetime) -> None:
         """(none) -> SUCCEEDED, of a revision that is there already."""
-        self._move(
-            f"INSERT INTO {self._table} (id, version, name, content, checksum, state, "
-            "applied_at, attempt) VALUES (?, ?, ?, ?, ?, 'SUCCEEDED', ?, ?) IF NOT EXISTS",
-            [
-                *(self.id_of(migration.number), migration.number, migration.file),
-                *(migration.text, migration.checksum, now, attempt),
-            ],
-            migration.number,
-            ("SUCCEEDED", attempt, now),
-        )
+        self._enter(migration, attempt, "SUCCEEDED", now)
 
     def adopt(self, migration: Migration, attempt: UUID, theirs: Record) -> None:
         """(none) -> what another tool's row says, which is still there."""
-        self._move(
-            f"INSERT INTO {self._table} (id, version, name, content, checksum, state, "
-            "applied_at, attempt) VALUES (?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS",
-            [
-                *(self.id_of(migration.number), migration.number, migration.file),
-                *(migration.text, migration.checksum, theirs.state, theirs.applied_at, attempt),
-            ],
-            migration.number,
-            (theirs.state, attempt, theirs.applied_at),
-        )
+        self._enter(migration, attempt, theirs.state, theirs.applied_at)
 
     def supersede(self, theirs: Record) -> None:
         """Another tool's row -> (none), once there is one of ours."""
@@ -265,6 +238,19 @@ class History:
             [self.id_of(number), attempt, self._marks.get(number)],
             number,
             None,
+        )
+
+    def _enter(self, migration: Migration, attempt: UUID, state: str, at: datetime | None) -> None:
+        """(none) -> a row."""
+        self._move(
+            f"INSERT INTO {self._table} (id, version, name, content, checksum, state, "
+            "applied_at, attempt) VALUES (?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS",
+            [
+                *(self.id_of(migration.number), migration.number, migration.file),
+                *(migration.text, migration.checksum, state, at, attempt),
+            ],
+            migration.number,
+            (state, attempt, at),
         )
 
     def _move(
