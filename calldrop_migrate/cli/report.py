@@ -90,8 +90,7 @@ def page(keyspace: str, seeded: Seeded, found: Figures) -> str:
     made = [_hours(found), _towers(found), _users(found), _partitions(found)]
     if seeded.counted_in != seeded.table:
         made.append(_view(seeded.counted_in, found))
-    again = f"calldrop-migrate seed --random-seed {seeded.random_seed} --now "
-    again += seeded.now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    again = f"calldrop-migrate seed {seeded.again}"
     return _PAGE.substitute(
         title=f"Calls in {escape(keyspace)}",
         where=f"Table {escape(seeded.table)} at revision {at_revision(seeded.revision)}; read from"

@@ -5,6 +5,7 @@ them.
 from __future__ import annotations
 
 import random
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -125,7 +126,7 @@ def _seeded(result: Seeded) -> list[str]:
         f"in {result.seconds:.1f} s{_missing(result.left_out)}",
         f"  verified {result.total:,} in the table{counted} · {result.partitions:,} partitions",
         "  " + "   ".join([*shares, f"per partition {low:,} to {high:,}, mean {mean:.1f}"]),
-        f"  The same rows again:  {_again(Begun(result.random_seed, result.now))}",
+        f"  The same rows again:  {result.again}",
     ]
 
 
@@ -133,7 +134,7 @@ def _missing(left_out: Sequence[str]) -> str:
     return f"; the table has no {', '.join(left_out)}" if left_out else ""
 
 
-def _again(begun: Begun) -> str:
+def _fixed(begun: Begun) -> str:
     at = begun.now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return f"--random-seed {begun.random_seed} --now {at}"
 
@@ -213,6 +214,7 @@ class _Seeding:
             *(counts.total, counts.split, counts.counted_in, len(counts.by_partition)),
             per_partition=extremes,
             seconds=took,
+            again=self._again(begun),
             module=module.name,
             options=module.values(self._options),
             resumed=resumed,
@@ -227,9 +229,14 @@ class _Seeding:
             first = next(made, None)
             return () if first is None else seeding.fit(self._table, first)
 
+    def _again(self, begun: Begun) -> str:
+        name = self._module.name
+        typed = [name] * (name != DEFAULT) + [*self._wanted.words]
+        return " ".join([*map(shlex.quote, typed), _fixed(begun)])
+
     def _tell(self, begun: Begun, left_out: tuple[str, ...], *, resumes: bool) -> None:
         shown = " ".join(self._module.shown(self._options).values())
-        say(f"  {self._module.name} {shown}  {_again(begun)}{_missing(left_out)}")
+        say(f"  {self._module.name} {shown}  {_fixed(begun)}{_missing(left_out)}")
         if resumes:
             say("  goes on with what an earlier run of these options began and didn't finish")
 

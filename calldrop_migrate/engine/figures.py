@@ -43,7 +43,7 @@ class Figures:
         by_tower: tower -> a tally for each hour.
         by_outcome: completed -> its tally; what the view has as a partition.
         users: calls of each user.
-        partitions: bytes of each partition: of its values alone, as they are sent.
+        partitions: bytes of each partition, about: of its values alone, as they are sent.
     """
 
     rows: int = 0

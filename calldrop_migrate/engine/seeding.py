@@ -65,6 +65,7 @@ class Seeded:
 
     Attributes:
         now: with `random_seed` and `options` it gives the same rows again.
+        again: what one types behind `seed` for the same rows.
         loaded: all rows of the load; `resumed` of them an earlier run had loaded.
         split: rows by the module's words, e.g. completed and failed.
         counted_in: where the split was counted: the view, or the table.
@@ -85,6 +86,7 @@ class Seeded:
     partitions: int
     per_partition: tuple[int, int]
     seconds: float
+    again: str
     module: str = ""
     options: Mapping[str, Any] | None = None
     resumed: int = 0

@@ -264,3 +264,14 @@ def test_a_new_module_works(cli: Cli, client: Any) -> None:
         client.execute(f"SELECT COUNT(*) AS n FROM {cli.keyspace}.call_records").one()["n"] == 250
     )
     told(cli("new", "--seed", "my calls"), 2, "File exists")
+
+
+def test_what_is_said_gives_the_same_rows_again(cli: Cli, client: Any) -> None:
+    ok(cli("up"))
+    said = ok(cli("seed", "--rows", "40", "--model", "realistic"))
+    rows = in_table(client, cli.keyspace)
+    assert len(rows) == 40
+    words = said.partition("The same rows again:")[2].splitlines()[0].split()
+    client.execute(f"TRUNCATE {cli.keyspace}.call_records")
+    ok(cli("seed", *words))
+    assert in_table(client, cli.keyspace) == rows

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from calldrop_migrate.cli import render
+from calldrop_migrate.cli import inspecting, render
 from calldrop_migrate.cli.feed import Feed, in_short
 from calldrop_migrate.cli.running import Done
 from calldrop_migrate.cli.seeding import Listed, ListedModule
@@ -18,6 +18,7 @@ from calldrop_migrate.engine.reports import RevisionState, Situation, Verificati
 from calldrop_migrate.engine.seeding import Seeded
 from calldrop_migrate.errors import Fault, MigrationFileError, Place, RowsAtRisk, StatementRefused
 
+_REGISTERED = (inspecting,)  # it says how its results look when it is imported
 AT = datetime(2026, 11, 23, 9, 12, 4, tzinfo=UTC)
 
 
@@ -116,7 +117,7 @@ def test_seeded() -> None:
     split = {"completed": 280, "failed": 49}
     seeded = Seeded(
         *("call_records", 4, 3, AT, 329, ("roaming",), 329, split, "calls_by_completion"),
-        *(15, (20, 24), 0.1),
+        *(15, (20, 24), 0.1, "--random-seed 3 --now 2026-11-23T09:12:04.000Z"),
     )
     assert render.lines(seeded) == [
         "call_records at 0004: loaded 329 rows in 0.1 s; the table has no roaming",
