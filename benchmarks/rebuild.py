@@ -18,11 +18,8 @@ anything. `--sizes` draws how the time of a row depends on the size of the table
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import resource
 import subprocess
-import sys
 import tempfile
 import time
 import venv
@@ -35,6 +32,7 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.concurrent import execute_concurrent_with_args
 from cassandra.policies import RetryPolicy
 from cassandra.query import BatchStatement, BatchType, tuple_factory
+from side_by_side import arguments, calldrop
 
 PROJECT = Path(__file__).parent.parent
 BASE = 1_700_000_000_000_000  # microseconds
@@ -46,21 +44,6 @@ CELLS = (
     *("destination_number", "call_duration_seconds", "source_cell_tower_id"),
     *("destination_cell_tower_id", "call_completed", "source_phone_imei"),
 )
-
-
-def calldrop(asked: argparse.Namespace, *words: str) -> Any:
-    """The command with --json."""
-    program = Path(sys.executable).with_name("calldrop-migrate")
-    ending = ("--hosts", asked.hosts, "--port", str(asked.port), "-k", asked.keyspace, "--json")
-    yes = ("--yes",) if words[0] == "up" else ()
-    done = subprocess.run(
-        [str(program), *words, *ending, "--profile", "dev", *yes],
-        cwd=PROJECT,
-        env={k: v for k, v in os.environ.items() if not k.startswith("CALLDROP_")},
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    return json.loads(done.stdout)
 
 
 def fill(session: Any, keyspace: str, rows: int) -> None:
@@ -90,7 +73,7 @@ def fill(session: Any, keyspace: str, rows: int) -> None:
 def by_calldrop(asked: argparse.Namespace) -> dict[str, float]:
     """Seconds of `up 2`, by operation."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    calldrop(asked, "up", "2", "--outage-accepted")
+    calldrop(asked, "up", "2", "--outage-accepted", "--yes")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     log = calldrop(asked, "status", "--log")["log"]
     took = [
@@ -176,7 +159,7 @@ def installed_cqlsh(folder: Path) -> Path:
     return python.with_name("cqlsh")
 
 
-class Again(RetryPolicy):  # type: ignore[misc]
+class Again(RetryPolicy):
     """Other work on the machine must not end the loop."""
 
     def on_write_timeout(self, *_: Any, retry_num: int, **__: Any) -> tuple[int, None]:
@@ -189,12 +172,7 @@ class Again(RetryPolicy):  # type: ignore[misc]
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--hosts", default=os.environ.get("CALLDROP_HOSTS", "127.0.0.1"))
-    parser.add_argument("--port", type=int, default=int(os.environ.get("CALLDROP_PORT", "9042")))
-    parser.add_argument("--keyspace", default="calldrop_benchmark")
-    parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = arguments(__doc__, rows=100_000)
     parser.add_argument("--sizes", default="", help="row counts, with commas: the copy alone")
     parser.add_argument("--cqlsh", action="store_true")
     asked = parser.parse_args()

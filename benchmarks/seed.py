@@ -17,48 +17,26 @@ the ratios mean anything.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path
 from random import Random
 from statistics import median
 from typing import Any
 
-PROJECT = Path(__file__).parent.parent
-sys.path.insert(0, str(PROJECT))
+from cassandra.cluster import Cluster
+from cassandra.concurrent import execute_concurrent_with_args
+from cassandra.query import BatchStatement
+from side_by_side import arguments, calldrop
 
-from cassandra.cluster import Cluster  # noqa: E402
-from cassandra.concurrent import execute_concurrent_with_args  # noqa: E402
-from cassandra.query import BatchStatement  # noqa: E402
-
-from seeds.call_records import Options, rows  # noqa: E402
+from seeds.call_records import Options, rows
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 COLUMNS = (
     *("source_phone_number", "destination_number", "call_timestamp", "call_duration_seconds"),
     *("source_cell_tower_id", "destination_cell_tower_id", "call_completed", "source_phone_imei"),
 )
-
-
-def calldrop(asked: argparse.Namespace, *words: str) -> Any:
-    """The command with --json."""
-    program = Path(sys.executable).with_name("calldrop-migrate")
-    ending = ("--hosts", asked.hosts, "--port", str(asked.port), "-k", asked.keyspace, "--json")
-    done = subprocess.run(
-        [str(program), *words, *ending, "--profile", "dev"],
-        cwd=PROJECT,
-        env={k: v for k, v in os.environ.items() if not k.startswith("CALLDROP_")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        check=True,
-    )
-    return json.loads(done.stdout)
 
 
 def calls(count: int) -> Iterator[list[object]]:
@@ -96,12 +74,7 @@ def in_batches_of_50(session: Any, insert: Any, count: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--hosts", default=os.environ.get("CALLDROP_HOSTS", "127.0.0.1"))
-    parser.add_argument("--port", type=int, default=int(os.environ.get("CALLDROP_PORT", "9042")))
-    parser.add_argument("--keyspace", default="calldrop_benchmark")
-    parser.add_argument("--rows", type=int, default=20_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = arguments(__doc__, rows=20_000)
     parser.add_argument("--revision", default="3", help="4 has the materialized view")
     parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
