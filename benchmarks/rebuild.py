@@ -32,7 +32,8 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.concurrent import execute_concurrent_with_args
 from cassandra.policies import RetryPolicy
 from cassandra.query import BatchStatement, BatchType, tuple_factory
-from side_by_side import arguments, calldrop
+
+from benchmarks.side_by_side import arguments, calldrop
 
 PROJECT = Path(__file__).parent.parent
 BASE = 1_700_000_000_000_000  # microseconds
@@ -159,7 +160,7 @@ def installed_cqlsh(folder: Path) -> Path:
     return python.with_name("cqlsh")
 
 
-class Again(RetryPolicy):
+class Again(RetryPolicy):  # type: ignore[misc]  # the driver has no types
     """Other work on the machine must not end the loop."""
 
     def on_write_timeout(self, *_: Any, retry_num: int, **__: Any) -> tuple[int, None]:

@@ -28,8 +28,8 @@ from typing import Any
 from cassandra.cluster import Cluster
 from cassandra.concurrent import execute_concurrent_with_args
 from cassandra.query import BatchStatement
-from side_by_side import arguments, calldrop
 
+from benchmarks.side_by_side import arguments, calldrop
 from seeds.call_records import Options, rows
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
