@@ -152,7 +152,7 @@ def test_a_drop_of_a_stopped_runner_lands_when_its_lease_is_over(
 
 
 CASES = {
-    "begin up": (r"^INSERT INTO .*'IN_PROGRESS'.* IF NOT EXISTS", ("up", "2")),
+    "begin up": (r"^INSERT INTO .*database_migrations.* IF NOT EXISTS", ("up", "2")),
     "finish up": (r"^UPDATE .* SET state = 'SUCCEEDED', applied_at", ("up", "2")),
     "begin down": (r"^UPDATE .* SET state = 'IN_PROGRESS', attempt", ("down", "1")),
     "remove": (r"^DELETE FROM .*database_migrations.* IF state = 'IN_PROGRESS'", ("down", "1")),
