@@ -27,6 +27,9 @@ Restore = Annotated[
 Discard = Annotated[
     bool, typer.Option("--discard-rows", help="Also copies that hold rows the table lacks.")
 ]
+DiscardMade = Annotated[
+    bool, typer.Option("--discard-rows", help="Also tables it made that have rows by now.")
+]
 Token = Annotated[
     str,
     typer.Option("--token", metavar="TOKEN", show_default=False, help="Of a holder that is gone."),
@@ -122,11 +125,11 @@ def register(app: typer.Typer) -> None:
             running.carry_out(job, plan, call, yes=yes, always=True)
 
     @command(app, "abort", CONNECTION, FILES, CHANGING)
-    def abort(call: Call, yes: Yes = False) -> None:
+    def abort(call: Call, discard_rows: DiscardMade = False, yes: Yes = False) -> None:
         """Take back what is half-way, as long as it destroyed nothing."""
         with opened(call) as place:
             running = Running(place, Flags())
-            job = running.jobs.abort()
+            job = running.jobs.abort(discard=discard_rows)
             running.carry_out(job, running.plan(job), call, yes=yes, always=True)
 
     @command(app, "clean", CONNECTION, FILES, CHANGING)

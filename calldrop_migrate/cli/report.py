@@ -19,6 +19,7 @@ from calldrop_migrate.cli.render import moment, size
 from calldrop_migrate.engine.figures import HOURS, Figures, Tally, figures
 from calldrop_migrate.engine.seeding import Seeded
 from calldrop_migrate.engine.wording import at_revision
+from calldrop_migrate.errors import CalldropError, Interrupted
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _TOWERS = 25  # those with the most failed calls
@@ -75,13 +76,22 @@ def check(path: Path) -> None:
 
 
 def write(path: Path, place: Opened, seeded: Seeded) -> None:
-    """Reads the table and writes its page."""
+    """Reads the table and writes its page; whatever goes wrong, the rows are there."""
     table = place.database.schema().table(seeded.table)
     assert table is not None
-    found = figures(place.database, table, seeded.total, place.feed)
-    place.feed.close()
-    with readable():
-        path.write_text(page(place.database.keyspace, seeded, found), encoding="utf-8")
+    state = "The rows are loaded; only the page is missing."
+    again = f"calldrop-migrate seed {seeded.again} --report {path}"
+    hint = f"The same rows again, and the page:\n  {again}"
+    try:
+        found = figures(place.database, table, seeded.total, place.feed)
+        place.feed.close()
+        with readable():
+            path.write_text(page(place.database.keyspace, seeded, found), encoding="utf-8")
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted", state=state, hint=hint) from None
+    except CalldropError as error:
+        error.state, error.hint = state, "\n".join(filter(None, (error.hint, hint)))
+        raise
     say(f"  the calls as a page: {path}")
 
 

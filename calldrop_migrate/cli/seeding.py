@@ -121,10 +121,12 @@ def _seeded(result: Seeded) -> list[str]:
     mean = result.total / max(result.partitions, 1)
     shares = [f"{w} {n:,} ({n / max(result.total, 1):.1%})" for w, n in result.split.items()]
     before = f", {result.resumed:,} of them by an earlier run" if result.resumed else ""
+    # Rows from before are among them, which stand for any that were lost.
+    seen = "verified" if result.total == result.loaded else "counted"
     return [
         f"{result.table} at {result.revision:04d}: loaded {result.loaded:,} rows{before} "
         f"in {result.seconds:.1f} s{_missing(result.left_out)}",
-        f"  verified {result.total:,} in the table{counted} · {result.partitions:,} partitions",
+        f"  {seen} {result.total:,} in the table{counted} · {result.partitions:,} partitions",
         "  " + "   ".join([*shares, f"per partition {low:,} to {high:,}, mean {mean:.1f}"]),
         f"  The same rows again:  {result.again}",
     ]
@@ -198,16 +200,22 @@ class _Seeding:
                 self._parts or [0], self._work(begun), place.feed, time.sleep
             )
             took = time.monotonic() - started
-            place.feed.close()
+            seeding.still_there(place.database, table)
             split_by: Split = getattr(module.code, "SPLIT", ("", {}))
-            counts = count(place.database, self._schema, table, split_by, time.sleep)
+            counts = count(place.database, self._schema, table, split_by, place.feed, time.sleep)
+            self._warn(loaded, counts.total)
         except KeyboardInterrupt:
             hint = "Run the same command again: it goes on from there, and loads no row twice."
             raise Interrupted("interrupted", state=_STOPPED, hint=hint) from None
         except CalldropError as error:
             error.state = error.state or _STOPPED
+            if isinstance(error, RowsAtRisk):
+                load.end()
+                again = f"The same rows again:  calldrop-migrate seed {self._again(begun)}"
+                error.hint = "\n".join(filter(None, (error.hint, again)))
             raise
-        self._warn(loaded, counts.total)
+        load.end()
+        place.feed.close()
         extremes = (min(counts.by_partition, default=0), max(counts.by_partition, default=0))
         return Seeded(
             *(table.name, self._revision, begun.random_seed, begun.now, loaded.rows, left_out),
@@ -238,7 +246,8 @@ class _Seeding:
         shown = " ".join(self._module.shown(self._options).values())
         say(f"  {self._module.name} {shown}  {_fixed(begun)}{_missing(left_out)}")
         if resumes:
-            say("  goes on with what an earlier run of these options began and didn't finish")
+            say("  goes on with what a run of these options has begun and not finished")
+            say("  for other rows, say beside one that is still loading:  --random-seed N")
 
     def _work(self, begun: Begun) -> Any:
         place, module = self._place, self._module
@@ -280,9 +289,8 @@ class _Seeding:
                 f"{loaded.rows:,} rows were loaded, and {self._table.name} has {total:,}",
                 state="All rows were acknowledged.",
                 hint=(
-                    "Were rows deleted meanwhile, or since the run that this one went on with? The"
-                    " same command loads them all again.\nOr does the module make several rows with"
-                    " one key?"
+                    "Were rows deleted meanwhile, or since the run that this one went on with? Or"
+                    " does the module make several rows with one key?"
                 ),
             )
 
@@ -325,9 +333,9 @@ def register(app: typer.Typer) -> None:
             page.check(report)
         with opened(call) as place:
             result = _Seeding(place, wanted).run(yes=yes)
+            show(result, json_wanted=call.json)
             if report is not None:
                 page.write(report, place, result)
-        show(result, json_wanted=call.json)
 
 
 def _sorted(words: Sequence[str]) -> tuple[str, list[str]]:

@@ -47,14 +47,13 @@ class Refused(StatementRefused):
     Attributes:
         line: counted from 1 within the statement that was sent; 0 when not named.
         column: counted from 0, as servers do.
-        exists: the object was there already.
+        absent: the object isn't there.
     """
 
     def __init__(self, error: Exception) -> None:
         super().__init__(server_message(error), hint=_hint(error))
         found = _POSITION.search(self.message)
         self.line, self.column = (int(found[1]), int(found[2])) if found else (0, 0)
-        self.exists = isinstance(error, AlreadyExists)
         self.absent = says_absent(error)
 
 

@@ -129,10 +129,6 @@ class Cells:
         text, values = assignment
         return f"UPDATE {self._into} USING {using} SET {text} WHERE {where(self.key)}", values
 
-    def deletion(self, what: str) -> str:
-        """A DELETE of some of them, at a time that is bound."""
-        return f"DELETE {what} FROM {self._into} USING {_STAMP} WHERE {where(self.key)}"
-
 
 _STAMP = "TIMESTAMP ?"
 

@@ -85,8 +85,9 @@ class Adoption:
         ours, theirs = self._rows(schema)
         recorded = json.dumps(schema.comparable())
         for row in theirs:
-            if row.number not in ours:
-                attempt = uuid4()
+            begun = ours.get(row.number)
+            if begun is None or not begun.applied:
+                attempt = (begun and begun.attempt) or uuid4()  # of a run that was killed
                 self._log.append(Event("adopted", attempt, row.number, "up"), recorded)
                 self._history.adopt(self._migrations[row.number - 1], attempt, row)
             if self._project.table == history.TABLE:
@@ -104,7 +105,7 @@ class Adoption:
             # A table of another name is left as it is: none of its rows is in our way.
             there = schema.table(self._project.table) is not None
             found = self._history.all_rows(self._project.table) if there else []
-            theirs = [row for row in found if row.number not in ours]
+            theirs = [row for row in found if not (n := ours.get(row.number)) or not n.applied]
         return ours, sorted(theirs, key=lambda row: row.number)
 
     # -- what is unclear ---------------------------------------------------------------------------

@@ -7,15 +7,20 @@ row, so a resumed copy has the same grid. Every write repeats safely: cells carr
 times. That is why a Verify that finds rows missing copies their range once more before it gives up:
 they came while it was copied, or were seen by no quorum, only at ALL.
 
-Which rows of a table don't fit is found once per attempt and kept for its four operations on them:
-"the newest of a group" can change by the mere passing of time, when a cell expires, and a row that
-is neither put aside nor copied is lost.
+Which rows of a table don't fit a shape is found once per attempt and kept for its operations on
+them: "the newest of a group" can change by the mere passing of time, when a cell expires, and a row
+that is neither put aside nor copied is lost.
+
+What is carried is bound to the ids of both tables: one that somebody drops and makes again under
+the old name is empty, and what was copied out of the old one is all there is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from time import monotonic
+from typing import Any
 from uuid import UUID
 
 from calldrop_migrate.core.carrying import can_collide, can_misfit
@@ -40,6 +45,7 @@ TABLE = "migration_progress"
 FEWEST_RANGES = 64
 SMALL = 1000  # rows
 RANGE_BYTES = 32 * 2**20
+WATCHED = 1.0  # seconds between two looks at the ids of both tables, while rows are carried
 SLACK = 60.0  # seconds: clocks, and the time between reading one side and the other
 # How often what an operation writes may be sent again; it costs lists as many microseconds.
 TURNS = 256
@@ -66,6 +72,7 @@ class Place:
 
     Attributes:
         parts: how many ranges its grid has.
+        ids: of its two tables, as far as they are known: those that the attempt began with or made.
         aside: the operation that put aside rows that don't fit, if an earlier run may have done it.
         began: how many rows of the journal the attempt had when it began: more in each run.
     """
@@ -73,6 +80,7 @@ class Place:
     attempt: UUID
     operation: int
     parts: int
+    ids: Mapping[str, str] = field(default_factory=dict)
     aside: Copy | None = None
     began: int = 0
 
@@ -99,7 +107,7 @@ class Copier:
         self.search = Search(lambda: database.bulk, self._ranging, emit)
         self._final_consistency = "" if repaired else "ALL"
         self._progress = f"{quote(database.bookkeeping)}.{TABLE}"
-        self._known: dict[tuple[UUID, str], Misfits] = {}
+        self._known: dict[tuple[Any, ...], Misfits] = {}
         self._turn, self._last_turn = 0, 0
 
     def parts_for(self, table: Table) -> int:
@@ -123,7 +131,7 @@ class Copier:
         self._begin(place)
         if operation.rows.moved:
             return self._move(operation, place)
-        task = self._selected(operation, self._task(operation), place)
+        task = self._selected(operation, self._task(operation, place), place)
         if task.only is not None and not task.only:
             return RangeResult()
         finished = self._finished(place)
@@ -139,10 +147,11 @@ class Copier:
                 self._checkpoint(place, part, result)
             total, done = _sum(total, result), done + 1
             self._emit(Progress(operation.label, done, place.parts, total.rows))
+        self._see_same(place)
         return total
 
     def _move(self, operation: Copy, place: Place) -> RangeResult:
-        task, present = self._task(operation), operation.rows is Rows.PRESENT
+        task, present = self._task(operation, place), operation.rows is Rows.PRESENT
         total = RangeResult()
         moved = self._ranging.over(
             grid(place.parts),
@@ -155,18 +164,62 @@ class Copier:
             self._emit(Progress(operation.label, done, place.parts, total.rows))
         return total
 
-    def _task(self, operation: Carried, consistency: str = "") -> CopyTask:
+    def _task(self, operation: Carried, place: Place, consistency: str = "") -> CopyTask:
         return CopyTask(
             *(operation.source, operation.target, operation.columns),
             low_timestamp=LOW_TIMESTAMP,
             consistency=consistency,
             element_times=self._database.platform.element_times,
-            between=self._ranging.between,
+            between=self._watched(place, WATCHED),
         )
+
+    def _watched(self, place: Place, seconds: float) -> Callable[[], None]:
+        """What is called between pages and before writes: it sees every so many seconds that both
+        tables are still the same.
+        """
+        looked = monotonic()
+
+        def between() -> None:
+            nonlocal looked
+            self._ranging.between()
+            if monotonic() - looked >= seconds:
+                self._see_same(place)
+                looked = monotonic()
+
+        return between
 
     def _begin(self, place: Place) -> None:
         self._turn = place.began * TURNS
         self._last_turn = self._turn + TURNS
+        self._see_same(place)
+
+    def _see_same(self, place: Place) -> None:
+        """That both tables are the ones that they were.
+
+        Raises:
+            RowsAtRisk: one isn't.
+        """
+        live = {
+            row["table_name"]: str(row["id"])
+            for row in self._database.query(
+                "SELECT table_name, id FROM system_schema.tables "
+                "WHERE keyspace_name = ? AND table_name IN ?",
+                [self._database.keyspace, list(place.ids)],
+            )
+        }
+        for name, table_id in place.ids.items():
+            if live.get(name) != table_id:
+                other = next((n for n in place.ids if n != name), "")
+                full = f"{quote(self._database.keyspace)}.{quote(name)}"
+                raise RowsAtRisk(
+                    f"{name} is not the table any more that it was: somebody has dropped it",
+                    state=f"Nothing of {other} was dropped; it may hold the only copy of the rows.",
+                    hint=(
+                        f"Look at {other} first. If what is called {name} now has nothing to lose,"
+                        f" drop it in cqlsh:\n  DROP TABLE IF EXISTS {full};\nthen run the same"
+                        " command again."
+                    ),
+                )
 
     def _next_turn(self, task: CopyTask) -> CopyTask:
         """The task as it is sent once more: what it writes of lists takes the place of all that was
@@ -199,7 +252,7 @@ class Copier:
         return task
 
     def _misfits(self, operation: Carried, fits: Table, place: Place) -> Misfits:
-        at = (place.attempt, operation.source.name)
+        at = (place.attempt, operation.source.name, fits.key, operation.fit_columns)
         if at not in self._known:
             self._known[at] = self.search.find(
                 *(operation.source, fits, operation.fit_columns, place.parts),
@@ -232,7 +285,7 @@ class Copier:
         """
         self._begin(place)
         consistency = self._final_consistency if operation.final else ""
-        task = self._selected(operation, self._task(operation, consistency), place)
+        task = self._selected(operation, self._task(operation, place, consistency), place)
         none = task.only is not None and not task.only
         here = {} if none else self._sums(task, place.parts, operation.label, of_target=False)
         there = self._sums(task, place.parts, operation.label, of_target=True)
@@ -242,7 +295,10 @@ class Copier:
                 self._complete(operation, task, part)
         # Nobody else writes into a table of ours: what is in it alone was deleted meanwhile.
         if operation.final and is_internal(operation.target.name) and differing:
-            self._no_more(operation, task, differing, place.parts)
+            # What is deleted was read just before: the look between the two must not be an old one.
+            strict = replace(task, between=self._watched(place, 0))
+            self._no_more(operation, strict, differing, place.parts)
+        self._see_same(place)
         return RangeResult(rows=sum(count for count, _ in here.values()))
 
     def _complete(self, operation: Verify, task: CopyTask, part: Range) -> None:

@@ -6,16 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from time import monotonic
 
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ranges import grid
 from calldrop_migrate.core.schema import Schema, Table
+from calldrop_migrate.engine.news import Progress
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.errors import RowsAtRisk
 
 FEWEST_RANGES = 16
 ROWS_PER_RANGE = 100_000
-VIEW_TRIES = 20
+VIEW_PATIENCE = 5.0  # seconds; a view is written after its table
 Split = tuple[str, Mapping[object, str]]  # a column, and a word for each of its values
 
 
@@ -38,6 +40,7 @@ def count(
     schema: Schema,
     table: Table,
     split_by: Split,
+    emit: Callable[[Progress], None],
     sleep: Callable[[float], None],
 ) -> Counts:
     """Counts the table, and through a view if there is one.
@@ -46,21 +49,23 @@ def count(
         RowsAtRisk: the view doesn't agree with the table.
     """
     column, words = split_by
-    by_partition = _by_partition(database, table)
+    by_partition = _by_partition(database, table, emit)
     view = next((v for v in schema.views_on(table.name) if v.partition_key == (column,)), None)
     if not column or table.column(column) is None:
         return Counts(by_partition, {}, "")
     if view is None:
         split = _split_of_table(database, table, column, words, sum(by_partition))
         return Counts(by_partition, split, table.name)
-    for _ in range(VIEW_TRIES):
-        split = _split_of_view(database, view, column, words)
-        if sum(split.values()) == sum(by_partition):
-            return Counts(by_partition, split, view.name)
-        sleep(0.25)  # a view is written after its table
-        by_partition = _by_partition(database, table)
+    split = _split_of_view(database, view, column, words)
+    if sum(split.values()) == sum(by_partition):
+        return Counts(by_partition, split, view.name)
+    # Rows without a value in that column are in no view.
     of_table = _split_of_table(database, table, column, words, sum(by_partition))
-    if of_table == split:  # the others have no value in that column, so the view hasn't got them
+    until = monotonic() + VIEW_PATIENCE
+    while split != of_table and monotonic() < until:
+        sleep(0.25)
+        split = _split_of_view(database, view, column, words)
+    if split == of_table:
         return Counts(by_partition, split, view.name)
     raise RowsAtRisk(
         f"{view.name} has {split}, {table.name} has {of_table}",
@@ -69,17 +74,18 @@ def count(
     )
 
 
-def _by_partition(database: Database, table: Table) -> list[int]:
+def _by_partition(database: Database, table: Table, emit: Callable[[Progress], None]) -> list[int]:
     partition = ", ".join(map(quote, table.partition_key))
     cql = (
         f"SELECT COUNT(*) AS calls FROM {quote(database.keyspace)}.{quote(table.name)} "
         f"WHERE token({partition}) > ? AND token({partition}) <= ? GROUP BY {partition}"
     )
-    return [
-        row["calls"]
-        for part in grid(FEWEST_RANGES)
-        for row in database.query(cql, [part.low, part.high])
-    ]
+    found: list[int] = []
+    parts = grid(FEWEST_RANGES)
+    for done, part in enumerate(parts):
+        emit(Progress(f"count {table.name}", done, len(parts), sum(found)))
+        found += [row["calls"] for row in database.query(cql, [part.low, part.high])]
+    return found
 
 
 def _split_of_view(

@@ -11,7 +11,7 @@ the lease has enough left; send. What was read or proven before the wait counts 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from uuid import uuid5
 
 from calldrop_migrate.core.ddl import Effect, with_id
@@ -91,16 +91,16 @@ class Executor:
             hint="Did somebody else change the table? Look:  calldrop-migrate verify",
         )
 
-    def never_arrived(self, before: Event) -> None:
-        """That a statement which another one has taken the place of didn't run, nor will.
+    def stay(self, digests: Mapping[str, str]) -> None:
+        """That nothing of what an earlier run sent arrives any more: objects are as they were seen.
 
         Raises:
-            OutcomeUnknown: its objects have changed by now.
+            OutcomeUnknown: one has changed.
         """
         self._log.settle()
         self._settle()
         self.schema = self._database.schema()
-        for name, digest in json.loads(before.digest or "{}").items():
+        for name, digest in digests.items():
             if self.schema.digest_of(name) != digest:
                 raise OutcomeUnknown(
                     f"{name} has changed: what an earlier run sent has arrived only now",
@@ -137,8 +137,11 @@ class Executor:
 
     def _run(self, attempt: Attempt, operation: Run, index: int, *, unsettled: bool) -> None:
         effect = operation.effect
-        if effect.destroys:
+        # One that is still on its way may be the opposite of this one. What was begun of a resumed
+        # attempt is settled by `recovered`.
+        if effect.destroys or not attempt.resumed:
             self._settle()
+        if effect.destroys:
             self._read_back(effect)
             if not self._may_destroy(operation):
                 return
@@ -172,8 +175,11 @@ class Executor:
             return False
         raise RowsAtRisk(
             f"{operation.label}: {name} has rows now, and they would be deleted",
-            state="It was empty when the plan was made; nothing was dropped.",
-            hint="Stop the writers, then run the same command again: it says what can be done.",
+            state="The table was not dropped.",
+            hint=(
+                "Stop the writers, then run the same command again: it says what can be done.\n"
+                "To take back what was begun:  calldrop-migrate abort"
+            ),
         )
 
     def _originals(self, operation: Run) -> None:

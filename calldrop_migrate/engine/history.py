@@ -135,7 +135,7 @@ class History:
 
     def begin_up(self, migration: Migration, attempt: UUID, now: datetime) -> None:
         """(none) -> IN_PROGRESS."""
-        self._enter(migration, attempt, "IN_PROGRESS", now)
+        self._enter(migration, attempt, now)
 
     def take_over(self, number: int, attempt: UUID, now: datetime) -> None:
         """IN_PROGRESS stays so, and is this runner's from here on.
@@ -171,12 +171,22 @@ class History:
         )
 
     def stamp(self, migration: Migration, attempt: UUID, now: datetime) -> None:
-        """(none) -> SUCCEEDED, of a revision that is there already."""
-        self._enter(migration, attempt, "SUCCEEDED", now)
+        """(none) -> IN_PROGRESS -> SUCCEEDED, of a revision that is there already. Of the two only
+        the first can arrive when its runner has long gone, and it is recognized (`without_late`).
+        """
+        self._enter(migration, attempt, now)
+        self.finish_up(migration, attempt, now)
 
     def adopt(self, migration: Migration, attempt: UUID, theirs: Record) -> None:
-        """(none) -> what another tool's row says, which is still there."""
-        self._enter(migration, attempt, theirs.state, theirs.applied_at)
+        """(none) -> IN_PROGRESS -> what another tool's row says, which is still there."""
+        self._enter(migration, attempt, theirs.applied_at)
+        self._move(
+            f"UPDATE {self._table} SET state = ? "
+            "WHERE id = ? IF state = 'IN_PROGRESS' AND attempt = ? AND applied_at = ?",
+            [theirs.state, self.id_of(migration.number), attempt, theirs.applied_at],
+            migration.number,
+            (theirs.state, attempt, theirs.applied_at),
+        )
 
     def supersede(self, theirs: Record) -> None:
         """Another tool's row -> (none), once there is one of ours."""
@@ -240,17 +250,17 @@ class History:
             None,
         )
 
-    def _enter(self, migration: Migration, attempt: UUID, state: str, at: datetime | None) -> None:
-        """(none) -> a row."""
+    def _enter(self, migration: Migration, attempt: UUID, at: datetime | None) -> None:
+        """(none) -> IN_PROGRESS."""
         self._move(
             f"INSERT INTO {self._table} (id, version, name, content, checksum, state, "
-            "applied_at, attempt) VALUES (?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS",
+            "applied_at, attempt) VALUES (?, ?, ?, ?, ?, 'IN_PROGRESS', ?, ?) IF NOT EXISTS",
             [
                 *(self.id_of(migration.number), migration.number, migration.file),
-                *(migration.text, migration.checksum, state, at, attempt),
+                *(migration.text, migration.checksum, at, attempt),
             ],
             migration.number,
-            (state, attempt, at),
+            ("IN_PROGRESS", attempt, at),
         )
 
     def _move(

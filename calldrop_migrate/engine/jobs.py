@@ -75,8 +75,15 @@ class Jobs:
     def migrate(self, direction: Direction, target: str, steps: int | None = None) -> Job:
         """Up or down to a target."""
 
+        found: list[str] = []  # what +N or --steps came to when it was shown
+
         def plan() -> Review:
-            return self.planner.review(direction, target, steps=steps)
+            if found:
+                return self.planner.review(direction, found[0])
+            review = self.planner.review(direction, target, steps=steps)
+            if steps is not None or target.startswith(("+", "-")):
+                found.append(str(review.plan.target or "base"))
+            return review
 
         return Job(plan, self._take_back_late, revisions=True)
 
@@ -94,13 +101,16 @@ class Jobs:
 
     # -- abort, clean ------------------------------------------------------------------------------
 
-    def abort(self) -> Job:
+    def abort(self, *, discard: bool) -> Job:
         """Takes back what is half-way, as long as nothing of it has destroyed anything."""
 
         def begin() -> None:
             half = self._upkeep.half_way(self._executor.schema)
             if half.in_doubt is not None:
-                self._executor.never_arrived(half.in_doubt)
+                # As the plan saw them, which counts what had arrived by then as applied.
+                planned = self._executor.schema
+                doubtful = json.loads(half.in_doubt.digest or "{}")
+                self._executor.stay({name: planned.digest_of(name) for name in doubtful})
             record = half.record
             assert record.attempt is not None
             self._history.take_over(record.number, record.attempt, self._log.now())
@@ -112,7 +122,7 @@ class Jobs:
             self._take_back(half.record, half.direction)
 
         def plan() -> Review:
-            review = self._upkeep.abort()
+            review = self._upkeep.abort(discard=discard)
             number = review.plan.current
             return replace(review, chores=(f"{number:04d} is as it was before",))
 
@@ -178,6 +188,14 @@ class Jobs:
                 )
             known = sorted({m.number for m in self._migrations})
             goal = target_number(target, len(records), known)
+            newer = [f"{n:04d}" for n in records if n not in known and n > goal]
+            if newer:
+                raise HistoryError(
+                    f"the history is ahead of this folder: {', '.join(newer)} applied by a newer"
+                    " release, and whether that is there can't be seen from here",
+                    state="Nothing was changed.",
+                    hint="Use the newer release's folder.",
+                )
             if found := not_as_declared(self._migrations, goal, schema):
                 lines = "".join(f"\n    {line}" for line in found)
                 raise DriftError(
@@ -210,10 +228,12 @@ class Jobs:
         return Job(plan, end=end)
 
     def _forgotten(self, records: Mapping[int, Record], schema: Schema) -> dict[int, Record]:
-        """Rows that say IN_PROGRESS by an attempt that no journal knows: it was lost."""
+        """Rows that say IN_PROGRESS by an attempt of which no journal knows an operation: it was
+        lost, or a `stamp` was killed.
+        """
         half = {n: r for n, r in records.items() if not r.applied and r.attempt is not None}
         if half and has_journal(schema):
-            known = {event.attempt for event in self._log.events()}
+            known = {event.attempt for event in self._log.events() if event.event == "before"}
             return {n: r for n, r in half.items() if r.attempt not in known}
         return half
 

@@ -307,18 +307,30 @@ class Journal:
             cql = (
                 f"BEGIN BATCH {lease}; "
                 f"UPDATE {self._table} SET recorded = ?, who = ?, {sets} "
-                "WHERE keyspace_name = ? AND epoch = ? AND seq = ?; APPLY BATCH"
+                "WHERE keyspace_name = ? AND epoch = ? AND seq = ? IF event = null; APPLY BATCH"
             )
         sent = self._clock.monotonic()
 
         def written() -> bool:
-            # Its token and its row's place make a second time harmless.
+            # One that arrives a second time, late, finds its row and changes nothing.
             return self._database.compare_and_set(cql, values)
 
-        if not repeated(written, OutcomeUnknown, self._clock.sleep):
+        if not repeated(written, OutcomeUnknown, self._clock.sleep) and not (
+            event is not None and self._has_row(seq)
+        ):
             raise _lost(keyspace)
         self._valid_from(sent)
         self._seq += event is not None
+
+    def _has_row(self, seq: int) -> bool:
+        """Whether this run's row of that number is there: no other run writes into its epoch."""
+        cql = f"SELECT event FROM {self._table} WHERE keyspace_name = ? AND epoch = ? AND seq = ?"
+        values = [self._database.keyspace, self._epoch, seq]
+
+        def read() -> list[Row]:
+            return self._database.query(cql, values, consistency="SERIAL")
+
+        return any(row["event"] for row in repeated(read, Unreachable, self._clock.sleep))
 
     def take_away(self, token: UUID) -> bool:
         """Ends somebody else's lease, if its token is this one; whether it was.
@@ -335,8 +347,14 @@ class Journal:
 
         return repeated(taken, OutcomeUnknown, self._clock.sleep)
 
-    def release(self, *, finished: bool) -> None:
-        """Gives the lease back; a lease that was lost meanwhile stays with its new holder."""
+    def release(self, *, finished: bool, settled: bool) -> None:
+        """Gives the lease back; a lease that was lost meanwhile stays with its new holder.
+
+        Args:
+            finished: no run goes on with what this one did.
+            settled: nothing that this run sent can still arrive. Otherwise, or where that isn't
+                sure of an earlier run, the next one has to wait as for one that was killed.
+        """
         if self._token is None:
             return
         cql = (
@@ -345,7 +363,8 @@ class Journal:
         )
         token, self._token = self._token, None
         ended = self._epoch if finished else ABSENT
-        values = [self._epoch, ended, self._database.keyspace, token]
+        clean = self._epoch if settled and not self.settle_left else ABSENT
+        values = [clean, ended, self._database.keyspace, token]
         with suppress(OutcomeUnknown, StatementRefused):  # it ends by itself after its TTL
             self._database.compare_and_set(cql, values)
 

@@ -62,6 +62,8 @@ class Passage:
         self._attempt = attempt
         self._past: Sequence[Event] = ()
         self._proven: set[int] = set()
+        self._ids = {t.name: str(t.id) for t in attempt.before.tables if t.id}
+        self._is_open = False  # something was sent, and no row says yet what came of it
         self._done = attempt.done
         self._events = 0  # of this attempt, in the journal
 
@@ -79,6 +81,8 @@ class Passage:
                 do.history.take_over(attempt.migration.number, attempt.id, do.clock.now())
                 self._past = do.log.events(attempt.id, detail=True)
                 self._events = len(self._past)
+                for detail in (json.loads(e.detail) for e in self._past if e.detail):
+                    self._ids |= detail.get("ids", {})
             for index, operation in enumerate(attempt.operations):
                 if index < attempt.done:
                     continue
@@ -114,7 +118,7 @@ class Passage:
         do, operation = self._do, self._attempt.operations[index]
         before = unsettled(self._past, index)
         if before is not None and before.hash != hash_of(operation):
-            do.executor.never_arrived(before)
+            do.executor.stay(json.loads(before.digest or "{}"))
             before = None
         if before is not None and do.executor.recovered(operation, before):
             self._append("applied", index, recorded=True)
@@ -127,10 +131,12 @@ class Passage:
         if index == 0 and not self._attempt.resumed:
             self._mark()
         started = do.clock.monotonic()
+        self._is_open = isinstance(operation, Run)
         try:
             result = do.executor.do(self._attempt, index, place, unsettled=before is not None)
         except CalldropError as error:
             kind = "refused" if isinstance(error, StatementRefused) else "unknown"
+            self._is_open = self._is_open and isinstance(error, OutcomeUnknown | Unreachable)
             try:
                 self._append(kind, index, error=error.message[:2000])
             except LeaseLost as lost:  # then it is another runner's work that was in the way
@@ -140,6 +146,7 @@ class Passage:
             raise
         took = int((do.clock.monotonic() - started) * 1000)
         self._append("applied", index, recorded=True, duration_ms=took)
+        self._is_open = False
         if isinstance(operation, Verify):
             self._proven.add(index)
         return result
@@ -163,6 +170,7 @@ class Passage:
                 schema = json.dumps(self._do.executor.schema.comparable())
             made = self._do.executor.schema.table(operation.effect.name)
             if made is not None and operation.effect.verb == "create":
+                self._ids[made.name] = str(made.id)
                 row = replace(row, detail=json.dumps({"ids": {made.name: str(made.id)}}))
         self._events += 1
         self._do.log.append(replace(row, **more), schema)  # type: ignore[arg-type]
@@ -176,7 +184,7 @@ class Passage:
         if isinstance(operation, Copy | Verify):
             detail["carried"] = [*operation.names, operation.rows]
         if place:
-            detail["parts"] = place.parts
+            detail |= {"parts": place.parts, "ids": place.ids}
         return json.dumps(detail)
 
     def _place(self, index: int) -> Place | None:
@@ -189,9 +197,11 @@ class Passage:
             op
             for op in self._attempt.operations
             if isinstance(op, Copy) and op.rows is Rows.MISFITS and op.source.name == source
+            if (op.fits, op.fit_columns) == (operation.fits, operation.fit_columns)
         )
         aside = next(asides, None) if self._attempt.resumed else None
-        return Place(self._attempt.id, index, parts, aside, self._events)
+        ids = {name: self._ids[name] for name in operation.names if name in self._ids}
+        return Place(self._attempt.id, index, parts, ids, aside, self._events)
 
     def _grid_of(self, index: int) -> int | None:
         """The number of ranges that the checkpoints of an operation begun by an earlier run count
@@ -228,7 +238,9 @@ class Passage:
                 f"{name} is half-way ({attempt.direction}): {done} of {len(attempt.operations)}"
                 " operations are applied."
             )
-        elif isinstance(error, (OutcomeUnknown, Unreachable)):
+        elif isinstance(error, LeaseLost):
+            state = f"{name} was begun; where it is by now:  calldrop-migrate status\n   "
+        elif self._is_open or isinstance(error, (OutcomeUnknown, Unreachable)):
             state = f"The keyspace is at {at_revision(number - up)}; {name} was begun."
         else:
             what = "was applied" if up else "was taken back"

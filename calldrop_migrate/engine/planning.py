@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 from uuid import UUID, uuid4
 
 from calldrop_migrate.core.carrying import can_misfit
@@ -82,7 +83,7 @@ class Planner:
         records, late = self._settled(schema)
         under_way = next((r for r in records.values() if not r.applied), None)
         current = len(records) - (under_way is not None)
-        goal = self._goal(direction, target, steps, current, records)
+        goal = self._goal(direction, target, steps, len(records) if steps else current, records)
         resumed = self._resumed(under_way, schema) if under_way else None
         attempts = [resumed.attempt] if resumed else []
         if resumed:
@@ -100,7 +101,7 @@ class Planner:
         drifted = drift(schema, recorded, in_doubt, applied=applied)
         if attempts or current != goal:
             _refuse(schema, drifted)
-        if not records and (lease is None or lease.epoch is None):
+        if not (records or recorded):
             _refuse_unknown(schema)
         if records and not schema.exists:
             raise HistoryError(
@@ -295,10 +296,13 @@ class Planner:
 
     def _count_misfits(self, attempt: Attempt, live: Schema) -> tuple[list[Misfits], list[str]]:
         """The misfits of copies whose table has that shape already; else what can't be counted."""
-        found: dict[str, Misfits] = {}
+        found: dict[tuple[Any, ...], Misfits] = {}
         uncounted: set[str] = set()
         for op in attempt.operations[attempt.done :]:
-            if not isinstance(op, Copy) or op.fits is None or op.source.name in found:
+            if not isinstance(op, Copy) or op.fits is None:
+                continue
+            shape = (op.source.name, op.fits.key, op.fit_columns)
+            if shape in found:
                 continue
             if not can_misfit(op.source, op.fits, op.fit_columns):
                 continue
@@ -307,7 +311,7 @@ class Planner:
                 uncounted.add(op.source.name)
             else:
                 parts = self._copier.parts_for(now)
-                found[now.name] = self._copier.search.find(now, op.fits, op.fit_columns, parts)
+                found[shape] = self._copier.search.find(now, op.fits, op.fit_columns, parts)
         return list(found.values()), sorted(uncounted)
 
     def _sizes(self, plan: Plan, schema: Schema) -> tuple[Size, ...]:

@@ -2,8 +2,8 @@
 
 Every statement has three outcomes (PROTOCOLS.md 1): it returns (applied), it raises
 `StatementRefused` (the server said no, nothing was applied), or it raises `OutcomeUnknown`, which
-the engine settles by reading. `Unreachable` means that nothing was sent. No method
-sends a statement again whose outcome is open.
+the engine settles by reading. `Unreachable` means that nothing was sent or, of `ddl`, that it was
+applied and not all nodes show it yet. No method sends a statement again whose outcome is open.
 """
 
 from __future__ import annotations

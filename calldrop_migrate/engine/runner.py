@@ -29,6 +29,7 @@ from calldrop_migrate.errors import (
     HistoryError,
     Interrupted,
     MigrationFileError,
+    OutcomeUnknown,
     RowsAtRisk,
     StatementRefused,
     Unreachable,
@@ -136,7 +137,7 @@ class Runner:
             return Outcome(shown.plan.current)
         finished = self._first_contact(shown)
         self._log.acquire(wait, lambda held: self._tools.emit(Waiting(held, wait)))
-        self._leased, ended = True, True
+        self._leased, ended, settled = True, True, True
         try:
             # A node that lags would show an old schema, and a statement be sent twice.
             self._database.agree()
@@ -159,13 +160,14 @@ class Runner:
             return Outcome(review.plan.target, tuple(finished))
         except CalldropError as error:
             ended = error.exit_code in _FOR_A_PERSON
+            settled = not isinstance(error, OutcomeUnknown)
             raise
         except BaseException:
-            ended = False
+            ended = settled = False
             raise
         finally:
             self._leased = False
-            self._log.release(finished=ended)
+            self._log.release(finished=ended, settled=settled)
 
     def _may_go_on(self, review: Review) -> None:
         """That the server has nothing against what comes after the revision that was half-way."""
@@ -178,7 +180,7 @@ class Runner:
 
     def _clean(self) -> list[Finished]:
         """Second copies that were kept for long enough go with the next run; a difference, which is
-        for a person to look at, is no reason for that run to fail.
+        for a person to look at, or a node that is down is no reason for that run to fail.
         """
         schema = self._executor.schema
         if not any(is_shadow(table.name) for table in schema.tables):
@@ -187,7 +189,7 @@ class Runner:
         for attempt in self.jobs.clean(schema, discard=False).plan().plan.attempts:
             try:
                 made.append(Passage(self._doing, attempt).run())
-            except RowsAtRisk as found:
+            except (RowsAtRisk, Unreachable, StatementRefused) as found:
                 why = found.message.splitlines()[0]
                 self._tools.emit(Note(f"{attempt.migration.title} stays: {why}  {found.hint}"))
         return made

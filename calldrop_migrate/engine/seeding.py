@@ -28,7 +28,7 @@ from calldrop_migrate.engine.news import Progress
 from calldrop_migrate.engine.ports import Database, UnfitRow
 from calldrop_migrate.engine.ranging import Ranging
 from calldrop_migrate.engine.wording import at_revision
-from calldrop_migrate.errors import HistoryError, UsageError
+from calldrop_migrate.errors import HistoryError, RowsAtRisk, UsageError
 
 _CHUNK = 1000  # rows between two signs of life within a part
 _BEGUN = -1  # the operation whose checkpoint is no part, but random seed and now
@@ -110,7 +110,7 @@ def target_of(
         raise HistoryError(
             f"revision {half.name} is half-way: rows loaded now could be lost",
             state="Nothing was loaded.",
-            hint="Finish it first:  calldrop-migrate up",
+            hint="Finish it first; how, says:  calldrop-migrate status",
         )
     at = len(records)
     if wanted is not None and wanted != at:
@@ -128,6 +128,24 @@ def target_of(
             hint="calldrop-migrate up",
         )
     return table, at
+
+
+def still_there(database: Database, table: Table) -> None:
+    """Sees that the rows went into one table: of one that was made anew meanwhile some may be gone.
+
+    Raises:
+        RowsAtRisk: it was made anew, or a revision is under way.
+    """
+    schema = database.schema()
+    live = schema.table(table.name)
+    records = read_history(History(database), schema)
+    half = next((r.name for r in records.values() if not r.applied), "")
+    if half or live is None or live.id != table.id:
+        raise RowsAtRisk(
+            f"{table.name} was {'made anew' if not half else f'changed by {half}'}"
+            " while rows were loaded",
+            state="Rows that were loaded before that may be gone.",
+        )
 
 
 def fit(table: Table, row: Mapping[str, object]) -> tuple[str, ...]:
@@ -223,7 +241,7 @@ class Load:
         """
         begun = next((b for b in self._before() if _meant(b, random_seed, now)), new)
         if self._kept and begun is new:
-            self._end()
+            self.end()
             moment = (new.now - _EPOCH) // timedelta(milliseconds=1)
             self._write(_BEGUN, 0, new.random_seed, moment)
         which = f"{self._table.id} {begun.random_seed} {begun.now}"
@@ -252,6 +270,8 @@ class Load:
         done = self._read(self._operation) if self._kept else {}
         resumed, outlived = (sum(column) for column in zip(*done.values(), (0, 0), strict=True))
         rows, ahead = resumed, sum(expected[part] for part in done)
+        label = f"load {self._table.name}"
+        emit(Progress(label, ahead, sum(expected), 0))  # the time that a rate is measured from
 
         def over(ranges: Sequence[Range]) -> Iterator[tuple[Range, Loaded]]:
             known = {part.index: part for part in ranges}
@@ -264,13 +284,15 @@ class Load:
                 self._write(self._operation, part.index, loaded.rows, loaded.outlived)
             rows, outlived = rows + loaded.rows, outlived + loaded.outlived
             ahead += expected[part.index]
-            emit(Progress(f"load {self._table.name}", ahead, sum(expected), rows - resumed))
-        if self._kept:
-            self._end()
+            emit(Progress(label, ahead, sum(expected), rows - resumed))
         return Loaded(rows, outlived), resumed
 
-    def _end(self) -> None:
-        self._database.write(f"DELETE FROM {self._progress} WHERE attempt = ?", [self._id])
+    def end(self) -> None:
+        """Forgets the checkpoints: the same command means another load from now on. So this comes
+        last, when the rows are counted.
+        """
+        if self._kept:
+            self._database.write(f"DELETE FROM {self._progress} WHERE attempt = ?", [self._id])
 
     def _read(self, operation: int) -> dict[int, tuple[int, int]]:
         rows = self._database.query(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -23,11 +23,11 @@ from calldrop_migrate.core.restoring import restore
 from calldrop_migrate.core.schema import Schema, Table, from_json
 from calldrop_migrate.core.undoing import undo
 from calldrop_migrate.engine.history import History, Record, read_history
-from calldrop_migrate.engine.journal import Event, Journal, has_journal, unsettled
+from calldrop_migrate.engine.journal import Event, Journal, has_journal, in_doubt, unsettled
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.resuming import applied_operations, arrived, without_late
 from calldrop_migrate.engine.review import Review
-from calldrop_migrate.errors import HistoryError, UsageError
+from calldrop_migrate.errors import HistoryError, RowsAtRisk, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,11 @@ class HalfWay:
     record: Record
     direction: str
     in_doubt: Event | None
+
+    @property
+    def to_go_on(self) -> str:
+        """The command that finishes it."""
+        return "up" if self.direction == "up" else f"down {self.record.number - 1 or 'base'}"
 
 
 class Upkeep:
@@ -67,12 +72,16 @@ class Upkeep:
         way = events[0].direction if events else "up"
         return HalfWay(record, way, unsettled(events, done))
 
-    def abort(self) -> Review:
+    def abort(self, *, discard: bool) -> Review:
         """What takes back the revision that is under way.
+
+        Args:
+            discard: a table that it made may be dropped with rows that are nowhere else.
 
         Raises:
             UsageError: none is.
             HistoryError: there is no way back any more, or the journal doesn't know it.
+            RowsAtRisk: a table that it made has rows by now.
         """
         schema = self._database.schema()
         half = self.half_way(schema)
@@ -95,8 +104,27 @@ class Upkeep:
             raise HistoryError(
                 f"{half.record.name} can't be taken back any more: {'; '.join(blocked)}",
                 state="Nothing was changed.",
-                hint=f"Only forwards:  calldrop-migrate {half.direction}"
-                + ("" if half.direction == "up" else f" {half.record.number - 1 or 'base'}"),
+                hint=f"Only forwards:  calldrop-migrate {half.to_go_on}",
+            )
+        if discard:
+            operations = [
+                replace(op, proof=Proof.DISCARD) if isinstance(op, Run) and _of_empty(op) else op
+                for op in operations
+            ]
+        filled = [
+            f"    {table.name}"
+            for op in operations
+            if _of_empty(op) and (table := schema.table(op.names[0]))
+            if self._database.has_rows(table)
+        ]
+        if filled:
+            raise RowsAtRisk(
+                f"{half.record.name} made tables that have rows by now:\n" + "\n".join(filled),
+                state="Nothing was changed.",
+                hint=(
+                    f"To finish it:       calldrop-migrate {half.to_go_on}\n"
+                    "To delete the rows: calldrop-migrate abort --discard-rows"
+                ),
             )
         title = f"what was begun of it ({half.direction})"
         number = half.record.number
@@ -128,7 +156,7 @@ class Upkeep:
             elif discard:
                 drop = run(f"DROP TABLE {quote(shadow.name)}", Proof.DISCARD)
                 plans.append(_Planned("clean", story.revision, shadow.name, [drop]))
-            elif why := _unlike(shadow, schema.table(story.live), story):
+            elif why := _unlike(shadow, schema.table(story.live), story, events):
                 kept.append(f"{shadow.name} stays: {why}; --discard-rows drops it all the same")
             else:
                 live = schema.table(story.live)
@@ -158,33 +186,61 @@ class Upkeep:
                 hint="To record it as it is:  calldrop-migrate repair --accept",
             )
         operations, told = restore(json.loads(recorded), schema)
+        records = self._records(schema)
+        # What a run that is half-way may have dropped itself is its own to go on with.
+        half = next((r for r in records.values() if not r.applied), None)
+        rows = self._log.events(half.attempt) if half else []
+        its = set(in_doubt(rows, len(applied_operations(rows)), schema))
+        told += [f"{name}: the run that is half-way goes on with it" for name in sorted(its)]
+        operations = [op for op in operations if not its & set(op.names)]
         operations = self._with_rows(operations, told, schema)
-        number = sum(r.applied for r in self._records(schema).values())
+        number = sum(r.applied for r in records.values())
         plans = [_Planned("repair", number, "as recorded", operations)] if operations else []
         return _review(schema, number, plans, warnings=told)
 
     def _with_rows(
         self, operations: Sequence[Operation], told: list[str], schema: Schema
     ) -> list[Operation]:
-        """A table that is gone and made again gets its rows back, where a rebuild kept a copy."""
+        """A table that was dropped, and that somebody may have made again, gets its rows back where
+        a rebuild kept a copy.
+        """
         made = {
             op.effect.name: op.effect.table
             for op in operations
             if isinstance(op, Run) and op.effect.verb == "create" and op.effect.table
         }
-        events = self._log.events(detail=True) if made else []
         found = list(operations)
-        for shadow in (t for t in schema.tables if names.is_shadow(t.name)):
-            story = _story(shadow.name, events)
-            table = made.get(story.live) if story else None
+        for shadow, name in bereft(self._log, schema):
+            table = made.get(name) or schema.table(name)
             columns = shared_columns(shadow, table) if table else ()
             if table is None or set(left_behind(shadow, columns)) - {names.MARKER}:
                 continue
-            at = next(i for i, op in enumerate(found) if op.names == (table.name,)) + 1
+            at = next((i + 1 for i, op in enumerate(found) if op.names == (name,)), len(found))
             copied = Copy(shadow, table, columns), Verify(shadow, table, columns)
             found[at:at] = copied
             told.append(f"{table.name}: gets back the rows that {shadow.name} has")
         return found
+
+
+def bereft(log: Journal, schema: Schema) -> list[tuple[Table, str]]:
+    """Second copies, each with the name of the table that it was copied into, where that table was
+    dropped since and whatever has its name now hasn't got the rows.
+    """
+    shadows = [t for t in schema.tables if names.is_shadow(t.name)]
+    events = log.events(detail=True) if shadows else []
+    found = []
+    for shadow in shadows:
+        story = _story(shadow.name, events)
+        # An older copy has been superseded by the rebuild that made the table anew.
+        if story and story.live_id == _made_last(story.live, events):
+            live = schema.table(story.live)
+            if live is None or not _holds(live, story, shadow.name, events):
+                found.append((shadow, story.live))
+    return found
+
+
+def _of_empty(operation: Operation) -> bool:
+    return isinstance(operation, Run) and operation.proof is Proof.EMPTY
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,9 +312,30 @@ def _rest_of(shadow: str, events: Sequence[Event]) -> _Story | None:
     return _Story(events[0].attempt, events[0].revision, at, live, ids[live])
 
 
-def _unlike(shadow: Table, live: Table | None, story: _Story) -> str:
+def _made_last(table: str, events: Sequence[Event]) -> str:
+    """The id of the table of that name that a revision made last."""
+    made = [_detail(e).get("ids", {}).get(table) for e in events if e.direction in ("up", "down")]
+    return next((str(made_id) for made_id in reversed(made) if made_id), "")
+
+
+def _holds(live: Table, story: _Story, shadow: str, events: Sequence[Event]) -> bool:
+    """Whether a table is the one that got a shadow's rows in a rebuild, or one that a repair has
+    brought them back to.
+    """
+    applied = {(e.attempt, e.operation) for e in events if e.event == "applied"}
+    return str(live.id) == story.live_id or any(
+        (e.attempt, e.operation) in applied
+        and (e.statement or "").startswith("VERIFY")
+        and _detail(e).get("carried", ())[:2] == [shadow, live.name]
+        and _detail(e).get("ids", {}).get(live.name) == str(live.id)
+        for e in events
+        if e.direction == "repair"
+    )
+
+
+def _unlike(shadow: Table, live: Table | None, story: _Story, events: Sequence[Event]) -> str:
     """Why the live table can't be compared with a shadow; empty when it can."""
-    if live is None or str(live.id) != story.live_id:
+    if live is None or not _holds(live, story, shadow.name, events):
         return f"{story.live} is not the table any more that took its place"
     gone = [
         name for name in left_behind(shadow, shared_columns(shadow, live)) if name != names.MARKER
