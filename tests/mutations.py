@@ -184,13 +184,16 @@ MUTATIONS = (
     _unmoved("begin_down", "test_upkeep.py -k abort"),
     _unmoved("withdraw_down", "test_upkeep.py -k abort"),
     _unmoved("remove", "test_runners.py"),
-    _unmoved("stamp", "test_upkeep.py -k stamped"),
+    _engine(
+        *("jobs", "a stamp goes on without its lease"),
+        *("                self._log.append(None)\n", "", "test_half_way.py -k stamp"),
+    ),
     _unmoved("unstamp", "test_upkeep.py -k stamped"),
     _unmoved("adopt", "test_adopt.py -k shown"),
     _unmoved("supersede", "test_adopt.py -k shown"),
     _engine(
         *("adopting", "no row of what is taken over"),
-        *("self._log.append(", "(lambda *_: None)("),
+        *('self._log.append(Event("adopted", ', "str(("),
         "test_adopt.py -k shown",
     ),
     _unmoved("accept", "test_upkeep.py -k accepted"),

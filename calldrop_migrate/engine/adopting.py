@@ -89,7 +89,13 @@ class Adoption:
             if begun is None or not begun.applied:
                 attempt = (begun and begun.attempt) or uuid4()  # of a run that was killed
                 self._log.append(Event("adopted", attempt, row.number, "up"), recorded)
-                self._history.adopt(self._migrations[row.number - 1], attempt, row)
+                migration, now = self._migrations[row.number - 1], self._log.now()
+                if begun is None:
+                    self._history.begin_up(migration, attempt, now)
+                else:
+                    self._history.take_over(row.number, attempt, now)
+                self._log.append(None)  # the lease, before anything can be believed
+                self._history.adopt(migration, attempt, row)
             if self._project.table == history.TABLE:
                 self._history.supersede(row)
 

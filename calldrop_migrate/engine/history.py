@@ -135,7 +135,16 @@ class History:
 
     def begin_up(self, migration: Migration, attempt: UUID, now: datetime) -> None:
         """(none) -> IN_PROGRESS."""
-        self._enter(migration, attempt, now)
+        self._move(
+            f"INSERT INTO {self._table} (id, version, name, content, checksum, state, "
+            "applied_at, attempt) VALUES (?, ?, ?, ?, ?, 'IN_PROGRESS', ?, ?) IF NOT EXISTS",
+            [
+                *(self.id_of(migration.number), migration.number, migration.file),
+                *(migration.text, migration.checksum, now, attempt),
+            ],
+            migration.number,
+            ("IN_PROGRESS", attempt, now),
+        )
 
     def take_over(self, number: int, attempt: UUID, now: datetime) -> None:
         """IN_PROGRESS stays so, and is this runner's from here on.
@@ -170,20 +179,15 @@ class History:
             ("SUCCEEDED", attempt, now),
         )
 
-    def stamp(self, migration: Migration, attempt: UUID, now: datetime) -> None:
-        """(none) -> IN_PROGRESS -> SUCCEEDED, of a revision that is there already. Of the two only
-        the first can arrive when its runner has long gone, and it is recognized (`without_late`).
-        """
-        self._enter(migration, attempt, now)
-        self.finish_up(migration, attempt, now)
-
     def adopt(self, migration: Migration, attempt: UUID, theirs: Record) -> None:
-        """(none) -> IN_PROGRESS -> what another tool's row says, which is still there."""
-        self._enter(migration, attempt, theirs.applied_at)
+        """IN_PROGRESS -> what another tool's row says, which is still there."""
         self._move(
-            f"UPDATE {self._table} SET state = ? "
+            f"UPDATE {self._table} SET state = ?, applied_at = ? "
             "WHERE id = ? IF state = 'IN_PROGRESS' AND attempt = ? AND applied_at = ?",
-            [theirs.state, self.id_of(migration.number), attempt, theirs.applied_at],
+            [
+                *(theirs.state, theirs.applied_at, self.id_of(migration.number), attempt),
+                self._marks.get(migration.number),
+            ],
             migration.number,
             (theirs.state, attempt, theirs.applied_at),
         )
@@ -248,19 +252,6 @@ class History:
             [self.id_of(number), attempt, self._marks.get(number)],
             number,
             None,
-        )
-
-    def _enter(self, migration: Migration, attempt: UUID, at: datetime | None) -> None:
-        """(none) -> IN_PROGRESS."""
-        self._move(
-            f"INSERT INTO {self._table} (id, version, name, content, checksum, state, "
-            "applied_at, attempt) VALUES (?, ?, ?, ?, ?, 'IN_PROGRESS', ?, ?) IF NOT EXISTS",
-            [
-                *(self.id_of(migration.number), migration.number, migration.file),
-                *(migration.text, migration.checksum, at, attempt),
-            ],
-            migration.number,
-            ("IN_PROGRESS", attempt, at),
         )
 
     def _move(

@@ -218,7 +218,11 @@ class Jobs:
             for number in range(review.plan.current + 1, review.plan.target + 1):
                 migration = self._migrations[number - 1]
                 attempt = self._note("stamped", number, "up", review.schema)
-                self._history.stamp(migration, attempt, self._log.now())
+                # In two steps, between which the lease is looked at: a row that comes late is known
+                # by its IN_PROGRESS (`without_late`).
+                self._history.begin_up(migration, attempt, self._log.now())
+                self._log.append(None)
+                self._history.finish_up(migration, attempt, self._log.now())
             for number in range(review.plan.current, review.plan.target, -1):
                 self._note("stamped", number, "down", review.schema)
                 self._history.unstamp(review.records[number])
