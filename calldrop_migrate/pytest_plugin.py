@@ -25,7 +25,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,7 +156,8 @@ def calldrop_server(
 
     folder = tmp_path_factory.mktemp("calldrop")  # where no configuration file is
     with _told():
-        variables = _files(pytestconfig.rootpath) | _variables(*_FOLDERS)
+        roots = (pytestconfig.rootpath, pytestconfig.invocation_params.dir)
+        variables = _files(roots) | _variables(*_FOLDERS)
         if calldrop_address is not None:
             variables |= _variables(*_REACHING)
         hosts, port = calldrop_address or _embedded(pytestconfig)
@@ -193,13 +194,23 @@ def _variables(*names: str) -> dict[str, str]:
     }
 
 
-def _files(root: Path) -> dict[str, str]:
-    """The project's own folders, as its configuration or their usual names say."""
+def _files(roots: Sequence[Path]) -> dict[str, str]:
+    """The project's own folders, as its configuration, in the first of `roots` that has one, or
+    their usual names say.
+
+    One that must be there is named also when it isn't: better an error than the packaged schema.
+    """
     from calldrop_migrate import config
 
-    stored, _ = config.read_file(root)
-    found = {name: root / str(stored.get(name.lower(), name.lower())) for name in _FOLDERS}
-    return {f"CALLDROP_{name}": str(path) for name, path in found.items() if path.is_dir()}
+    files = [(root, *config.read_file(root)) for root in roots]
+    root, stored, file = next((found for found in files if found[2]), files[0])
+    paths = {name: root / str(stored.get(name.lower(), name.lower())) for name in _FOLDERS}
+    needed = {name.upper() for name in stored} | ({"MIGRATIONS"} if file else set())
+    return {
+        f"CALLDROP_{name}": str(path)
+        for name, path in paths.items()
+        if name in needed or path.is_dir()
+    }
 
 
 def _draw_name(title: str) -> str:
@@ -233,7 +244,8 @@ def _home(config: pytest.Config) -> Path:
         return Path(given["calldrop_home"])
     if _HOME not in config.stash:
         # With the host's name: the number of a process says nothing to another host.
-        runs = f"calldrop-migrate-pytest-{socket.gethostname()}-{os.getuid()}"
+        user = os.getuid() if hasattr(os, "getuid") else "all"  # not on Windows
+        runs = f"calldrop-migrate-pytest-{socket.gethostname()}-{user}"
         drawn = f"{os.getpid()}-{uuid4().hex[:8]}"
         config.stash[_HOME] = Path(tempfile.gettempdir()) / runs / drawn
     return config.stash[_HOME]

@@ -126,12 +126,12 @@ class Options:
         # Written so that NaN, which compares false with everything, is refused too.
         if not 0 <= self.success_rate <= 1:
             raise ValueError(f"success_rate is {self.success_rate}, it must be from 0 to 1")
-        # One number at least must be left for those who are only called.
         if self.model not in ("document", "realistic"):
             raise ValueError(f"model is {self.model}, it must be document or realistic")
         if self.rows < 0:
             raise ValueError(f"rows is {self.rows}, it can't be negative")
         users = self.callers
+        # One number at least must be left for those who are only called.
         if users >= _NUMBERS:
             raise ValueError(f"users is {users}, there are only {_NUMBERS - 1} phone numbers")
         if users * self.calls_max > _IMEIS:

@@ -79,8 +79,8 @@ MUTATIONS = (
     _engine(
         *("journal", "a row is written, lease or not"),
         *(
-            "if not repeated(written, OutcomeUnknown, self._clock.sleep):",
-            "if not written():",
+            "            raise _lost(keyspace)\n        self._valid_from(sent)",
+            "            pass\n        self._valid_from(sent)",
         ),
         "test_late.py -k between",
     ),
@@ -104,7 +104,7 @@ MUTATIONS = (
     ),
     _engine(
         *("journal", "release doesn't say that it was one"),
-        *("values = [self._epoch, ended,", "values = [ABSENT, ended,"),
+        *("values = [clean, ended,", "values = [ABSENT, ended,"),
         "test_writes.py",
     ),
     _engine(

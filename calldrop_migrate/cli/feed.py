@@ -113,7 +113,8 @@ class Feed:
 
         self.close()
         bar = (BarColumn(24), TextColumn("{task.percentage:>3.0f} %   {task.fields[rows]}"))
-        columns = (*bar, TimeRemainingColumn()) if total else (TimeElapsedColumn(),)
+        moving = (TextColumn("{task.fields[rows]}"), TimeElapsedColumn())
+        columns = (*bar, TimeRemainingColumn()) if total else moving
         about = TextColumn("  {task.description}", markup=False)
         self._bars = Bars(about, *columns, console=Console(stderr=True), transient=True)
         self._bars.add_task(label, total=total, rows="")

@@ -47,6 +47,12 @@ Either = typer.Argument(help="A revision's number, head, base, or live.", show_d
 One = Annotated[str, Either]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What it does, in a few words.")]
 SeedWanted = Annotated[bool, typer.Option("--seed", help="Write a seed module instead.")]
+TableOfSeed = Annotated[
+    str,
+    typer.Option(
+        *("--table",), metavar="TABLE", show_default=False, help="That a seed module is for."
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,13 +247,19 @@ def _slug(name: str) -> str:
     return slug
 
 
-def _new_seed(call: Call, name: str) -> Made:
-    """A seed module for the first table that the migrations end with."""
+def _new_seed(call: Call, name: str, table: str) -> Made:
+    """A seed module for a table that the migrations end with: the first one, if none is named."""
     environment, slug = environment_of(call), _slug(name)
     migrations, _ = load_migrations(environment)
     tables = [t for t in declared_at(migrations, migrations[-1].number).tables if not t.base]
     if not tables:
         raise UsageError("the last revision has no table that rows could be made for")
+    chosen = next((t for t in tables if t.name == table), None) if table else tables[0]
+    known = ", ".join(t.name for t in tables)
+    if chosen is None:
+        raise UsageError(f"the last revision has no table {table!r}; it has {known}")
+    if len(tables) > 1 and not table:
+        say(f"for {chosen.name}; --table says another one of {known}")
     folder = environment.settings.seeds or Path("seeds")
     with readable():
         if not folder.is_dir() and environment.settings.seeds is None:
@@ -255,7 +267,7 @@ def _new_seed(call: Call, name: str) -> Made:
             say(f"{folder} is new, and is used from now on instead of the packaged modules")
         path = folder / f"{slug}.py"
         with path.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(seed_template(tables[0]))
+            file.write(seed_template(chosen))
     return Made(path, seed=slug)
 
 
@@ -329,6 +341,9 @@ def register(app: typer.Typer) -> None:
         show(_diff(call, one, other), json_wanted=call.json)
 
     @command(app, "new", FILES, SEEDING)
-    def new(call: Call, name: Name, seed: SeedWanted = False) -> None:
+    def new(call: Call, name: Name, seed: SeedWanted = False, table: TableOfSeed = "") -> None:
         """Write an empty migration with the next number."""
-        show((_new_seed if seed else _new)(call, name), json_wanted=call.json)
+        if table and not seed:
+            raise UsageError("--table goes with --seed", hint="calldrop-migrate new --help")
+        made = _new_seed(call, name, table) if seed else _new(call, name)
+        show(made, json_wanted=call.json)

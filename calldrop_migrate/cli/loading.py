@@ -12,6 +12,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -52,7 +53,7 @@ class Loader:
         self._module = module
         self._job = job
         self._options = module.options(job.words)
-        self._born = oldest_alive(module.code, job.table, job.begun.now)
+        self._born = oldest_alive(module.code, job.table, datetime.now(UTC))
 
     def load(self, part: int | None, tick: Callable[[int], None] = lambda _: None) -> Loaded:
         """Loads one part, or all the rows of a module that has none."""

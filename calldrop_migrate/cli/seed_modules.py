@@ -184,10 +184,18 @@ class Module:
             return list(self.code.parts(options)) if hasattr(self.code, "parts") else None
 
     def rows(self, begun: Begun, options: Any, part: int | None) -> Iterator[Mapping[str, object]]:
-        """The rows of a part, or all of them."""
+        """The rows of a part, or all of them.
+
+        Raises:
+            UsageError: the module can't do with these options at this time.
+        """
         arguments = (Random(begun.random_seed), begun.now, options)
         with self.blamed():
-            return iter(self.code.rows(*arguments, *(() if part is None else (part,))))
+            try:
+                return iter(self.code.rows(*arguments, *(() if part is None else (part,))))
+            except ValueError as error:
+                hint = "calldrop-migrate seed --list"
+                raise UsageError(f"{self.name}: {error}", hint=hint) from None
 
 
 def read_module(folder: Path, name: str) -> Module:

@@ -44,6 +44,8 @@ RandomSeed = Annotated[
     typer.Option(
         *("--random-seed",),
         metavar="N",
+        envvar="CALLDROP_RANDOM_SEED",
+        show_envvar=False,
         show_default=False,
         min=0,
         max=2**63 - 1,
@@ -55,6 +57,8 @@ Now = Annotated[
     typer.Option(
         "--now",
         metavar="TIME",
+        envvar="CALLDROP_NOW",
+        show_envvar=False,
         show_default=False,
         help="Rows lie before it; ISO 8601, default now.",
     ),
@@ -62,7 +66,12 @@ Now = Annotated[
 AtRevision = Annotated[
     str,
     typer.Option(
-        "--at-revision", metavar="N", show_default=False, help="Load only if it is applied last."
+        "--at-revision",
+        metavar="N",
+        envvar="CALLDROP_AT_REVISION",
+        show_envvar=False,
+        show_default=False,
+        help="Load only if it is applied last.",
     ),
 ]
 Report = Annotated[
@@ -76,6 +85,8 @@ Workers = Annotated[
     typer.Option(
         "--workers",
         metavar="N",
+        envvar="CALLDROP_WORKERS",
+        show_envvar=False,
         show_default=False,
         min=1,
         max=64,

@@ -10,13 +10,32 @@ import typer
 from calldrop_migrate.cli.feed import say
 from calldrop_migrate.cli.options import Call, command, help_if_alone
 from calldrop_migrate.cli.render import show, shows, size
+from calldrop_migrate.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from calldrop_migrate.embedded.server import Server
 
-Port = Annotated[int, typer.Option("--port", metavar="PORT", min=1, max=65535, help="CQL port.")]
+Port = Annotated[
+    int | None,
+    typer.Option(
+        *("--port",),
+        metavar="PORT",
+        min=1,
+        max=65535,
+        show_default=False,
+        help="CQL port; default 9042.",
+    ),
+]
 Nodes = Annotated[
-    int, typer.Option("--nodes", metavar="N", min=1, max=9, help="On 127.0.0.1, .2, and so on.")
+    int | None,
+    typer.Option(
+        *("--nodes",),
+        metavar="N",
+        min=1,
+        max=9,
+        show_default=False,
+        help="On 127.0.0.1, .2, and so on; default 1.",
+    ),
 ]
 Wipe = Annotated[bool, typer.Option("--wipe", help="Also delete its data.")]
 Lines = Annotated[int, typer.Option("--lines", "-n", metavar="N", min=1, help="How many.")]
@@ -73,12 +92,22 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="server")
 
     @command(group, "start")
-    def start(call: Call, port: Port = 9042, nodes: Nodes = 1) -> None:
+    def start(call: Call, port: Port = None, nodes: Nodes = None) -> None:
         """Start it; it goes on when this command ends."""
         from calldrop_migrate.embedded import server
 
-        heap = server.HEAP_MB if nodes == 1 else server.HEAP_MB // 2
-        started = server.start(port=port, nodes=nodes, heap_mb=heap, say=say)
+        if found := server.find():
+            other = f"on port {found.port}" if port not in (None, found.port) else ""
+            if nodes not in (None, found.nodes):
+                other = f"with {found.nodes} node{'s' * (found.nodes > 1)}"
+            if other:
+                raise ConfigurationError(
+                    f"a server is running already, {other}",
+                    hint="calldrop-migrate server stop  first; its data stays",
+                )
+        heap = server.HEAP_MB if nodes in (None, 1) else server.HEAP_MB // 2
+        asked = (port or server.PORT, nodes or 1)
+        started = server.start(port=asked[0], nodes=asked[1], heap_mb=heap, say=say)
         show(_running(started), json_wanted=call.json)
 
     @command(group, "stop")

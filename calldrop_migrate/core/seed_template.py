@@ -20,8 +20,17 @@ _VALUES = {
     "boolean": "draw() < 0.5",
     "timestamp": "now - timedelta(seconds=int(draw() * options.days * 86_400))",
     "date": "(now - timedelta(seconds=int(draw() * options.days * 86_400))).date()",
+    "time": "int(draw() * 86_400) * 10**9",
+    "inet": 'f"10.{{n // 65536 % 256}}.{{n // 256 % 256}}.{{n % 256}}"',
+    "timeuuid": "uuid_from_time(now - timedelta(milliseconds=n), 0, 0)",
     "uuid": "UUID(int=int(draw() * 2**53) << 75 | n, version=4)",
     "blob": "int(draw() * 2**32).to_bytes(4)",
+}
+# No two rows may have one key.
+_KEYS = {
+    **dict.fromkeys(("tinyint", "smallint", "int", "bigint", "varint"), "n"),
+    "date": "(now - timedelta(days=n)).date()",
+    "timestamp": "now - timedelta(seconds=n)",
 }
 _TEMPLATE = '''\
 """Rows of {table}.
@@ -36,6 +45,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from random import Random
 from uuid import UUID
+
+from cassandra.util import uuid_from_time
 
 TABLE = "{table}"
 
@@ -65,6 +76,7 @@ def seed_template(table: Table) -> str:
         ("timedelta", "from datetime import datetime, timedelta\n"),
         ("Decimal", "from decimal import Decimal\n"),
         ("UUID", "from uuid import UUID\n"),
+        ("uuid_from_time", "\nfrom cassandra.util import uuid_from_time\n"),
     ):
         if text.count(name) == 1:
             text = text.replace(line, "from datetime import datetime\n" * (name == "timedelta"))
@@ -75,6 +87,6 @@ def _line(column: Column) -> str:
     value = _VALUES.get(column.type)
     if value is None or not column.name.isidentifier():
         return f"            # {column.name!r}: ...,  # {column.type}"
-    if column.is_key and column.type in ("int", "bigint", "varint"):
-        value = "n"  # no two rows have one key
+    if column.is_key:
+        value = _KEYS.get(column.type, value)
     return f'            "{column.name}": {value.format(name=column.name)},'

@@ -111,7 +111,9 @@ def _taken(hosts: Sequence[str], port: int) -> str:
         except OSError as error:
             raise ConfigurationError(
                 f"can't listen on {host}: {error.strerror}",
-                hint="use 127.0.0.1; on macOS another needs `sudo ifconfig lo0 alias ADDRESS`",
+                hint="a port below 1024 is for root"
+                if isinstance(error, PermissionError)
+                else "use 127.0.0.1; on macOS another needs `sudo ifconfig lo0 alias ADDRESS`",
             ) from error
     return ""
 

@@ -18,15 +18,13 @@ def is_free(host: str, port: int) -> bool:
     """Whether a server could listen there now.
 
     Raises:
-        OSError: `host` is no address of this machine.
+        OSError: `host` is no address of this machine, or the port needs a privilege.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As a server does it: an earlier one's connections that still close (TIME_WAIT) are no bar.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except PermissionError:
-            return False
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 return False

@@ -86,6 +86,17 @@ def other(
     )
 
 
+def command(home: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """`calldrop-migrate server ...` for that home."""
+    return subprocess.run(
+        [Path(sys.executable).with_name("calldrop-migrate"), "server", *args],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CALLDROP_EMBEDDED_HOME": str(home)},
+        check=False,
+    )
+
+
 def result(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=100)
     return process.returncode, out, err
@@ -131,6 +142,11 @@ def test_a_life(home: Path, tmp_path: Path) -> None:
     said: list[str] = []
     assert start(home, said) == found
     assert said == [f"already running on {HOST}:9042"]
+
+    for asked, words in ((("--port", "9142"), "on port 9042"), (("--nodes", "3"), "with 1 node")):
+        refused = command(home, "start", *asked)
+        assert (refused.returncode, words in refused.stderr) == (2, True), refused
+    assert command(home, "start", "--port", "9042").returncode == 0
 
     status = server.status(home)
     assert status is not None

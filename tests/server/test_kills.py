@@ -17,6 +17,7 @@ import os
 import random
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -130,7 +131,8 @@ class Killing:
 
         def kill() -> None:
             begun.wait(10)
-            os.kill(pids[0], 9)
+            with suppress(ProcessLookupError):  # it has ended by itself
+                os.kill(pids[0], 9)
 
         if fault is not None:
             act = kill if not fault.delay else threading.Timer(fault.delay, kill).start

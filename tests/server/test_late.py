@@ -101,6 +101,10 @@ class First:
             self._begun.set()
             yield tap
 
+    def kill(self) -> None:
+        self._begun.wait(10)
+        self.process.kill()
+
     def is_over(self) -> bool:
         """Whether it stands still, or has ended without."""
         return self.stopped.is_set() or self.process.poll() is not None

@@ -165,6 +165,12 @@ def test_the_projects_own_files_and_not_its_profile(
     ended(result, passed=1, failed=1)
     assert "calldrop-migrate down 5  on t_" in result.out
     assert "theirs" not in keyspaces(client)
+    # A folder that is missing is no reason for the packaged schema.
+    toml = pytester.path / "calldrop-migrate.toml"
+    toml.write_text(toml.read_text().replace('"db"', '"bd"'))
+    missing = run(pytester.path, None)
+    ended(missing, errors=2)
+    assert "there is no folder" in missing.out
 
 
 def test_an_unknown_address_is_told_in_words(pytester: pytest.Pytester) -> None:

@@ -6,6 +6,7 @@ module makes.
 from __future__ import annotations
 
 import json
+import signal
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -14,8 +15,10 @@ from typing import Any
 import pytest
 
 from seeds import call_records
-from tests.conftest import Cli
+from tests.conftest import Address, Cli, Result
+from tests.server.test_late import First
 from tests.told import ok, only, tables, told, until
+from tests.wire import Fault
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 AT = ("--random-seed", "7", "--now", "2026-11-20T12:00:00Z")
@@ -130,7 +133,44 @@ def test_rows_that_a_ttl_would_have_ended_are_told(cli: Cli) -> None:
     assert " rows are older than 90 days, the table's TTL" in result.err
     assert "live for 90 days from now on" in result.err
     assert 200 < json.loads(result.out)["outlived"] < 250
-    assert "warning" not in ok(cli("seed", "--days", "89", *AT))
+    # It is the day of the load that counts, not --now.
+    today = datetime.now(UTC).isoformat()
+    assert "warning" not in ok(cli("seed", "--days", "89", "--now", today))
+    assert "345 rows are older" in ok(cli("seed", *DEMO, "--now", "2026-01-05T00:00:00Z"))
+
+
+DEMO = ("--random-seed", "507")
+
+
+def test_a_row_that_is_in_no_view_is_no_fault(cli: Cli, client: Any) -> None:
+    ok(cli("up"))
+    client.execute(
+        f"INSERT INTO {cli.keyspace}.call_records (source_phone_number, destination_number, "
+        "call_timestamp) VALUES ('1', '2', 3)"
+    )
+    said = ok(cli("seed", *DEMO, *AT[2:]))
+    assert "counted 346 in the table" in said
+    assert "in calls_by_completion" in said
+    client.execute(f"TRUNCATE {cli.keyspace}.call_records")
+    assert "verified 345 in the table" in ok(cli("seed", *DEMO, *AT[2:]))
+
+
+def test_options_that_reach_beyond_the_calendar(cli: Cli) -> None:
+    ok(cli("up"))
+    told(cli("seed", "--days", "1000000"), 2, "call_records: 1000000 days before", "seed --list")
+
+
+def test_settings_of_a_load_from_the_environment(cli: Cli, client: Any) -> None:
+    ok(cli("up"))
+    variables = {
+        "CALLDROP_RANDOM_SEED": "7",
+        "CALLDROP_NOW": "2026-11-20T12:00:00Z",
+        "CALLDROP_AT_REVISION": "4",
+        "CALLDROP_WORKERS": "1",
+    }
+    ok(cli("seed", env=variables))
+    assert in_table(client, cli.keyspace) == made(call_records.Options())
+    told(cli("seed", env=variables | {"CALLDROP_AT_REVISION": "3"}), 2, "is at 0004, not at 0003")
 
 
 # -- killed ---------------------------------------------------------------------------------------
@@ -174,6 +214,32 @@ def test_a_killed_load_goes_on(cli: Cli, client: Any, workers: str) -> None:
 
     # It is finished: the next one is another load.
     assert cli.json(*words)["random_seed"] != result["random_seed"]
+
+
+def test_a_load_that_is_killed_while_it_counts_goes_on(cli: Cli, server: Address) -> None:
+    with_table(cli)
+    module(cli, SLOW)
+    first = First(cli, server)
+    counting = Fault(2, "none", of=r"COUNT\(\*\) AS calls .* GROUP BY", act=lambda: first.kill())
+    with first.begun(counting, "seed", "mine"):
+        assert first.ended().code == -signal.SIGKILL
+    result = cli.json("seed", "mine")
+    assert (result["loaded"], result["resumed"], result["total"]) == (1000, 1000, 1000)
+
+
+def test_a_table_that_is_made_anew_under_a_load_is_told(cli: Cli, client: Any) -> None:
+    with_table(cli)
+    module(cli, SLOW)
+    progress = f"SELECT COUNT(*) AS n FROM {cli.keyspace}.migration_progress"
+    running = cli.start("seed", "mine")
+    until(lambda: client.execute(progress).one()["n"] > 5)
+    client.execute(f"DROP TABLE {cli.keyspace}.a")
+    client.execute(
+        f"CREATE TABLE {cli.keyspace}.a (id int PRIMARY KEY, moment timestamp, drawn double)"
+    )
+    out, err = running.communicate(timeout=60)
+    told(Result(running.returncode, out, err), 9, "a was made anew", "--random-seed")
+    assert cli.json("seed", "mine")["total"] == 1000
 
 
 def test_what_goes_on_and_what_begins_anew(cli: Cli, client: Any) -> None:
@@ -264,6 +330,31 @@ def test_a_new_module_works(cli: Cli, client: Any) -> None:
         client.execute(f"SELECT COUNT(*) AS n FROM {cli.keyspace}.call_records").one()["n"] == 250
     )
     told(cli("new", "--seed", "my calls"), 2, "File exists")
+
+
+KEYS = """\
+-- migrate:up
+CREATE TABLE a (id int PRIMARY KEY);
+CREATE TABLE b (
+    day date, small smallint, id timeuuid, at time, host inet, PRIMARY KEY ((day, small), id)
+);
+-- migrate:down
+DROP TABLE a;
+DROP TABLE b;
+"""
+
+
+def test_a_new_module_makes_keys_of_its_own(cli: Cli) -> None:
+    only(cli, r0001_a=KEYS)
+    ok(cli("up"))
+    told(cli("new", "--seed", "x", "--table", "c"), 2, "no table 'c'; it has a, b")
+    told(cli("new", "x", "--table", "a"), 2, "--table goes with --seed")
+    assert "for a; --table says another one of a, b" in ok(cli("new", "--seed", "mine"))
+    ok(cli("new", "--seed", "other", "--table", "b"))
+    for name in ("mine", "other"):
+        first = cli.json("seed", name, *AT)
+        assert (first["loaded"], first["total"]) == (100, 100)
+        assert cli.json("seed", name, *AT)["total"] == 100  # the same rows
 
 
 def test_what_is_said_gives_the_same_rows_again(cli: Cli, client: Any) -> None:
