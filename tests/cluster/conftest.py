@@ -17,7 +17,7 @@ from cassandra.policies import ConstantReconnectionPolicy, WhiteListRoundRobinPo
 from cassandra.query import dict_factory
 
 from tests.cluster.ring import NODES, Ring, ring
-from tests.conftest import Address, Cli
+from tests.conftest import DATA, Address, Cli
 
 TIMES = {
     "CALLDROP_DDL_TIMEOUT": "20",
@@ -28,7 +28,7 @@ TIMES = {
 
 @pytest.fixture(scope="package")
 def nodes() -> Iterator[Ring]:
-    home = Path(tempfile.mkdtemp(prefix="calldrop-ring-"))
+    home = Path(tempfile.mkdtemp(prefix="calldrop-ring-", dir=DATA))
     host = f"127.{8 + os.getpid() % 100}.{os.getpid() >> 8 & 255}.1"
     try:
         with ring(home, host) as made:

@@ -20,7 +20,7 @@ from cassandra.policies import RoundRobinPolicy
 from cassandra.query import dict_factory
 
 from calldrop_migrate.embedded import server as embedded
-from tests.conftest import Address, Cli
+from tests.conftest import DATA, Address, Cli
 from tests.secured import certificates
 from tests.secured.certificates import Pki
 
@@ -57,7 +57,7 @@ class Secured:
 
 @pytest.fixture(scope="package")
 def secured() -> Iterator[Secured]:
-    home = Path(tempfile.mkdtemp(prefix="calldrop-secured-"))
+    home = Path(tempfile.mkdtemp(prefix="calldrop-secured-", dir=DATA))
     host = f"127.6.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
     try:
         pki = certificates.make(home / "pki")
