@@ -70,6 +70,7 @@ class Settings(BaseSettings):
     settle_time: _Seconds | None = None
     keep_shadow: float = Field(7, ge=0, le=36_500, allow_inf_nan=False)
     repaired: bool = False
+    max_rows_per_second: int | None = Field(None, ge=1)
     strict: bool = False
 
     @field_validator("hosts", mode="before")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from calldrop_migrate.cli.opening import connect_again
 from calldrop_migrate.cli.seed_modules import Module
 from calldrop_migrate.config import Settings
 from calldrop_migrate.core.schema import Table
+from calldrop_migrate.engine.pacing import Pace
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.seeding import Begun, Loaded, load_part, oldest_alive
 from calldrop_migrate.errors import CalldropError, OutcomeUnknown
@@ -43,6 +45,7 @@ class Job:
     table: Table
     endpoint: Endpoint
     settings: Settings
+    processes: int
 
 
 class Loader:
@@ -53,13 +56,15 @@ class Loader:
         self._module = module
         self._job = job
         self._options = module.options(job.words)
+        most = job.settings.max_rows_per_second
+        self._pace = Pace(most and most / job.processes, time.sleep, lambda: None)
         self._born = oldest_alive(module.code, job.table, datetime.now(UTC))
 
     def load(self, part: int | None, tick: Callable[[int], None] = lambda _: None) -> Loaded:
         """Loads one part, or all the rows of a module that has none."""
         made = self._module.rows(self._job.begun, self._options, part)
         with self._module.blamed(made, always=False):
-            return load_part(self._database, self._job.table, made, self._born, tick)
+            return load_part(self._database, self._job.table, made, self._born, tick, self._pace)
 
 
 def processes_for(wanted: int | None, rows: int, parts: int) -> int:

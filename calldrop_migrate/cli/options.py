@@ -81,6 +81,9 @@ CONNECTION: dict[str, Any] = {
         float, "--ddl-timeout", help="For one statement; default 30.", metavar=_SECONDS
     ),
 }
+MOST = _flag(
+    int, "--max-rows-per-second", help="Spare the cluster; default: no limit.", metavar="N"
+)
 CHANGING: dict[str, Any] = {
     "wait_for_lease": _flag(
         float, "--wait-for-lease", help="Wait for another run to end; default 0.", metavar=_SECONDS
@@ -100,10 +103,12 @@ CHANGING: dict[str, Any] = {
     "repaired": _flag(
         bool, "--repaired/", help="Tables were repaired: verify at LOCAL_QUORUM, not at ALL."
     ),
+    "max_rows_per_second": MOST,
     "strict": _flag(bool, "--strict/", help="A history ahead of the folder is an error."),
 }
 SEEDING: dict[str, Any] = {
-    "seeds": _flag(Path, "--seeds", help="Folder of seed modules.", metavar="DIR")
+    "seeds": _flag(Path, "--seeds", help="Folder of seed modules.", metavar="DIR"),
+    "max_rows_per_second": MOST,
 }
 
 Yes = Annotated[bool, typer.Option("--yes", help="Answer questions with yes; allows nothing else.")]

@@ -73,7 +73,9 @@ class Running:
             interrupted=self._stop,
         )
         self._runner = Runner(
-            *(place.database, place.migrations, wishes, tools), repaired=settings.repaired
+            *(place.database, place.migrations, wishes, tools),
+            repaired=settings.repaired,
+            most=settings.max_rows_per_second,
         )
         self.jobs = self._runner.jobs
         self._files = {migration.number for migration in place.migrations}

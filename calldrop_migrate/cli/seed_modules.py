@@ -8,7 +8,6 @@ and line.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import re
 import sys
 import traceback
@@ -17,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from random import Random
+from types import ModuleType
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from calldrop_migrate.engine.ports import UnfitRow
@@ -55,13 +55,13 @@ class Module:
             self._types = get_type_hints(self.code.Options)
 
     def _run(self) -> SeedModule:
-        spec = importlib.util.spec_from_file_location(f"calldrop_seed_{self.name}", self.file)
-        assert spec is not None
-        assert spec.loader is not None
-        code = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = code  # dataclasses look their module up there
+        code = ModuleType(f"calldrop_seed_{self.name}")
+        code.__file__ = self.file
+        sys.modules[code.__name__] = code  # dataclasses look their module up there
+        # Not by an import: that takes a file of the same second and size for the same file, and
+        # leaves its bytecode in the user's folder.
         with self.blamed():
-            spec.loader.exec_module(code)
+            exec(compile(Path(self.file).read_bytes(), self.file, "exec"), vars(code))
         return cast(SeedModule, code)
 
     @contextmanager

@@ -263,7 +263,10 @@ class _Seeding:
     def _work(self, begun: Begun) -> Any:
         place, module = self._place, self._module
         endpoint = replace(place.database.endpoint, tls=None)  # can't be sent to another process
-        job = Job(*(module.file, self._wanted.words, begun, self._table, endpoint, place.settings))
+        job = Job(
+            *(module.file, self._wanted.words, begun, self._table),
+            *(endpoint, place.settings, self._processes),
+        )
 
         def here(parts: Sequence[int]) -> Iterator[tuple[int, Loaded]]:
             loader = Loader(place.database, module, job)

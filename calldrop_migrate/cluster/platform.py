@@ -37,6 +37,12 @@ def view_status(tables_of_system: Collection[str]) -> str:
     )
 
 
+def permissions(tables_of_system: Collection[str]) -> str:
+    """The table that says what roles may do; in ScyllaDB's group 0 since 6.0."""
+    inside = "role_permissions" in tables_of_system
+    return "system.role_permissions" if inside else "system_auth.role_permissions"
+
+
 def was_applied(rows: Iterable[Mapping[str, Any]]) -> bool:
     """Whether a conditional statement or batch was applied, from the rows that answer it.
 

@@ -421,6 +421,10 @@ class ClusterDatabase:
         """See `Database`."""
         return catalog.estimate(self._ask, self.keyspace, table)
 
+    def grants(self, table: str) -> list[tuple[str, str]]:
+        """See `Database`."""
+        return catalog.grants(self._ask, self.keyspace, table, platform.permissions(self._system))
+
     def has_rows(
         self, table: Table, *, prove: bool = False, between: Callable[[], None] = lambda: None
     ) -> bool:

@@ -221,6 +221,7 @@ class Wire:
                 statement.fetch_size = rows_per_page(page.rows, statement.fetch_size)
                 asked, request = time.monotonic(), self.send(statement, more)
             yield page
+            task.pace(len(page.rows))
             if not more:
                 return
             task.between()

@@ -66,6 +66,11 @@ class Effect:
         return (self.verb, self.kind) == ("alter", "table") and bool(self.drop)
 
     @property
+    def makes_table(self) -> bool:
+        """Whether it is a CREATE TABLE."""
+        return (self.verb, self.kind) == ("create", "table")
+
+    @property
     def changes_schema(self) -> bool:
         """Whether schema agreement has to be awaited after it."""
         return self.verb in ("create", "alter", "drop")

@@ -233,6 +233,17 @@ def unproven(operations: Sequence[Operation]) -> list[Run]:
     ]
 
 
+def is_replaced(operations: Sequence[Operation], index: int) -> bool:
+    """Whether an operation drops a table that a later one makes anew."""
+    operation = operations[index]
+    if not isinstance(operation, Run) or (operation.effect.verb, operation.effect.kind) != (
+        *("drop", "table"),
+    ):
+        return False
+    later = [op.effect for op in operations[index:] if isinstance(op, Run)]
+    return any(e.makes_table and e.name == operation.effect.name for e in later)
+
+
 def proofs_of(operations: Sequence[Operation], index: int) -> list[int]:
     """Where the Verifys stand that a destroying statement relies on."""
     operation, standing = list(_with_proofs(operations))[index]

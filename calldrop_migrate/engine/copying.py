@@ -31,6 +31,7 @@ from calldrop_migrate.core.ranges import Range, grid
 from calldrop_migrate.core.schema import Table
 from calldrop_migrate.engine.misfits import EXAMPLES, Misfits, Search
 from calldrop_migrate.engine.news import Progress
+from calldrop_migrate.engine.pacing import Pace
 from calldrop_migrate.engine.ports import (
     CopyTask,
     Database,
@@ -39,7 +40,7 @@ from calldrop_migrate.engine.ports import (
     Sums,
 )
 from calldrop_migrate.engine.ranging import Ranging
-from calldrop_migrate.errors import MisfitRows, RowsAtRisk, Unreachable
+from calldrop_migrate.errors import MisfitRows, OutcomeUnknown, RowsAtRisk, Unreachable
 
 TABLE = "migration_progress"
 FEWEST_RANGES = 64
@@ -100,11 +101,13 @@ class Copier:
         sleep: Callable[[float], None],
         *,
         repaired: bool = False,
+        most: float | None = None,
     ) -> None:
         self._database = database
         self._ranging = Ranging(between, sleep)
         self._emit = emit
         self.search = Search(lambda: database.bulk, self._ranging, emit)
+        self._pace = Pace(most, sleep, between)
         self._final_consistency = "" if repaired else "ALL"
         self._progress = f"{quote(database.bookkeeping)}.{TABLE}"
         self._known: dict[tuple[Any, ...], Misfits] = {}
@@ -171,6 +174,7 @@ class Copier:
             consistency=consistency,
             element_times=self._database.platform.element_times,
             between=self._watched(place, WATCHED),
+            pace=self._pace,
         )
 
     def _watched(self, place: Place, seconds: float) -> Callable[[], None]:
@@ -197,7 +201,8 @@ class Copier:
         """That both tables are the ones that they were.
 
         Raises:
-            RowsAtRisk: one isn't.
+            OutcomeUnknown: one is gone.
+            RowsAtRisk: one is another one by the same name.
         """
         live = {
             row["table_name"]: str(row["id"])
@@ -208,7 +213,13 @@ class Copier:
             )
         }
         for name, table_id in place.ids.items():
-            if live.get(name) != table_id:
+            if name not in live:
+                raise OutcomeUnknown(
+                    f"{name} is gone: what an earlier run sent has arrived only now, or somebody"
+                    " has dropped it",
+                    hint="Run the same command again: it goes on from what is there.",
+                )
+            if live[name] != table_id:
                 other = next((n for n in place.ids if n != name), "")
                 full = f"{quote(self._database.keyspace)}.{quote(name)}"
                 raise RowsAtRisk(

@@ -11,9 +11,11 @@ the lease has enough left; send. What was read or proven before the wait counts 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from uuid import uuid5
 
+from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ddl import Effect, with_id
 from calldrop_migrate.core.effects import happened
 from calldrop_migrate.core.operations import Await, Copy, Operation, Proof, Run, Verify
@@ -200,7 +202,7 @@ class Executor:
         A statement of an earlier run can arrive at any moment, also between our reading and our
         sending: then ours is refused, because what it makes exists, and that is no refusal.
         """
-        if (effect.verb, effect.kind) == ("create", "table"):
+        if effect.makes_table:
             self.made.add(effect.name)
         try:
             self._database.ddl(sent)
@@ -229,7 +231,7 @@ class Executor:
         lost repeats safely.
         """
         effect = operation.effect
-        if (effect.verb, effect.kind) != ("create", "table") or self._database.platform.scylla:
+        if not effect.makes_table or self._database.platform.scylla:
             return operation.text
         return with_id(operation.statement, str(uuid5(attempt.id, f"{index} {effect.name}")))
 
@@ -240,6 +242,27 @@ class Executor:
             views = self.schema.views_on(effect.name) if follow else ()
             objects = [(effect.kind, effect.name), *(("view", view.name) for view in views)]
             self.schema = self._database.refresh(self.schema, objects)
+
+    # -- grants ------------------------------------------------------------------------------------
+
+    def grants_of(self, table: str) -> list[tuple[str, str]]:
+        """What ends with a table that is to be made anew: permissions, each with its role. None
+        where this role may not know.
+        """
+        with suppress(StatementRefused):
+            return [] if table in self.made else self._database.grants(table)
+        return []
+
+    def give_back(self, table: str, grants: Iterable[tuple[str, str]]) -> list[str]:
+        """Grants them on the new table; gives what was refused, for a person to grant."""
+        full, refused = f"{quote(self._database.keyspace)}.{quote(table)}", []
+        for permission, role in grants:
+            cql = f"GRANT {permission} ON TABLE {full} TO {quote(role)}"
+            try:
+                self._database.ddl(cql)
+            except StatementRefused as error:
+                refused.append(f"not granted again ({error.message}):  {cql};")
+        return refused
 
     # -- waiting -----------------------------------------------------------------------------------
 

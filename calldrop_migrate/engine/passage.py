@@ -21,7 +21,16 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from calldrop_migrate.core.comparing import diff
-from calldrop_migrate.core.operations import Copy, Operation, Rows, Run, Verify, hash_of, proofs_of
+from calldrop_migrate.core.operations import (
+    Copy,
+    Operation,
+    Rows,
+    Run,
+    Verify,
+    hash_of,
+    is_replaced,
+    proofs_of,
+)
 from calldrop_migrate.core.plan import Attempt
 from calldrop_migrate.core.schema import from_json, to_json
 from calldrop_migrate.engine.copying import Copier, Place
@@ -63,6 +72,8 @@ class Passage:
         self._past: Sequence[Event] = ()
         self._proven: set[int] = set()
         self._ids = {t.name: str(t.id) for t in attempt.before.tables if t.id}
+        self._grants: dict[str, list[tuple[str, str]]] = {}
+        self._notes: list[str] = []
         self._is_open = False  # something was sent, and no row says yet what came of it
         self._done = attempt.done
         self._events = 0  # of this attempt, in the journal
@@ -83,6 +94,7 @@ class Passage:
                 self._events = len(self._past)
                 for detail in (json.loads(e.detail) for e in self._past if e.detail):
                     self._ids |= detail.get("ids", {})
+                    self._grants |= detail.get("grants", {})
             for index, operation in enumerate(attempt.operations):
                 if index < attempt.done:
                     continue
@@ -92,7 +104,7 @@ class Passage:
                 self._done = index + 1
                 if result is not None:
                     results[index] = result
-            notes = [*attempt.notes, *self._landed(), *counted(attempt, results)]
+            notes = [*attempt.notes, *self._notes, *self._landed(), *counted(attempt, results)]
             match attempt.direction:
                 case "up":
                     do.history.finish_up(attempt.migration, attempt.id, do.clock.now())
@@ -121,6 +133,7 @@ class Passage:
             do.executor.stay(json.loads(before.digest or "{}"))
             before = None
         if before is not None and do.executor.recovered(operation, before):
+            self._give_back(operation)
             self._append("applied", index, recorded=True)
             return None
         for proof in proofs_of(self._attempt.operations, index):
@@ -144,6 +157,7 @@ class Passage:
             except CalldropError:
                 pass  # the error that is on its way says more
             raise
+        self._give_back(operation)
         took = int((do.clock.monotonic() - started) * 1000)
         self._append("applied", index, recorded=True, duration_ms=took)
         self._is_open = False
@@ -183,9 +197,20 @@ class Passage:
         operation = self._attempt.operations[index]
         if isinstance(operation, Copy | Verify):
             detail["carried"] = [*operation.names, operation.rows]
+        if is_replaced(self._attempt.operations, index):
+            name = operation.names[0]
+            if found := self._do.executor.grants_of(name):
+                self._grants[name] = found
+                detail["grants"] = {name: found}
         if place:
             detail |= {"parts": place.parts, "ids": place.ids}
         return json.dumps(detail)
+
+    def _give_back(self, operation: Operation) -> None:
+        """What roles were granted on a table that is made anew: it ended with the old one."""
+        if isinstance(operation, Run) and operation.effect.makes_table:
+            name = operation.effect.name
+            self._notes += self._do.executor.give_back(name, self._grants.get(name, ()))
 
     def _place(self, index: int) -> Place | None:
         operation: Operation = self._attempt.operations[index]

@@ -16,7 +16,7 @@ from calldrop_migrate.core.carrying import can_misfit
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.expansion import expand
 from calldrop_migrate.core.files import Migration
-from calldrop_migrate.core.operations import Await, Copy, Run
+from calldrop_migrate.core.operations import Await, Copy, Run, is_replaced
 from calldrop_migrate.core.plan import (
     Attempt,
     Direction,
@@ -132,6 +132,7 @@ class Planner:
             unreadable=self.unreadable(plan),
             warnings=(
                 *self._ahead(records),
+                *self._grants(plan, schema),
                 *self._replication_warning(schema),
                 *(f"not as recorded: {line}" for line in drifted),
             ),
@@ -317,6 +318,30 @@ class Planner:
     def _sizes(self, plan: Plan, schema: Schema) -> tuple[Size, ...]:
         tables = {t for a in plan.attempts for t in a.facts.filled if schema.table(t)}
         return tuple(Size(t, *self._database.estimate(t)) for t in sorted(tables))
+
+    def _grants(self, plan: Plan, schema: Schema) -> list[str]:
+        """What roles were granted on tables that are made anew."""
+        told = []
+        replaced = (
+            op.names[0]
+            for attempt in plan.attempts
+            for index, op in enumerate(attempt.operations)
+            if index >= attempt.done and is_replaced(attempt.operations, index)
+        )
+        for name in dict.fromkeys(name for name in replaced if schema.table(name)):
+            try:
+                found = self._database.grants(name)
+            except StatementRefused as refused:
+                told.append(
+                    f"what roles were granted on {name} alone ends with it, and this role may not"
+                    f" read what that is.\n    {refused.hint}"
+                )
+                continue
+            if found:
+                of_role = {role: [w for w, r in found if r == role] for _, role in found}
+                shown = "; ".join(f"{', '.join(all_)} to {role}" for role, all_ in of_role.items())
+                told.append(f"granted on {name} alone, and again on the new one: {shown}")
+        return told
 
     def unreadable(self, plan: Plan) -> StatementRefused | None:
         """What keeps this role from seeing when a view is built: asked before anything changes."""

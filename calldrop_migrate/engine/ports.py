@@ -79,6 +79,7 @@ class CopyTask:
             may be written.
         between: called between the pages of a long range and before each write: keeps the lease,
             and raises to end the work.
+        pace: told how many rows a page has; returns when it is time for more.
     """
 
     source: Table
@@ -91,6 +92,7 @@ class CopyTask:
     element_times: bool = True
     turn: int = 0
     between: Callable[[], None] = field(default=lambda: None, compare=False)
+    pace: Callable[[int], None] = field(default=lambda _: None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +263,14 @@ class Database(Protocol):
 
     def estimate(self, table: str) -> tuple[int, int]:
         """Partitions and bytes of a table by the server's own estimate; 0 where it has none."""
+        ...
+
+    def grants(self, table: str) -> list[tuple[str, str]]:
+        """Permissions on a table itself, which end with it, each with the role that has it.
+
+        Raises:
+            StatementRefused: the role that asks may not know.
+        """
         ...
 
     def has_rows(

@@ -78,6 +78,7 @@ class Runner:
         tools: Tools,
         *,
         repaired: bool = False,
+        most: float | None = None,
     ) -> None:
         self._database = database
         self._tools = tools
@@ -85,7 +86,7 @@ class Runner:
         clock, emit = tools.clock, tools.emit
         self._log = Journal(database, clock, tools.timing, tools.holder, tools.is_dead)
         history = History(database, clock.sleep)
-        copier = Copier(database, self._between, emit, clock.sleep, repaired=repaired)
+        copier = Copier(*(database, self._between, emit, clock.sleep), repaired=repaired, most=most)
         self._executor = Executor(database, self._log, copier, clock, self._between, emit)
         self.jobs = Jobs(database, migrations, wishes, self._log, history, copier, self._executor)
         self._doing = Doing(

@@ -31,6 +31,7 @@ from calldrop_migrate.engine.wording import at_revision
 from calldrop_migrate.errors import HistoryError, RowsAtRisk, UsageError
 
 _CHUNK = 1000  # rows between two signs of life within a part
+_FEW = 50  # rows that are made before it is seen whether that is too fast
 _BEGUN = -1  # the operation whose checkpoint is no part, but random seed and now
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -180,6 +181,7 @@ def load_part(
     rows: Iterator[Mapping[str, object]],
     born: tuple[str, datetime] | None,
     tick: Callable[[int], None],
+    pace: Callable[[int], None],
 ) -> Loaded:
     """Loads rows.
 
@@ -187,6 +189,7 @@ def load_part(
         born: the column that says when a row was written, and what the table's TTL has ended; None
             where there is no such column, or no TTL.
         tick: is told how many rows there are already, now and then.
+        pace: is told how many more there are, and returns when it is time for those.
     """
     outlived = 0
 
@@ -199,6 +202,8 @@ def load_part(
                 outlived += at < oldest
             if number % _CHUNK == 0:
                 tick(number)
+            if number % _FEW == 0:
+                pace(_FEW)
             yield row
 
     return Loaded(database.bulk.load(table, watched()), outlived)

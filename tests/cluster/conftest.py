@@ -21,7 +21,7 @@ from tests.conftest import DATA, Address, Cli
 
 TIMES = {
     "CALLDROP_DDL_TIMEOUT": "20",
-    "CALLDROP_LEASE_TTL": "30",
+    "CALLDROP_LEASE_TTL": "60",
     "CALLDROP_SETTLE_TIME": "1",
 }
 

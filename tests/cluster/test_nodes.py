@@ -18,7 +18,7 @@ from tests.conftest import Cli
 from tests.told import ok, told
 
 GO = ("--yes", "--outage-accepted")
-QUICK = {"CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_LEASE_TTL": "10", "CALLDROP_SETTLE_TIME": "1"}
+QUICK = {"CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_LEASE_TTL": "20", "CALLDROP_SETTLE_TIME": "1"}
 TABLE = "call_records"
 
 

@@ -14,6 +14,7 @@ from tests.conftest import PROJECT, Cli
 from tests.secured.conftest import as_role
 from tests.told import told
 
+KNOWS = "GRANT SELECT ON TABLE system_auth.role_permissions TO"
 KEEP = ("--set-aside", "--outage-accepted")
 _SECTION = (PROJECT / "README.md").read_text(encoding="utf-8").split("## What role it needs")[1]
 
@@ -21,6 +22,7 @@ _SECTION = (PROJECT / "README.md").read_text(encoding="utf-8").split("## What ro
 def listed(who: str, keyspace: str, role: str) -> list[str]:
     """The statements of README.md for the migrator, the creator or the reader."""
     found = re.findall(rf"^    (GRANT .* TO {who});$", _SECTION.split("\n## ")[0], re.MULTILINE)
+    found = [grant for grant in found if KNOWS not in grant]  # that one isn't needed
     assert found, who
     named = [re.sub(rf"\b{who}$", role, grant) for grant in found]
     return [grant.replace("KEYSPACE calldrop ", f"KEYSPACE {keyspace} ") for grant in named]
@@ -110,7 +112,8 @@ def test_what_is_missing_is_told_until_nothing_is(cli: Cli, client: Any, role: s
     for args in (["down", "1", *KEEP], ["up", "--outage-accepted"]):
         while (result := mine(*args, "--yes")).code:
             told(result, 7, f"User {role} has no", "run the same command again:")
-            (grant,) = re.findall(r"GRANT .*(?=;)", result.err)
+            found = re.findall(r"GRANT .*(?=;)", result.err)
+            (grant,) = (text for text in found if KNOWS not in text)
             assert grant not in typed, typed
             client.execute(grant)
             typed.append(grant)
@@ -120,3 +123,38 @@ def test_what_is_missing_is_told_until_nothing_is(cli: Cli, client: Any, role: s
 def test_a_keyspace_that_may_not_be_made(cli: Cli, client: Any, role: str) -> None:
     client.execute(f"GRANT SELECT ON system_distributed.view_build_status TO {role}")
     told(as_role(cli, role)("up"), 7, f"GRANT CREATE ON ALL KEYSPACES TO {role};", "No revision")
+
+
+@pytest.mark.usefixtures("made")
+def test_what_was_granted_on_a_table_is_granted_again_on_the_new_one(
+    cli: Cli, client: Any, role: str
+) -> None:
+    """DROP takes the permissions on a table with it; a kill in between must not."""
+    for grant in listed("migrator", cli.keyspace, role):
+        client.execute(grant)
+    mine, table = as_role(cli, role), f"{cli.keyspace}.call_records"
+    ok(mine, "up", "1")
+    ok(mine, "seed", "--random-seed", "1")
+    application = f"{role}_app"
+    client.execute(f"CREATE ROLE {application}")
+
+    def held() -> list[tuple[str, set[str]]]:
+        rows = client.execute(f"LIST ALL PERMISSIONS ON TABLE {table} NORECURSIVE")
+        found = [(row["role"], row["permission"]) for row in rows]
+        return [(who, {what for n, what in found if n == who}) for who in (application, role)]
+
+    for permission in ("SELECT", "MODIFY"):
+        client.execute(f"GRANT {permission} ON TABLE {table} TO {application}")
+    before = held()
+    assert before[0] == (application, {"SELECT", "MODIFY"})
+    # Who may not see it is told what to ask for.
+    assert f"{KNOWS} {role};" in told(mine("plan", "2"), 9, "on call_records alone", out=True)
+    client.execute(f"{KNOWS} {role}")
+    assert f"MODIFY, SELECT to {application}" in mine("plan", "2").err
+    for at in ("after | DROP TABLE call_records", "after | CREATE TABLE call_records ("):
+        killed = mine.at(f"kill | {at}", "up", "2", "--outage-accepted", "--yes")
+        assert killed.code == -signal.SIGKILL
+        ok(mine, "up", "2", "--outage-accepted", "--yes")
+        assert held() == before
+        ok(mine, "down", "1", *KEEP, "--yes")
+        assert held() == before

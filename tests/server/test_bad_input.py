@@ -163,7 +163,7 @@ def test_a_statement_that_the_server_refuses(cli: Cli, client: Session) -> None:
     assert "0002  bc  half-way" in cli("status").out
     told(cli("up", "1"), 2, "half-way up", "calldrop-migrate up 2")
     told(cli("verify"), 5, "0002 bc is half-way", "calldrop-migrate up")
-    told(cli("seed"), 5, "half-way", "Nothing was loaded", "calldrop-migrate up")
+    told(cli("seed"), 5, "half-way", "Nothing was loaded", "calldrop-migrate status")
 
     write(cli, "0002_bc", broken.replace("TABLE b (", "TABLE bb ("))
     told(cli("up"), 5, "0002_bc.cql changed in a part that has already run", "CREATE TABLE b")

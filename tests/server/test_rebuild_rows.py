@@ -147,6 +147,17 @@ def calls(client: Any, cli: Cli) -> tuple[Rows, Columns]:
     return cells.read(client, cli.keyspace), cells.columns(client, cli.keyspace, "call_records")
 
 
+def test_a_rebuild_can_be_held_up(cli: Cli, client: Any) -> None:
+    ok(cli("up", "1"))
+    ok(cli("seed", "--rows", "300", "--users", "20"))
+    started = time.monotonic()
+    ok(cli("up", "2", "--yes", "--outage-accepted", "--max-rows-per-second", "300"))
+    # Read for the copy, for both sides of its proof, and all of it once more on the way back.
+    assert time.monotonic() - started > 4
+    ok(cli("verify"))
+    assert client.execute(f"SELECT COUNT(*) AS n FROM {cli.keyspace}.call_records").one()["n"] > 250
+
+
 def test_up_down_up_keeps_every_cell(first: Cli, client: Any) -> None:
     cli = first
     write_mixed(Writer(client, cli.keyspace), each=160)

@@ -274,6 +274,17 @@ def test_what_goes_on_and_what_begins_anew(cli: Cli, client: Any) -> None:
     assert cli.json("seed", "mine", "--random-seed", "6")["total"] == 1000
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_load_can_be_held_up(cli: Cli, workers: str) -> None:
+    with_table(cli)
+    module(cli, SLOW.replace("    time.sleep(0.05)\n", ""))
+    result = cli.json(
+        *("seed", "mine", "--count", "10", "--workers", workers), "--max-rows-per-second", "200"
+    )
+    # 400 rows; the first of each process come at once, 50 at most.
+    assert (result["total"], result["seconds"] > 1.4) == (400, True)
+
+
 # -- what is refused ------------------------------------------------------------------------------
 
 
