@@ -68,7 +68,9 @@ class Forked:
 
     def wait(self, timeout: float | None = None) -> int:
         if self.returncode is None:
-            if not select.select([self._ended], [], [], timeout)[0]:
+            ended = select.poll()
+            ended.register(self._ended, select.POLLIN)
+            if not ended.poll(None if timeout is None else timeout * 1000):
                 raise subprocess.TimeoutExpired("calldrop-migrate", timeout or 0)
             os.close(self._ended)
             self.returncode = self._forks.ask({"wait": self.pid})

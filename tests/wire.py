@@ -160,6 +160,10 @@ class _Connection:
                 self._ask()
             for _, held in self._held:
                 held.join()
+            with suppress(
+                OSError
+            ):  # a close alone would leave `down` waiting, and both sockets open
+                self._server.shutdown(socket.SHUT_RDWR)
 
     def _ask(self) -> None:
         for raw, opcode, stream, body in _frames(self._client):

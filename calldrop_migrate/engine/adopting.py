@@ -86,7 +86,7 @@ class Adoption:
         recorded = json.dumps(schema.comparable())
         for row in theirs:
             begun = ours.get(row.number)
-            if begun is None or not begun.applied:
+            if begun is None or self._is_unfinished(begun):
                 attempt = (begun and begun.attempt) or uuid4()  # of a run that was killed
                 self._log.append(Event("adopted", attempt, row.number, "up"), recorded)
                 migration, now = self._migrations[row.number - 1], self._log.now()
@@ -102,6 +102,11 @@ class Adoption:
     def _file(self, row: Record) -> str:
         return self._project.migrations[row.number - 1].file
 
+    def _is_unfinished(self, record: Record) -> bool:
+        """Whether it is a row whose taking over was killed, and nothing else is at work on it."""
+        events = [] if record.applied else self._log.events(record.attempt)
+        return bool(events) and all(event.event == "adopted" for event in events)
+
     def _rows(self, schema: Schema) -> tuple[dict[int, Record], list[Record]]:
         """Our rows, and theirs in order that have still to give way."""
         found = self._history.all_rows() if schema.table(history.TABLE) else []
@@ -111,7 +116,11 @@ class Adoption:
             # A table of another name is left as it is: none of its rows is in our way.
             there = schema.table(self._project.table) is not None
             found = self._history.all_rows(self._project.table) if there else []
-            theirs = [row for row in found if not (n := ours.get(row.number)) or not n.applied]
+            theirs = [
+                row
+                for row in found
+                if (mine := ours.get(row.number)) is None or self._is_unfinished(mine)
+            ]
         return ours, sorted(theirs, key=lambda row: row.number)
 
     # -- what is unclear ---------------------------------------------------------------------------

@@ -106,8 +106,8 @@ class Copier:
         self._database = database
         self._ranging = Ranging(between, sleep)
         self._emit = emit
-        self.search = Search(lambda: database.bulk, self._ranging, emit)
         self._pace = Pace(most, sleep, between)
+        self.search = Search(lambda: database.bulk, self._ranging, emit, self._pace)
         self._final_consistency = "" if repaired else "ALL"
         self._progress = f"{quote(database.bookkeeping)}.{TABLE}"
         self._known: dict[tuple[Any, ...], Misfits] = {}
@@ -217,7 +217,10 @@ class Copier:
                 raise OutcomeUnknown(
                     f"{name} is gone: what an earlier run sent has arrived only now, or somebody"
                     " has dropped it",
-                    hint="Run the same command again: it goes on from what is there.",
+                    hint=(
+                        "Run the same command again. If it says the same then, somebody did, and as"
+                        " long as the other table stands:\n  calldrop-migrate abort"
+                    ),
                 )
             if live[name] != table_id:
                 other = next((n for n in place.ids if n != name), "")
@@ -226,9 +229,10 @@ class Copier:
                     f"{name} is not the table any more that it was: somebody has dropped it",
                     state=f"Nothing of {other} was dropped; it may hold the only copy of the rows.",
                     hint=(
-                        f"Look at {other} first. If what is called {name} now has nothing to lose,"
-                        f" drop it in cqlsh:\n  DROP TABLE IF EXISTS {full};\nthen run the same"
-                        " command again."
+                        f"Look at both. Where this run was killed as it dropped {name}, and what is"
+                        f" there now has nothing to lose:\n  DROP TABLE {full};  in cqlsh, then the"
+                        f" same command again\nOtherwise take from {other} what you need, by hand,"
+                        " and then:\n  calldrop-migrate abort --discard-rows"
                     ),
                 )
 

@@ -323,14 +323,18 @@ class Journal:
         self._seq += event is not None
 
     def _has_row(self, seq: int) -> bool:
-        """Whether this run's row of that number is there: no other run writes into its epoch."""
-        cql = f"SELECT event FROM {self._table} WHERE keyspace_name = ? AND epoch = ? AND seq = ?"
+        """Whether this run's row of that number is there, and the lease is still this run's."""
+        cql = (
+            f"SELECT event, owner FROM {self._table} "
+            "WHERE keyspace_name = ? AND epoch = ? AND seq = ?"
+        )
         values = [self._database.keyspace, self._epoch, seq]
 
         def read() -> list[Row]:
             return self._database.query(cql, values, consistency="SERIAL")
 
-        return any(row["event"] for row in repeated(read, Unreachable, self._clock.sleep))
+        rows = repeated(read, Unreachable, self._clock.sleep)
+        return any(row["event"] and row["owner"] == self._token for row in rows)
 
     def take_away(self, token: UUID) -> bool:
         """Ends somebody else's lease, if its token is this one; whether it was.

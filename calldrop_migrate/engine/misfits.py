@@ -50,18 +50,25 @@ class Search:
     """Finds misfits in one database."""
 
     def __init__(
-        self, bulk: Callable[[], Bulk], ranging: Ranging, emit: Callable[[Progress], None]
+        self,
+        bulk: Callable[[], Bulk],
+        ranging: Ranging,
+        emit: Callable[[Progress], None],
+        pace: Callable[[int], None],
     ) -> None:
         self._bulk = bulk
         self._ranging = ranging
         self._emit = emit
+        self._pace = pace
 
     def held(self, aside: Copy, parts: int) -> set[Key]:
         """The rows that an earlier run of the attempt put aside: they stay so, whichever of a group
         is the newest by now.
         """
         kept = aside.target
-        task = CopyTask(*(kept, kept, identity(kept.key)), between=self._ranging.between)
+        task = CopyTask(
+            *(kept, kept, identity(kept.key)), between=self._ranging.between, pace=self._pace
+        )
 
         def look(ranges: Sequence[Range]) -> Iterator[tuple[Range, set[Key]]]:
             for part, keys in self._bulk().keys_of_ranges(task, ranges, times=False):
@@ -89,7 +96,10 @@ class Search:
             return Misfits(source.name)
         pairs = columns or shared_columns(source, target)
         task = CopyTask(
-            source, target, pairs, consistency=consistency, between=self._ranging.between
+            *(source, target, pairs),
+            consistency=consistency,
+            between=self._ranging.between,
+            pace=self._pace,
         )
         nulls, repeated = self._scan(task, parts)
         beaten: list[tuple[Key, Key]] = []

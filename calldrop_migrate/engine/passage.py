@@ -90,11 +90,7 @@ class Passage:
         try:
             if attempt.resumed:
                 do.history.take_over(attempt.migration.number, attempt.id, do.clock.now())
-                self._past = do.log.events(attempt.id, detail=True)
-                self._events = len(self._past)
-                for detail in (json.loads(e.detail) for e in self._past if e.detail):
-                    self._ids |= detail.get("ids", {})
-                    self._grants |= detail.get("grants", {})
+                self._recall(do.log.events(detail=True))
             for index, operation in enumerate(attempt.operations):
                 if index < attempt.done:
                     continue
@@ -123,6 +119,25 @@ class Passage:
         )
         do.emit(finished)
         return finished
+
+    def _recall(self, journal: Sequence[Event]) -> None:
+        """What earlier runs of the attempt left to know.
+
+        A table that the attempt made and somebody dropped may be one since that `repair` made, with
+        its rows.
+        """
+        self._past = [event for event in journal if event.attempt == self._attempt.id]
+        self._events = len(self._past)
+        made = dict[str, str]()
+        for event in journal:
+            detail = json.loads(event.detail) if event.detail else {}
+            ids = detail.get("ids", {})
+            if event.attempt == self._attempt.id:
+                self._ids |= ids
+                self._grants |= detail.get("grants", {})
+                made |= ids if event.event == "applied" else {}
+            elif event.event == "applied" and event.direction == "repair":
+                self._ids |= {name: ids[name] for name in ids.keys() & made.keys()}
 
     # -- one operation -----------------------------------------------------------------------------
 

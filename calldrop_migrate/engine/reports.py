@@ -17,7 +17,7 @@ from calldrop_migrate.engine.keyspace import replication_differences
 from calldrop_migrate.engine.lease import LeaseState
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.resuming import without_late
-from calldrop_migrate.engine.upkeep import bereft
+from calldrop_migrate.engine.upkeep import TO_RESTORE, bereft
 from calldrop_migrate.errors import HistoryError
 
 
@@ -165,7 +165,7 @@ def verification(
     ]
     findings += [(line, _DRIFT) for line in found.drift]
     findings += [
-        (f"{name} was dropped since {copy.name} was copied into it, and may lack rows", _RESTORE)
+        (f"{name} was dropped since {copy.name} was copied into it, and may lack rows", TO_RESTORE)
         for copy, name in (bereft(log, schema) if has_journal(schema) else ())
         if schema.table(name)
     ]
@@ -188,7 +188,6 @@ def verification(
 
 
 _DRIFT = "To put it back, or to take it as it is:  calldrop-migrate repair"
-_RESTORE = "To bring them back:  calldrop-migrate repair --restore"
 _REPLICATION = (
     "Change the configuration, or the keyspace:  ALTER KEYSPACE ... WITH replication, then nodetool"
     " repair"

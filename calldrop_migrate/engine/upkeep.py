@@ -106,20 +106,16 @@ class Upkeep:
                 state="Nothing was changed.",
                 hint=f"Only forwards:  calldrop-migrate {half.to_go_on}",
             )
+        at_risk = [op for op in operations if self._has_only_copy(op, schema)]
         if discard:
             operations = [
-                replace(op, proof=Proof.DISCARD) if isinstance(op, Run) and _of_empty(op) else op
+                replace(op, proof=Proof.DISCARD) if isinstance(op, Run) and op in at_risk else op
                 for op in operations
             ]
-        filled = [
-            f"    {table.name}"
-            for op in operations
-            if _of_empty(op) and (table := schema.table(op.names[0]))
-            if self._database.has_rows(table)
-        ]
-        if filled:
+        elif at_risk:
+            tables = "".join(f"\n    {op.names[0]}" for op in at_risk)
             raise RowsAtRisk(
-                f"{half.record.name} made tables that have rows by now:\n" + "\n".join(filled),
+                f"{half.record.name} made tables that have rows which may be nowhere else:{tables}",
                 state="Nothing was changed.",
                 hint=(
                     f"To finish it:       calldrop-migrate {half.to_go_on}\n"
@@ -129,6 +125,18 @@ class Upkeep:
         title = f"what was begun of it ({half.direction})"
         number = half.record.number
         return _review(schema, number, [_Planned("abort", number, title, operations)])
+
+    def _has_only_copy(self, operation: Operation, schema: Schema) -> bool:
+        """Whether a DROP would take rows with it that aren't known to be elsewhere."""
+        if not isinstance(operation, Run):
+            return False
+        if operation.proof is Proof.COPY:
+            now = {table.name: table.id for table in schema.tables}
+            return any(now.get(name) != table_id for name, table_id in operation.originals)
+        table = schema.table(operation.effect.name)
+        return (
+            operation.proof is Proof.EMPTY and table is not None and self._database.has_rows(table)
+        )
 
     # -- clean -------------------------------------------------------------------------------------
 
@@ -192,7 +200,7 @@ class Upkeep:
         rows = self._log.events(half.attempt) if half else []
         its = set(in_doubt(rows, len(applied_operations(rows)), schema))
         told += [f"{name}: the run that is half-way goes on with it" for name in sorted(its)]
-        operations = [op for op in operations if not its & set(op.names)]
+        operations = [op for op in operations if not its & set(_concerned(op))]
         operations = self._with_rows(operations, told, schema)
         number = sum(r.applied for r in records.values())
         plans = [_Planned("repair", number, "as recorded", operations)] if operations else []
@@ -222,6 +230,12 @@ class Upkeep:
         return found
 
 
+TO_RESTORE = (
+    "To bring them back:         calldrop-migrate repair --restore\n"
+    "or, if they aren't missed:  calldrop-migrate clean --discard-rows"
+)
+
+
 def bereft(log: Journal, schema: Schema) -> list[tuple[Table, str]]:
     """Second copies, each with the name of the table that it was copied into, where that table was
     dropped since and whatever has its name now hasn't got the rows.
@@ -239,8 +253,16 @@ def bereft(log: Journal, schema: Schema) -> list[tuple[Table, str]]:
     return found
 
 
-def _of_empty(operation: Operation) -> bool:
-    return isinstance(operation, Run) and operation.proof is Proof.EMPTY
+def _concerned(operation: Operation) -> tuple[str, ...]:
+    """The objects that an operation is about, and those that it needs."""
+    match operation:
+        case Await(view=view):
+            return (view,)
+        case Run(effect=effect):
+            base = effect.table.base if effect.table else ""
+            of = effect.extra.table if effect.extra else ""
+            return (*operation.names, base or "", of or "")
+    return operation.names
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +336,11 @@ def _rest_of(shadow: str, events: Sequence[Event]) -> _Story | None:
 
 def _made_last(table: str, events: Sequence[Event]) -> str:
     """The id of the table of that name that a revision made last."""
-    made = [_detail(e).get("ids", {}).get(table) for e in events if e.direction in ("up", "down")]
+    made = [
+        _detail(e).get("ids", {}).get(table)
+        for e in events
+        if e.event == "applied" and e.direction in ("up", "down")
+    ]
     return next((str(made_id) for made_id in reversed(made) if made_id), "")
 
 

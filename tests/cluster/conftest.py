@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cassandra import ConsistencyLevel
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
 from cassandra.io.asyncioreactor import AsyncioConnection
 from cassandra.policies import ConstantReconnectionPolicy, WhiteListRoundRobinPolicy
@@ -44,7 +45,10 @@ def server(nodes: Ring) -> Address:
 
 def connected(hosts: tuple[str, ...], port: int) -> Session:
     profile = ExecutionProfile(
-        WhiteListRoundRobinPolicy(list(hosts)), row_factory=dict_factory, request_timeout=60
+        WhiteListRoundRobinPolicy(list(hosts)),
+        row_factory=dict_factory,
+        request_timeout=60,
+        consistency_level=ConsistencyLevel.QUORUM,  # what was written is read
     )
     cluster = Cluster(
         list(hosts),

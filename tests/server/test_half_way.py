@@ -164,7 +164,7 @@ def test_an_abort_says_beforehand_that_a_table_has_rows(cli: Cli, client: Any) -
     told(cli("up", "--yes", env=SHORT), 7, "nonsense")
     client.execute(f"INSERT INTO {cli.keyspace}.one (a) VALUES (1)")
     for _ in range(2):
-        told(cli("abort", "--yes", env=SHORT), 9, "one", "have rows", "up", "--discard-rows")
+        told(cli("abort", "--yes", env=SHORT), 9, "one", "nowhere else", "up", "--discard-rows")
     ok(cli("abort", "--discard-rows", "--yes", env=SHORT))
     ok(cli("verify"))
     assert cli.json("status")["current"] == 0
