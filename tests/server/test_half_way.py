@@ -61,7 +61,55 @@ def test_a_table_that_was_made_anew_is_not_what_was_copied(
         ddl(client, filled, f"DROP TABLE KS.{TABLE}")
         ok(filled("up", "2", *GO, env=SHORT))
         assert numbers(client, filled) == ALL
-        ok(filled("verify"))
+    else:
+        told(filled("abort", "--yes", env=SHORT), 9, "nowhere else", copy, "abort --discard-rows")
+        ok(filled("abort", "--yes", "--discard-rows", env=SHORT))
+        assert internal(client, filled) == []
+    ok(filled("verify"))
+
+
+@pytest.mark.parametrize("repair", ["whole", "killed"])
+def test_a_repair_while_rows_are_copied_back_is_gone_on_with(
+    filled: Cli, client: Any, repair: str
+) -> None:
+    killed(filled, f"before | COPY {TABLE}__", "up", "2", *GO)
+    ddl(client, filled, f"DROP TABLE KS.{TABLE}")
+    told(filled("up", "2", *GO, env=SHORT), 5, "call_records: is gone", "repair")
+    if repair == "whole":
+        ok(filled("repair", "--restore", "--yes", env=SHORT))
+        assert numbers(client, filled) == ALL
+    else:
+        killed(filled, "noted | CREATE TABLE", "repair", "--restore", "--yes")
+        assert numbers(client, filled) == []
+    ok(filled("up", "2", *GO, env=SHORT))
+    assert numbers(client, filled) == ALL
+    ok(filled("verify"))
+
+
+def test_rows_that_a_table_lacks_stop_the_next_plan(filled: Cli, client: Any) -> None:
+    ok(filled("up", "2", *GO, env=KEPT))
+    shown = filled("show", "2", "--schema").out
+    text = shown[shown.index("CREATE TABLE call_records") :]
+    ddl(
+        client,
+        filled,
+        f"DROP TABLE KS.{TABLE}",
+        text.partition(";")[0].replace(TABLE, f"KS.{TABLE}", 1),
+    )
+    told(filled("verify"), 5, "may lack rows", "repair --restore")
+    told(filled("down", "1", *GO, env=KEPT), 5, "may lack rows", "repair --restore")
+    told(filled("up", env=KEPT), 5, "may lack rows", "clean --discard-rows")
+    ok(filled("repair", "--restore", "--yes", env=KEPT))
+    assert numbers(client, filled) == ALL
+    ok(filled("up", env=KEPT))
+
+
+def test_repair_does_not_wait_for_a_view_that_a_killed_run_dropped(filled: Cli) -> None:
+    ok(filled("up", *GO))
+    killed(filled, "after | DROP MATERIALIZED VIEW", "down", "3", "--yes")
+    told(filled("repair", "--restore", "--yes", env=SHORT), 5, "half-way goes on with it")
+    ok(filled("down", "3", "--yes", env=SHORT))
+    ok(filled("verify"))
 
 
 def test_repair_leaves_alone_what_a_killed_run_dropped(filled: Cli, client: Any) -> None:
