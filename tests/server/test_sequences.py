@@ -99,7 +99,7 @@ class Sequence:
         self._say("abort", result.code, result.err)
         # 9: rows that were put aside are back already, in a table that it would drop.
         assert result.code in ((0, 2, 5, 9) if self.half else (2,)), self._story()
-        if result.code != 5:  # there is a way back no more: it stays half-way
+        if result.code not in (5, 9):  # then it stays half-way
             self._settled()
 
     def stamp(self, step: Step) -> None:
