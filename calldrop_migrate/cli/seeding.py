@@ -258,7 +258,6 @@ class _Seeding:
         say(f"  {self._module.name} {shown}  {_fixed(begun)}{_missing(left_out)}")
         if resumes:
             say("  goes on with what a run of these options has begun and not finished")
-            say("  for other rows, say beside one that is still loading:  --random-seed N")
 
     def _work(self, begun: Begun) -> Any:
         place, module = self._place, self._module
@@ -347,9 +346,9 @@ def register(app: typer.Typer) -> None:
             page.check(report)
         with opened(call) as place:
             result = _Seeding(place, wanted).run(yes=yes)
-            show(result, json_wanted=call.json)
             if report is not None:
                 page.write(report, place, result)
+        show(result, json_wanted=call.json)
 
 
 def _sorted(words: Sequence[str]) -> tuple[str, list[str]]:

@@ -71,6 +71,11 @@ class Effect:
         return (self.verb, self.kind) == ("create", "table")
 
     @property
+    def drops_table(self) -> bool:
+        """Whether it is a DROP TABLE."""
+        return (self.verb, self.kind) == ("drop", "table")
+
+    @property
     def changes_schema(self) -> bool:
         """Whether schema agreement has to be awaited after it."""
         return self.verb in ("create", "alter", "drop")

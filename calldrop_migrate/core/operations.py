@@ -235,13 +235,11 @@ def unproven(operations: Sequence[Operation]) -> list[Run]:
 
 def is_replaced(operations: Sequence[Operation], index: int) -> bool:
     """Whether an operation drops a table that a later one makes anew."""
-    operation = operations[index]
-    if not isinstance(operation, Run) or (operation.effect.verb, operation.effect.kind) != (
-        *("drop", "table"),
-    ):
+    dropped, later = operations[index], operations[index:]
+    if not isinstance(dropped, Run) or not dropped.effect.drops_table:
         return False
-    later = [op.effect for op in operations[index:] if isinstance(op, Run)]
-    return any(e.makes_table and e.name == operation.effect.name for e in later)
+    made = (op.effect for op in later if isinstance(op, Run) and op.effect.makes_table)
+    return any(effect.name == dropped.effect.name for effect in made)
 
 
 def proofs_of(operations: Sequence[Operation], index: int) -> list[int]:

@@ -93,7 +93,7 @@ class Executor:
             hint="Did somebody else change the table? Look:  calldrop-migrate verify",
         )
 
-    def stay(self, digests: Mapping[str, str]) -> None:
+    def see_unchanged(self, digests: Mapping[str, str]) -> None:
         """That nothing of what an earlier run sent arrives any more: objects are as they were seen.
 
         Raises:

@@ -110,7 +110,8 @@ class Jobs:
                 # As the plan saw them, which counts what had arrived by then as applied.
                 planned = self._executor.schema
                 doubtful = json.loads(half.in_doubt.digest or "{}")
-                self._executor.stay({name: planned.digest_of(name) for name in doubtful})
+                seen = {name: planned.digest_of(name) for name in doubtful}
+                self._executor.see_unchanged(seen)
             record = half.record
             assert record.attempt is not None
             self._history.take_over(record.number, record.attempt, self._log.now())

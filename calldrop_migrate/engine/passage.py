@@ -145,7 +145,7 @@ class Passage:
         do, operation = self._do, self._attempt.operations[index]
         before = unsettled(self._past, index)
         if before is not None and before.hash != hash_of(operation):
-            do.executor.stay(json.loads(before.digest or "{}"))
+            do.executor.see_unchanged(json.loads(before.digest or "{}"))
             before = None
         if before is not None and do.executor.recovered(operation, before):
             self._give_back(operation)

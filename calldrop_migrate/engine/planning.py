@@ -26,7 +26,7 @@ from calldrop_migrate.core.plan import (
     tables_at_stake,
     target_number,
 )
-from calldrop_migrate.core.schema import Schema, Table
+from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.copying import Copier
 from calldrop_migrate.engine.drift import drift
 from calldrop_migrate.engine.history import History, Record, check_files, kept, read_history
@@ -37,7 +37,7 @@ from calldrop_migrate.engine.misfits import Misfits
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.resuming import Late, Resumed, resume, without_late
 from calldrop_migrate.engine.review import Review, Size, Wishes
-from calldrop_migrate.engine.upkeep import TO_RESTORE, bereft
+from calldrop_migrate.engine.upkeep import TO_RESTORE, lacking
 from calldrop_migrate.engine.wording import at_revision
 from calldrop_migrate.errors import DriftError, HistoryError, StatementRefused, UsageError
 
@@ -103,7 +103,7 @@ class Planner:
         if attempts or current != goal:
             _refuse(schema, drifted)
             if not resumed and has_journal(schema):
-                _refuse_bereft(schema, bereft(self._log, schema))
+                _refuse_lacking(lacking(self._log, schema))
         if not (records or recorded):
             _refuse_unknown(schema)
         if records and not schema.exists:
@@ -391,14 +391,9 @@ def _refuse(schema: Schema, drifted: Sequence[str]) -> None:
         )
 
 
-def _refuse_bereft(schema: Schema, copies: Sequence[tuple[Table, str]]) -> None:
-    for copy, name in copies:
-        if schema.table(name):
-            raise DriftError(
-                f"{name} was dropped since {copy.name} was copied into it, and may lack rows",
-                state="Nothing was changed.",
-                hint=TO_RESTORE,
-            )
+def _refuse_lacking(lines: Sequence[str]) -> None:
+    if lines:
+        raise DriftError("\n".join(lines), state="Nothing was changed.", hint=TO_RESTORE)
 
 
 def _after(attempts: Sequence[Attempt]) -> tuple[set[str], set[str]]:

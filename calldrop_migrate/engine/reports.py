@@ -17,7 +17,7 @@ from calldrop_migrate.engine.keyspace import replication_differences
 from calldrop_migrate.engine.lease import LeaseState
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.resuming import without_late
-from calldrop_migrate.engine.upkeep import TO_RESTORE, bereft
+from calldrop_migrate.engine.upkeep import TO_RESTORE, lacking
 from calldrop_migrate.errors import HistoryError
 
 
@@ -164,11 +164,8 @@ def verification(
         for r in half_way
     ]
     findings += [(line, _DRIFT) for line in found.drift]
-    findings += [
-        (f"{name} was dropped since {copy.name} was copied into it, and may lack rows", TO_RESTORE)
-        for copy, name in (bereft(log, schema) if has_journal(schema) else ())
-        if schema.table(name)
-    ]
+    if has_journal(schema):
+        findings += [(line, TO_RESTORE) for line in lacking(log, schema)]
     findings += [(line, _REPLICATION) for line in replication_differences(schema, replication)]
     for record in read_history(History(database), schema).values():
         try:

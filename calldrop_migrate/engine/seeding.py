@@ -111,7 +111,7 @@ def target_of(
         raise HistoryError(
             f"revision {half.name} is half-way: rows loaded now could be lost",
             state="Nothing was loaded.",
-            hint="Finish it first; how, says:  calldrop-migrate status",
+            hint="To see how to finish it:  calldrop-migrate status",
         )
     at = len(records)
     if wanted is not None and wanted != at:

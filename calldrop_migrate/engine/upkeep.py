@@ -236,6 +236,15 @@ TO_RESTORE = (
 )
 
 
+def lacking(log: Journal, schema: Schema) -> list[str]:
+    """What is to be told of tables that are there and may lack the rows of a second copy."""
+    return [
+        f"{name} was dropped since {copy.name} was copied into it, and may lack rows"
+        for copy, name in bereft(log, schema)
+        if schema.table(name)
+    ]
+
+
 def bereft(log: Journal, schema: Schema) -> list[tuple[Table, str]]:
     """Second copies, each with the name of the table that it was copied into, where that table was
     dropped since and whatever has its name now hasn't got the rows.
