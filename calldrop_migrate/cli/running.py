@@ -75,7 +75,7 @@ class Running:
         self._runner = Runner(
             *(place.database, place.migrations, wishes, tools),
             repaired=settings.repaired,
-            most=settings.max_rows_per_second,
+            max_rows_per_second=settings.max_rows_per_second,
         )
         self.jobs = self._runner.jobs
         self._files = {migration.number for migration in place.migrations}

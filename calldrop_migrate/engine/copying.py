@@ -101,12 +101,12 @@ class Copier:
         sleep: Callable[[float], None],
         *,
         repaired: bool = False,
-        most: float | None = None,
+        max_rows_per_second: float | None = None,
     ) -> None:
         self._database = database
         self._ranging = Ranging(between, sleep)
         self._emit = emit
-        self._pace = Pace(most, sleep, between)
+        self._pace = Pace(max_rows_per_second, sleep, between)
         self.search = Search(lambda: database.bulk, self._ranging, emit, self._pace)
         self._final_consistency = "" if repaired else "ALL"
         self._progress = f"{quote(database.bookkeeping)}.{TABLE}"

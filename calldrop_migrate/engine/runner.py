@@ -78,7 +78,7 @@ class Runner:
         tools: Tools,
         *,
         repaired: bool = False,
-        most: float | None = None,
+        max_rows_per_second: float | None = None,
     ) -> None:
         self._database = database
         self._tools = tools
@@ -86,7 +86,11 @@ class Runner:
         clock, emit = tools.clock, tools.emit
         self._log = Journal(database, clock, tools.timing, tools.holder, tools.is_dead)
         history = History(database, clock.sleep)
-        copier = Copier(*(database, self._between, emit, clock.sleep), repaired=repaired, most=most)
+        copier = Copier(
+            *(database, self._between, emit, clock.sleep),
+            repaired=repaired,
+            max_rows_per_second=max_rows_per_second,
+        )
         self._executor = Executor(database, self._log, copier, clock, self._between, emit)
         self.jobs = Jobs(database, migrations, wishes, self._log, history, copier, self._executor)
         self._doing = Doing(
