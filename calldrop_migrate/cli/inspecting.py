@@ -18,7 +18,7 @@ from calldrop_migrate import config
 from calldrop_migrate.cli.feed import say
 from calldrop_migrate.cli.opening import environment_of, load_migrations, opened, readable
 from calldrop_migrate.cli.options import CONNECTION, FILES, SEEDING, Call, command
-from calldrop_migrate.cli.render import cut, moment, show, shows, width
+from calldrop_migrate.cli.render import cut, lasting, moment, show, shows, width
 from calldrop_migrate.core.comparing import diff, filled
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.declared import as_cql
@@ -31,6 +31,7 @@ from calldrop_migrate.engine.history import History, read_history
 from calldrop_migrate.engine.journal import Event
 from calldrop_migrate.engine.keyspace import create_keyspace
 from calldrop_migrate.engine.reports import Situation, Verification, situation, verification
+from calldrop_migrate.engine.underway import Underway
 from calldrop_migrate.engine.wording import at_revision
 from calldrop_migrate.errors import DriftError, UsageError
 
@@ -103,7 +104,19 @@ def _situation(result: Situation) -> list[str]:
             f"{cut(r.who, names):<{names}}  {took:>8}  {note}".rstrip()
         )
         text += [f"        {r.note}"] if r.note and not note else []
+        text += [f"        {_so_far(r.underway)}"] if r.underway else []
     return [*text, " ".join(_remarks(result)), *map(_logged, result.log)]
+
+
+def _so_far(at: Underway) -> str:
+    """How far an operation has come."""
+    said = [f"operation {at.operation} of {at.of}: {at.what}"]
+    if at.share is None:
+        return said[0] if at.seconds is None else f"{said[0]}   for {lasting(at.seconds)}"
+    said.append(f"{100 * at.share:.0f} %   {at.rows:,} rows")
+    if at.rows_per_second is not None and at.seconds_left is not None:
+        said.append(f"{at.rows_per_second:,.0f} rows/s   {lasting(at.seconds_left)} left")
+    return "   ".join(said)
 
 
 def _remarks(result: Situation) -> list[str]:

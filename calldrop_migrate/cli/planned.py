@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from calldrop_migrate.cli.render import shows, size
+from calldrop_migrate.cli.render import lasting, rough, shows, size
 from calldrop_migrate.core.operations import Copy, Operation, Run
 from calldrop_migrate.core.plan import Attempt
+from calldrop_migrate.engine.estimating import Estimate
 from calldrop_migrate.engine.review import Review
 from calldrop_migrate.engine.wording import at_revision
 from calldrop_migrate.errors import CalldropError
-
-_BYTES_PER_SECOND = 5e6  # of one copy; for the estimate of an outage
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,7 @@ class PlanShown:
     misfits: tuple[str, ...]
     warnings: tuple[str, ...]
     chores: tuple[str, ...]
+    estimates: tuple[Estimate, ...]
     refused: CalldropError | None
 
 
@@ -62,7 +62,7 @@ def plan_shown(review: Review, keyspace: str, refused: CalldropError | None) -> 
     create = plan.keyspace.text if plan.keyspace else ""
     return PlanShown(
         *(keyspace, current_of(review), plan.target, revisions, create),
-        *(tuple(misfits), review.warnings, review.chores, refused),
+        *(tuple(misfits), review.warnings, review.chores, review.estimates, refused),
     )
 
 
@@ -94,15 +94,22 @@ def _operation(operation: Operation) -> PlannedOperation:
 
 def notes_of(attempt: Attempt, review: Review) -> tuple[str, ...]:
     """What a person should know before one revision of a plan runs."""
-    sizes = {s.table: s.bytes for s in review.sizes}
+    found = {e.table: e for e in review.estimates if e.attempt == attempt.id}
     notes = list(attempt.notes)
     for table in attempt.outages:
         if table not in attempt.facts.filled:
             notes.append(f"{table} is made anew; what is written to it meanwhile is lost")
             continue
-        taken = sizes.get(table, 0)
-        minutes = max(1, round(taken / _BYTES_PER_SECOND / 60))
-        about = f"for about {minutes} min ({size(taken)})" if taken else "until its rows are back"
+        about, estimate = "until its rows are back", found.get(table)
+        if estimate is not None and not estimate.exact:
+            notes.append(
+                f"{table}: about {rough(estimate.rows):,} rows, {size(estimate.bytes)} of values;"
+                f" carrying them takes about {lasting(estimate.seconds)}, and up to 3 times their"
+                " disk: the second copy, and snapshots where auto_snapshot is on"
+            )
+            about = f"for about {lasting(estimate.outage)} of that"
+        elif estimate is not None:
+            about += f" ({estimate.rows:,})"
         notes.append(f"{table} is incomplete for readers {about}; writers must be stopped")
     return tuple(notes)
 

@@ -132,6 +132,19 @@ def moment(at: datetime | None) -> str:
     return f"{at.astimezone(UTC) if at.tzinfo else at:%Y-%m-%d %H:%M:%SZ}" if at else ""
 
 
+def rough(count: int) -> int:
+    """An estimate, without digits that nobody knows."""
+    return round(count, 2 - len(str(count)))
+
+
+def lasting(seconds: float) -> str:
+    """A time that something takes, for people."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(1, seconds):.0f} s"
+
+
 def size(count: float) -> str:
     """Bytes for people."""
     for unit in ("bytes", "kB", "MB", "GB"):

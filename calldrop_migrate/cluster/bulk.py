@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from cassandra.cluster import Session
 
-from calldrop_migrate.cluster import failures
+from calldrop_migrate.cluster import failures, sampling
 from calldrop_migrate.cluster.compare import Comparison
 from calldrop_migrate.cluster.encoding import Encoder
 from calldrop_migrate.cluster.raw import show_key
@@ -15,20 +15,21 @@ from calldrop_migrate.cluster.wire import Wire
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ranges import Range
 from calldrop_migrate.core.schema import Table
-from calldrop_migrate.engine.ports import CopyTask, Difference, Key, RangeResult, Sums
+from calldrop_migrate.engine.ports import CopyTask, Difference, Key, RangeResult, Size, Sums
 
 
 class ClusterBulk:
     """The Bulk of engine/ports.py."""
 
-    def __init__(self, wire: Wire, session: Session) -> None:
+    def __init__(self, wire: Wire, session: Session, told: Callable[[str], int]) -> None:
         self._wire = wire
+        self._told = told  # the server's estimate of a table's bytes
         self._session = session  # the ordinary one, which knows how values are encoded
         self._encoders: dict[str, Encoder] = {}
 
-    def has_more_rows(self, table: Table, count: int) -> bool:
+    def size(self, table: Table, few: int) -> Size:
         """See `Bulk`."""
-        return self._wire.has_more_rows(table, count)
+        return sampling.size(self._wire, table, few, lambda: self._told(table.name))
 
     def copy_ranges(
         self, task: CopyTask, ranges: Sequence[Range]

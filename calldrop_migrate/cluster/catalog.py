@@ -119,9 +119,9 @@ def grants(ask: Ask, keyspace: str, table: str, kept_in: str) -> list[tuple[str,
     return sorted((what, row["role"]) for row in rows for what in row["permissions"] or ())
 
 
-def estimate(ask: Ask, keyspace: str, table: str) -> tuple[int, int]:
-    """Partitions and bytes by system.size_estimates: minutes old, and rough; zeros where there is
-    none, or this role may not read it.
+def estimate(ask: Ask, keyspace: str, table: str) -> int:
+    """Bytes by system.size_estimates: minutes old, and rough; 0 where there is none, or this role
+    may not read it.
     """
     try:
         (rows,) = ask(
@@ -131,7 +131,5 @@ def estimate(ask: Ask, keyspace: str, table: str) -> tuple[int, int]:
             ]
         )
     except StatementRefused:
-        return 0, 0
-    partitions = sum(r["partitions_count"] for r in rows)
-    size = sum(r["partitions_count"] * r["mean_partition_size"] for r in rows)
-    return partitions, size
+        return 0
+    return sum(r["partitions_count"] * r["mean_partition_size"] for r in rows)

@@ -15,6 +15,7 @@ everything after each DDL. The default reactor of scylla-driver can stall the en
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import time
@@ -417,10 +418,6 @@ class ClusterDatabase:
             platform.view_status(self._system),
         )
 
-    def estimate(self, table: str) -> tuple[int, int]:
-        """See `Database`."""
-        return catalog.estimate(self._ask, self.keyspace, table)
-
     def grants(self, table: str) -> list[tuple[str, str]]:
         """See `Database`."""
         return catalog.grants(self._ask, self.keyspace, table, platform.permissions(self._system))
@@ -440,7 +437,8 @@ class ClusterDatabase:
             with failures.of_read():
                 balancing = _balancing(self.endpoint)
                 cluster = _cluster(self.endpoint, balancing, self.endpoint.consistency)
-                self._bulk = ClusterBulk(Wire(cluster, self.keyspace), self._session)
+                told = functools.partial(catalog.estimate, self._ask, self.keyspace)
+                self._bulk = ClusterBulk(Wire(cluster, self.keyspace), self._session, told)
         return self._bulk
 
     def close(self) -> None:

@@ -40,13 +40,11 @@ from calldrop_migrate.cluster import failures
 from calldrop_migrate.cluster.elements import items
 from calldrop_migrate.cluster.layout import Fate, Layout
 from calldrop_migrate.cluster.pages import Page, Partitions, meant, rows_per_page
-from calldrop_migrate.cluster.raw import RawRow, long, seconds
+from calldrop_migrate.cluster.raw import RawRow, long
 from calldrop_migrate.core.carrying import elements_of
-from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ranges import Range
 from calldrop_migrate.core.schema import Table
 from calldrop_migrate.engine.ports import CopyTask, Key, RangeResult
-from calldrop_migrate.errors import Unreachable
 
 FIRST_PAGE_ROWS = 1000
 AHEAD = 6  # ranges whose first page is asked for; small tables would spend their time waiting
@@ -172,17 +170,6 @@ class Wire:
             statement, paging_state=paging_state, execution_profile=self._profile, timeout=None
         )
         return Request(future, self._profile.request_timeout)
-
-    def has_more_rows(self, table: Table, count: int) -> bool:
-        """See `Bulk`."""
-        partition = ", ".join(map(quote, table.partition_key))
-        cql = f"SELECT token({partition}) FROM {quote(self.keyspace)}.{quote(table.name)} LIMIT ?"
-        statement = self.bound(cql, [seconds(count + 1)])
-        try:
-            with failures.of_read():
-                return len(list(self.send(statement).result())) > count
-        except Unreachable:
-            return True
 
     # -- reading ---------------------------------------------------------------------------------
 

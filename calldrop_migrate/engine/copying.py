@@ -37,6 +37,7 @@ from calldrop_migrate.engine.ports import (
     Database,
     Difference,
     RangeResult,
+    Size,
     Sums,
 )
 from calldrop_migrate.engine.ranging import Ranging
@@ -91,6 +92,7 @@ class Copier:
 
     Attributes:
         search: finds the rows that another shape can't hold.
+        most: rows a second that the user allows; None is as fast as it goes.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class Copier:
         self._database = database
         self._ranging = Ranging(between, sleep)
         self._emit = emit
+        self.most = max_rows_per_second
         self._pace = Pace(max_rows_per_second, sleep, between)
         self.search = Search(lambda: database.bulk, self._ranging, emit, self._pace)
         self._final_consistency = "" if repaired else "ALL"
@@ -113,14 +116,16 @@ class Copier:
         self._known: dict[tuple[Any, ...], Misfits] = {}
         self._turn, self._last_turn = 0, 0
 
+    def size_of(self, table: Table) -> Size:
+        """About how large a table is."""
+        return self._database.bulk.size(table, SMALL)
+
     def parts_for(self, table: Table) -> int:
-        """How many ranges a table is worth: by the server's estimate of its size, which is minutes
-        old, and one for a table so small that its rows come in a page.
-        """
-        if not self._database.bulk.has_more_rows(table, SMALL):
+        """How many ranges a table is worth: one if it is so small that its rows come in a page."""
+        size = self.size_of(table)
+        if size.exact:
             return 1
-        _, size = self._database.estimate(table.name)
-        return max(FEWEST_RANGES, min(65_536, size // RANGE_BYTES))
+        return max(FEWEST_RANGES, min(65_536, size.bytes // RANGE_BYTES))
 
     # -- copy ------------------------------------------------------------------------------------
 
@@ -303,7 +308,8 @@ class Copier:
         task = self._selected(operation, self._task(operation, place, consistency), place)
         none = task.only is not None and not task.only
         here = {} if none else self._sums(task, place.parts, operation.label, of_target=False)
-        there = self._sums(task, place.parts, operation.label, of_target=True)
+        read = sum(count for count, _ in here.values())
+        there = self._sums(task, place.parts, operation.label, of_target=True, read=read)
         differing = _differing(here, there)
         for part in grid(place.parts):
             if part.index in differing or -1 in differing:
@@ -350,9 +356,11 @@ class Copier:
 
         return next(found for _, found in self._ranging.over([part], look))
 
-    def _sums(self, task: CopyTask, parts: int, label: str, *, of_target: bool) -> Sums:
+    def _sums(
+        self, task: CopyTask, parts: int, label: str, *, of_target: bool, read: int = 0
+    ) -> Sums:
         sums: dict[int, tuple[int, int]] = {}
-        rows = 0
+        rows = read
         found = self._ranging.over(
             grid(parts),
             lambda r: self._database.bulk.sum_ranges(task, r, parts, of_target=of_target),

@@ -205,11 +205,15 @@ class Passage:
         self._do.log.append(replace(row, **more), schema)  # type: ignore[arg-type]
 
     def _detail(self, index: int, place: Place | None) -> str:
-        """What a resume needs to know besides the operation itself: JSON."""
-        detail: dict[str, object] = {"facts": self._attempt.facts.to_json()}
+        """What a resume, or who looks on, needs to know besides the operation itself: JSON."""
+        operation = self._attempt.operations[index]
+        detail: dict[str, object] = {
+            "facts": self._attempt.facts.to_json(),
+            "label": operation.label,
+            "of": len(self._attempt.operations),
+        }
         if index == 0:
             detail["before"] = to_json(self._attempt.before)
-        operation = self._attempt.operations[index]
         if isinstance(operation, Copy | Verify):
             detail["carried"] = [*operation.names, operation.rows]
         if is_replaced(self._attempt.operations, index):

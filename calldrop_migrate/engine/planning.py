@@ -7,6 +7,7 @@ once the lease is held. `plan` and `--dry-run` end with it. Nothing here writes.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -29,6 +30,7 @@ from calldrop_migrate.core.plan import (
 from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.copying import Copier
 from calldrop_migrate.engine.drift import drift
+from calldrop_migrate.engine.estimating import Estimate, estimates
 from calldrop_migrate.engine.history import History, Record, check_files, kept, read_history
 from calldrop_migrate.engine.journal import Journal, has_journal
 from calldrop_migrate.engine.keyspace import making, replication_differences
@@ -36,7 +38,7 @@ from calldrop_migrate.engine.lease import LeaseState
 from calldrop_migrate.engine.misfits import Misfits
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.resuming import Late, Resumed, resume, without_late
-from calldrop_migrate.engine.review import Review, Size, Wishes
+from calldrop_migrate.engine.review import Review, Wishes
 from calldrop_migrate.engine.upkeep import TO_RESTORE, lacking
 from calldrop_migrate.engine.wording import at_revision
 from calldrop_migrate.errors import DriftError, HistoryError, StatementRefused, UsageError
@@ -131,7 +133,7 @@ class Planner:
             records,
             misfits=tuple(found for count in counts for found in count[0]),
             uncounted=tuple(table for count in counts for table in count[1]),
-            sizes=self._sizes(plan, schema),
+            estimates=self._estimates(attempts, schema),
             unreadable=self.unreadable(plan),
             warnings=(
                 *self._ahead(records),
@@ -318,9 +320,9 @@ class Planner:
                 found[shape] = self._copier.search.find(now, op.fits, op.fit_columns, parts)
         return list(found.values()), sorted(uncounted)
 
-    def _sizes(self, plan: Plan, schema: Schema) -> tuple[Size, ...]:
-        tables = {t for a in plan.attempts for t in a.facts.filled if schema.table(t)}
-        return tuple(Size(t, *self._database.estimate(t)) for t in sorted(tables))
+    def _estimates(self, attempts: Sequence[Attempt], schema: Schema) -> tuple[Estimate, ...]:
+        of, most = functools.cache(self._copier.size_of), self._copier.most
+        return tuple(e for attempt in attempts for e in estimates(attempt, schema, of, most))
 
     def _grants(self, plan: Plan, schema: Schema) -> list[str]:
         """What roles were granted on tables that are made anew."""

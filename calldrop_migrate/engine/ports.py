@@ -121,11 +121,23 @@ class Difference:
     gone: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Size:
+    """About how many rows a table has, and how many bytes their values: an estimate, unless
+    `exact`. Bytes are 0 where nothing depends on them.
+    """
+
+    table: str
+    rows: int
+    bytes: int
+    exact: bool = False
+
+
 class Bulk(Protocol):
     """Rows by the range: what copying, comparing and loading are made of."""
 
-    def has_more_rows(self, table: Table, count: int) -> bool:
-        """Whether a table has more than `count` rows, or too much to be read for that."""
+    def size(self, table: Table, few: int) -> Size:
+        """About how large a table is: exact up to `few` rows."""
         ...
 
     def copy_ranges(
@@ -259,10 +271,6 @@ class Database(Protocol):
 
     def unbuilt(self, view: str) -> list[str]:
         """The nodes that have not finished building a materialized view."""
-        ...
-
-    def estimate(self, table: str) -> tuple[int, int]:
-        """Partitions and bytes of a table by the server's own estimate; 0 where it has none."""
         ...
 
     def grants(self, table: str) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ Reads only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from calldrop_migrate.core.files import Migration
@@ -17,6 +17,7 @@ from calldrop_migrate.engine.keyspace import replication_differences
 from calldrop_migrate.engine.lease import LeaseState
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.resuming import without_late
+from calldrop_migrate.engine.underway import Underway, underway
 from calldrop_migrate.engine.upkeep import TO_RESTORE, lacking
 from calldrop_migrate.errors import HistoryError
 
@@ -28,6 +29,7 @@ class RevisionState:
     Attributes:
         state: applied, pending, half-way, or unknown to the folder.
         direction: of a revision that is half-way.
+        underway: the operation of it that was begun and hasn't ended.
     """
 
     number: int
@@ -38,6 +40,7 @@ class RevisionState:
     who: str = ""
     seconds: float | None = None
     note: str = ""
+    underway: Underway | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,14 @@ def situation(database: Database, migrations: Sequence[Migration], log: Journal)
         _revision(n, titles[n], records.get(n), events, {m.number for m in migrations})
         for n in sorted(titles)
     )
+    half = next((r for r in records.values() if not r.applied), None)
+    if half is not None and has_journal(schema):
+        running = lease is not None and lease.owner is not None and not lease.dead
+        now = log.now() if running else None
+        at = underway(database, log.events(half.attempt, detail=True), now)
+        revisions = tuple(
+            replace(r, underway=at) if r.number == half.number else r for r in revisions
+        )
     applied = [r.number for r in records.values() if r.applied]
     recorded, doubtful = lease.recorded if lease else "", _in_doubt(records, events, schema)
     return Situation(

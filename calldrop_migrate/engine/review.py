@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from calldrop_migrate.core.plan import Plan
 from calldrop_migrate.core.preflight import Finding
 from calldrop_migrate.core.schema import Schema
+from calldrop_migrate.engine.estimating import Estimate
 from calldrop_migrate.engine.history import Record
 from calldrop_migrate.engine.misfits import Misfits
 from calldrop_migrate.errors import (
@@ -43,15 +44,6 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """A table to be copied, by the server's own estimate."""
-
-    table: str
-    partitions: int
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True)
 class Review:
     """A plan with what else has to be known before it runs.
 
@@ -66,7 +58,7 @@ class Review:
     records: Mapping[int, Record]
     misfits: tuple[Misfits, ...] = ()
     uncounted: tuple[str, ...] = ()
-    sizes: tuple[Size, ...] = ()
+    estimates: tuple[Estimate, ...] = ()
     warnings: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     chores: tuple[str, ...] = ()

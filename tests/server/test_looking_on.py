@@ -1,0 +1,84 @@
+"""What is told of a rebuild beforehand, and what another terminal sees while it runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from typing import Any
+
+import pytest
+from cassandra.concurrent import execute_concurrent_with_args
+
+from tests.conftest import Cli
+from tests.told import ok, until
+
+GO = ("--yes", "--outage-accepted")
+ROWS = 4000
+
+
+@pytest.fixture
+def many(cli: Cli, client: Any) -> Cli:
+    """At 0001, with more rows than are counted one by one."""
+    ok(cli("up", "1"))
+    insert = client.prepare(
+        f"INSERT INTO {cli.keyspace}.call_records "
+        "(source_phone_number, destination_number, call_timestamp) VALUES (?, 'd', ?)"
+    )
+    rows = [(f"s{n // 4}", 1000 * n) for n in range(ROWS)]
+    execute_concurrent_with_args(client, insert, rows)
+    return cli
+
+
+def revision(cli: Cli, number: int) -> dict[str, Any]:
+    found: dict[str, Any] = cli.json("status")["revisions"][number - 1]
+    return found
+
+
+def test_a_plan_estimates_rows_time_and_outage(many: Cli) -> None:
+    plan = many.json("plan", "2", "--outage-accepted", "--max-rows-per-second", "10000")
+    (found,) = plan["estimates"]
+    assert found["table"] == "call_records"
+    assert not found["exact"]
+    assert 0.8 * ROWS < found["rows"] < 1.25 * ROWS
+    # Its bytes: "s123", "d", and a timestamp.
+    assert 10 * ROWS < found["bytes"] < 20 * ROWS
+    # Out and in again, each copied and verified, at no more than 10,000 rows a second.
+    assert found["seconds"] == pytest.approx(4 * found["rows"] / 10_000)
+    assert found["outage"] == pytest.approx(found["seconds"] / 2)
+    text = many("plan", "2", "--outage-accepted").out
+    assert re.search(r"call_records: about \d,\d00 rows, \d+\.\d kB of values", text), text
+    assert "is incomplete for readers for about 1 s of that; writers must be stopped" in text
+
+
+def test_few_rows_are_counted(cli: Cli, client: Any) -> None:
+    ok(cli("up", "1"))
+    for n in range(3):
+        client.execute(
+            f"INSERT INTO {cli.keyspace}.call_records "
+            f"(source_phone_number, destination_number, call_timestamp) VALUES ('s', 'd', {n})"
+        )
+    plan = cli("plan", "2", "--outage-accepted").out
+    assert "is incomplete for readers until its rows are back (3)" in plan
+
+
+def test_status_tells_how_far_a_copy_is(many: Cli) -> None:
+    runner = many.start("up", "2", *GO, "--max-rows-per-second", "1000")
+    until(lambda: (revision(many, 2).get("underway") or {}).get("rows_per_second"))
+    at = revision(many, 2)["underway"]
+    assert (at["operation"], at["of"]) == (2, 8)
+    assert at["what"].startswith("copy call_records to call_records__0002_")
+    assert 0 < at["share"] < 1
+    assert 0 < at["rows"] < ROWS
+    assert 300 < at["rows_per_second"] < 3000
+    assert 0 < at["seconds_left"] < 20
+    line = r"operation 2 of 8: copy .*: all rows   \d+ %   [\d,]+ rows   [\d,]+ rows/s   \d s left"
+    assert re.search(line, many("status").out)
+    os.kill(runner.pid, signal.SIGKILL)
+    runner.communicate()
+    killed = revision(many, 2)["underway"]
+    assert killed["share"] > 0
+    assert killed["rows_per_second"] is killed["seconds_left"] is killed["seconds"] is None
+    assert "left" not in many("status").out
+    ok(many("up", "2", *GO))
+    assert revision(many, 2)["underway"] is None
