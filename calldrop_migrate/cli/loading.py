@@ -49,15 +49,25 @@ class Job:
 
 
 class Loader:
-    """Loads parts of a job over one connection."""
+    """Loads parts of a job over one connection.
 
-    def __init__(self, database: Database, module: Module, job: Job) -> None:
+    Args:
+        between: is called while it waits for its pace; may raise.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        module: Module,
+        job: Job,
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
         self._database = database
         self._module = module
         self._job = job
         self._options = module.options(job.words)
         most = job.settings.max_rows_per_second
-        self._pace = Pace(most and most / job.processes, time.sleep, lambda: None)
+        self._pace = Pace(most and most / job.processes, time.sleep, between)
         self._born = oldest_alive(module.code, job.table, datetime.now(UTC))
 
     def load(self, part: int | None, tick: Callable[[int], None] = lambda _: None) -> Loaded:
@@ -129,7 +139,7 @@ def _work(pipe: Connection, job: Job) -> None:
         database = None
         try:
             database = connect_again(job.endpoint, job.settings)
-            loader = Loader(database, Module(Path(job.file)), job)
+            loader = Loader(database, Module(Path(job.file)), job, lambda: _ended(pipe))
             while True:
                 pipe.send(loader.load(pipe.recv(), lambda _: _ended(pipe)))
         except CalldropError as error:

@@ -19,7 +19,7 @@ from calldrop_migrate.cli.render import moment, size
 from calldrop_migrate.engine.figures import HOURS, Figures, Tally, figures
 from calldrop_migrate.engine.seeding import Seeded
 from calldrop_migrate.engine.wording import at_revision
-from calldrop_migrate.errors import CalldropError, Interrupted
+from calldrop_migrate.errors import CalldropError, Interrupted, RowsAtRisk
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _TOWERS = 25  # those with the most failed calls
@@ -77,12 +77,13 @@ def check(path: Path) -> None:
 
 def write(path: Path, place: Opened, seeded: Seeded) -> None:
     """Reads the table and writes its page; whatever goes wrong, the rows are there."""
-    table = place.database.schema().table(seeded.table)
-    assert table is not None
     state = "The rows are loaded; only the page is missing."
     again = f"calldrop-migrate seed {seeded.again} --report {path}"
     hint = f"The same rows again, and the page:\n  {again}"
     try:
+        table = place.database.schema().table(seeded.table)
+        if table is None:
+            raise RowsAtRisk(f"{seeded.table} is gone: a revision is under way")
         found = figures(place.database, table, seeded.total, place.feed)
         place.feed.close()
         with readable():

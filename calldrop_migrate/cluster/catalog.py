@@ -112,13 +112,6 @@ def unbuilt(ask: Ask, keyspace: str, view: str, nodes: Mapping[str, str], source
     return sorted(address for host_id, address in nodes.items() if host_id not in built)
 
 
-def grants(ask: Ask, keyspace: str, table: str, kept_in: str) -> list[tuple[str, str]]:
-    """Permissions on one table, each with the role that has it."""
-    cql = f"SELECT role, permissions FROM {kept_in} WHERE resource = "
-    (rows,) = ask([f"{cql}{literal(f'data/{keyspace}/{table}')} ALLOW FILTERING"])
-    return sorted((what, row["role"]) for row in rows for what in row["permissions"] or ())
-
-
 def estimate(ask: Ask, keyspace: str, table: str) -> int:
     """Bytes by system.size_estimates: minutes old, and rough; 0 where there is none, or this role
     may not read it.

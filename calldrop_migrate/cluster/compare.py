@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from itertools import compress
+from time import monotonic
 
 from cassandra.metadata import Murmur3Token
 
@@ -100,14 +101,14 @@ class Comparison:
         """
         missing = [
             self.difference(row, what)
-            for rows, found in self.pairs([range_])
+            for rows, found, age in self.pairs([range_])
             for row, there in zip(rows, found, strict=True)
-            if (what := self.lookup.lacks(row, there, slack))
+            if (what := self.lookup.lacks(row, there, slack + age))
         ]
         missing += [
             self.difference(row, what)
-            for row, there, _ in self.statics([range_])
-            if (what := self.static_lookup.lacks(row, there, slack))
+            for row, there, asked in self.statics([range_])
+            if (what := self.static_lookup.lacks(row, there, slack + monotonic() - asked))
         ]
         return missing
 
@@ -127,11 +128,16 @@ class Comparison:
                     for (_, row), held in zip(some, there, strict=True):
                         yield row, held, page.asked
 
-    def pairs(self, ranges: Sequence[Range]) -> Iterator[tuple[list[RawRow], list[RawRow | None]]]:
-        """Source rows, some at a time, and the target's rows of the same keys."""
+    def pairs(
+        self, ranges: Sequence[Range]
+    ) -> Iterator[tuple[list[RawRow], list[RawRow | None], float]]:
+        """Source rows, some at a time, the target's rows of the same keys, and the seconds between
+        reading the two: a page may have waited until it was time for its rows (pacing.py).
+        """
         for _, pages in self._wire.chosen(self._task, ranges):
-            for rows, _ in self._groups(pages):
-                yield rows, self._look_up(rows)
+            for rows, asked in self._groups(pages):
+                there = self._look_up(rows)
+                yield rows, there, monotonic() - asked
 
     def _groups(self, pages: Iterator[Page]) -> Iterator[tuple[list[RawRow], float]]:
         """Rows, some at a time, no two with one key in the target; and when they were asked for."""

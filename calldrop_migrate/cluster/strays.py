@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import groupby
+from time import monotonic
 
 from calldrop_migrate.cluster.compare import Comparison, partition_token
 from calldrop_migrate.cluster.elements import LATEST_TURN, Element
@@ -57,11 +58,11 @@ class Strays:
         comparison = Comparison(self._wire, self._back)
         ranges = [part for part in grid(self._parts) if self._may_hold(part, buckets)]
         told: list[Difference] = []
-        for rows, there in comparison.pairs(ranges):
+        for rows, there, age in comparison.pairs(ranges):
             gone: list[RawRow] = []
             for row, source in zip(rows, there, strict=True):
                 if self._is_of(row, comparison, buckets) and (
-                    what := self._stray(row, source, comparison, slack)
+                    what := self._stray(row, source, comparison, slack + age)
                 ):
                     told.append(comparison.difference(row, what))
                     gone += [row] if self._may_go(row, source, comparison) else []
@@ -69,8 +70,9 @@ class Strays:
                         self._delete_cells(row, source, comparison)
             if remove:
                 comparison.delete(gone)
-        for row, source, _ in comparison.statics(ranges):
-            what = comparison.static_lookup.lacks(row, source, slack, exactly=True)
+        for row, source, asked in comparison.statics(ranges):
+            age = monotonic() - asked
+            what = comparison.static_lookup.lacks(row, source, slack + age, exactly=True)
             if what and self._is_of(row, comparison, buckets):
                 told.append(comparison.difference(row, what))
                 if remove:

@@ -243,9 +243,12 @@ def is_replaced(operations: Sequence[Operation], index: int) -> bool:
 
 
 def proofs_of(operations: Sequence[Operation], index: int) -> list[int]:
-    """Where the Verifys stand that a destroying statement relies on."""
+    """Where the Verifys stand that a destroying statement relies on: also one that may discard
+    rows relies on them, for all others.
+    """
     operation, standing = list(_with_proofs(operations))[index]
-    if not isinstance(operation, Run) or operation.proof is not Proof.VERIFIED:
+    proofs = (Proof.VERIFIED, Proof.DISCARD)
+    if not isinstance(operation, Run) or operation.proof not in proofs:
         return []
     return [at for at, verify in standing.items() if verify.source.name == operation.effect.name]
 

@@ -32,7 +32,7 @@ def drift(
     if not recorded:
         return []
     live = json.loads(json.dumps(schema.comparable()))
-    return diff(_without(json.loads(recorded), in_doubt), _without(live, in_doubt))
+    return diff(without(json.loads(recorded), in_doubt), without(live, in_doubt))
 
 
 def not_as_declared(migrations: Sequence[Migration], number: int, live: Schema) -> list[str]:
@@ -48,7 +48,7 @@ def not_as_declared(migrations: Sequence[Migration], number: int, live: Schema) 
     return differences(declared[number], ours)
 
 
-def _without(comparable: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+def without(comparable: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
     """Without these objects, nor what goes with a table of theirs: its indexes, and its views,
     which get the columns that it gets.
     """

@@ -11,7 +11,7 @@ the lease has enough left; send. What was read or proven before the wait counts 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from uuid import uuid5
 
@@ -139,9 +139,10 @@ class Executor:
 
     def _run(self, attempt: Attempt, operation: Run, index: int, *, unsettled: bool) -> None:
         effect = operation.effect
-        # One that is still on its way may be the opposite of this one. What was begun of a resumed
-        # attempt is settled by `recovered`.
-        if effect.destroys or not attempt.resumed:
+        # One that is still on its way may be the opposite of this one: of another attempt, or what
+        # an earlier run of this one sent and a later one sent again.
+        sent_again = _about(attempt.operations[: min(index, attempt.done + 1)])
+        if effect.destroys or not attempt.resumed or effect.name in sent_again:
             self._settle()
         if effect.destroys:
             self._read_back(effect)
@@ -209,8 +210,12 @@ class Executor:
         except StatementRefused:
             if not (unsettled and self._is_done(effect)):
                 raise
-        except OutcomeUnknown:
-            if not self._is_done(effect):
+        except OutcomeUnknown as unknown:
+            try:
+                done = self._is_done(effect)
+            except Unreachable:
+                raise unknown from None
+            if not done:
                 raise
         else:
             self._read_back(effect)
@@ -245,19 +250,21 @@ class Executor:
 
     # -- grants ------------------------------------------------------------------------------------
 
-    def grants_of(self, table: str) -> list[tuple[str, str]]:
+    def grants_of(self, table: str) -> list[tuple[str, str]] | None:
         """What ends with a table that is to be made anew: permissions, each with its role. None
         where this role may not know.
         """
         with suppress(StatementRefused):
             return self._database.grants(table)
-        return []
+        return None
 
     def give_back(self, table: str, grants: Iterable[tuple[str, str]]) -> list[str]:
         """Grants them on the new table; gives what was refused, for a person to grant."""
         full, refused = f"{quote(self._database.keyspace)}.{quote(table)}", []
         for permission, role in grants:
             cql = f"GRANT {permission} ON TABLE {full} TO {quote(role)}"
+            self._between()
+            self._log.check()
             try:
                 self._database.ddl(cql)
             except StatementRefused as error:
@@ -307,3 +314,9 @@ class Executor:
                 self._emit(Waiting(what, VIEW_PATIENCE))
                 told = True
             pause = min(1.0, pause * 1.5)
+
+
+def _about(operations: Sequence[Operation]) -> set[str]:
+    """The objects of statements that are sent again without waiting: those that destroy no rows."""
+    effects = (op.effect for op in operations if isinstance(op, Run))
+    return {effect.name for effect in effects if not effect.destroys} - {""}

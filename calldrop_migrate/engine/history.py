@@ -152,8 +152,9 @@ class History:
         Raises:
             OutcomeUnknown: it isn't any more: what its earlier runner had on its way has arrived.
         """
-        record = self.read().get(number)
-        was = record.applied_at if record else None
+        # Not `read`, which refuses what another tool wrote and `adopt` is about to take over.
+        found = self._place(self.id_of(number))
+        was = found[2] if found else None
         if was is not None and _instant(was) == _instant(now):
             now += timedelta(milliseconds=1)
         self._move(
@@ -200,15 +201,6 @@ class History:
             theirs.number,
             None,
             theirs.id,
-        )
-
-    def unstamp(self, record: Record) -> None:
-        """SUCCEEDED -> (none), of a revision that isn't there any more."""
-        self._move(
-            f"DELETE FROM {self._table} WHERE id = ? IF state = ? AND attempt = ?",
-            [record.id, record.state, record.attempt],
-            record.number,
-            None,
         )
 
     def accept(self, record: Record, migration: Migration) -> None:

@@ -25,7 +25,7 @@ from calldrop_migrate.engine.journal import Event, Journal, has_journal
 from calldrop_migrate.engine.planning import Planner
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.review import Review, Wishes
-from calldrop_migrate.engine.upkeep import Upkeep
+from calldrop_migrate.engine.upkeep import Upkeep, stranded
 from calldrop_migrate.engine.wording import at_revision
 from calldrop_migrate.errors import DriftError, HistoryError
 
@@ -225,22 +225,29 @@ class Jobs:
                 self._log.append(None)
                 self._history.finish_up(migration, attempt, self._log.now())
             for number in range(review.plan.current, review.plan.target, -1):
-                self._note("stamped", number, "down", review.schema)
-                self._history.unstamp(review.records[number])
+                attempt = self._note("stamped", number, "down", review.schema)
+                self._history.begin_down(review.records[number], attempt)
+                self._log.append(None)
+                self._history.remove(number, attempt)
             if review.plan.current == review.plan.target:
                 self._note("stamped", review.plan.target, "up", review.schema)
 
         return Job(plan, end=end)
 
     def _forgotten(self, records: Mapping[int, Record], schema: Schema) -> dict[int, Record]:
-        """Rows that say IN_PROGRESS by an attempt of which no journal knows an operation: it was
-        lost, or a `stamp` was killed.
+        """Rows that say IN_PROGRESS by an attempt that nobody can go on with: no journal knows an
+        operation of it (it was lost, or a `stamp` was killed), or its second copy is gone.
         """
         half = {n: r for n, r in records.items() if not r.applied and r.attempt is not None}
-        if half and has_journal(schema):
-            known = {event.attempt for event in self._log.events() if event.event == "before"}
-            return {n: r for n, r in half.items() if r.attempt not in known}
-        return half
+        if not (half and has_journal(schema)):
+            return half
+        forgotten = {}
+        for number, record in half.items():
+            events = self._log.events(record.attempt, detail=True)
+            known = any(event.event == "before" for event in events)
+            if not known or stranded(events, schema):
+                forgotten[number] = record
+        return forgotten
 
     def _note(self, event: str, number: int, direction: Direction, schema: Schema) -> UUID:
         """A row of the journal that also records the schema; gives the attempt that it is of."""

@@ -34,12 +34,15 @@ from calldrop_migrate.core.operations import (
 from calldrop_migrate.core.plan import Attempt
 from calldrop_migrate.core.schema import from_json, to_json
 from calldrop_migrate.engine.copying import Copier, Place
+from calldrop_migrate.engine.drift import without
 from calldrop_migrate.engine.executing import Executor
 from calldrop_migrate.engine.history import History
 from calldrop_migrate.engine.journal import Event, Journal, unsettled
 from calldrop_migrate.engine.lease import Clock
-from calldrop_migrate.engine.news import Began, Finished, News
+from calldrop_migrate.engine.news import Began, Finished, News, Note
 from calldrop_migrate.engine.ports import RangeResult
+from calldrop_migrate.engine.resuming import verified
+from calldrop_migrate.engine.upkeep import refuse_lacking
 from calldrop_migrate.engine.wording import at_revision, counted, summary
 from calldrop_migrate.errors import (
     CalldropError,
@@ -100,6 +103,9 @@ class Passage:
                 self._done = index + 1
                 if result is not None:
                     results[index] = result
+            if attempt.resumed:  # somebody may have dropped what was filled before
+                state = f"{attempt.label}: all its operations are applied."
+                refuse_lacking(do.log, do.executor.schema, state)
             notes = [*attempt.notes, *self._notes, *self._landed(), *counted(attempt, results)]
             match attempt.direction:
                 case "up":
@@ -123,8 +129,8 @@ class Passage:
     def _recall(self, journal: Sequence[Event]) -> None:
         """What earlier runs of the attempt left to know.
 
-        A table that the attempt made and somebody dropped may be one since that `repair` made, with
-        its rows.
+        A table that the attempt made and somebody dropped may be one since that `repair` made, or
+        filled, with its rows.
         """
         self._past = [event for event in journal if event.attempt == self._attempt.id]
         self._events = len(self._past)
@@ -138,6 +144,8 @@ class Passage:
                 made |= ids if event.event == "applied" else {}
             elif event.event == "applied" and event.direction == "repair":
                 self._ids |= {name: ids[name] for name in ids.keys() & made.keys()}
+        by_repair = verified([event for event in journal if event.direction == "repair"])
+        self._ids |= {target: id for _, target, id in by_repair if target in made}
 
     # -- one operation -----------------------------------------------------------------------------
 
@@ -146,6 +154,10 @@ class Passage:
         before = unsettled(self._past, index)
         if before is not None and before.hash != hash_of(operation):
             do.executor.see_unchanged(json.loads(before.digest or "{}"))
+            # It is over, so that the next row begins what the file says now.
+            do.log.append(
+                replace(before, event="refused", error="it never arrived, and was changed")
+            )
             before = None
         if before is not None and do.executor.recovered(operation, before):
             self._give_back(operation)
@@ -195,14 +207,29 @@ class Passage:
         )
         schema = None
         if recorded and isinstance(operation, Run) and operation.effect.changes_schema:
-            if attempt.direction != "repair":  # which brings back what is recorded, or a part of it
-                schema = json.dumps(self._do.executor.schema.comparable())
+            schema = self._recorded(operation.effect.name)
             made = self._do.executor.schema.table(operation.effect.name)
             if made is not None and operation.effect.verb == "create":
                 self._ids[made.name] = str(made.id)
                 row = replace(row, detail=json.dumps({"ids": {made.name: str(made.id)}}))
         self._events += 1
         self._do.log.append(replace(row, **more), schema)  # type: ignore[arg-type]
+
+    def _recorded(self, name: str) -> str | None:
+        """What becomes the recorded schema behind a change of that object; None: it stays.
+
+        Behind a revision it is the schema as it is. What else is done changes its own object alone:
+        somebody else's change that was drift before it still is.
+        """
+        live = self._do.executor.schema.comparable()
+        match self._attempt.direction:
+            case "repair":  # it brings back what is recorded, or a part of it
+                return None
+            case "abort" | "clean":
+                kept = without(json.loads(self._do.log.read().recorded or "{}"), [name])
+                others = without(live, [name])
+                live = kept | {k: shape for k, shape in live.items() if k not in others}
+        return json.dumps(live)
 
     def _detail(self, index: int, place: Place | None) -> str:
         """What a resume, or who looks on, needs to know besides the operation itself: JSON."""
@@ -218,7 +245,8 @@ class Passage:
             detail["carried"] = [*operation.names, operation.rows]
         if is_replaced(self._attempt.operations, index):
             name = operation.names[0]
-            if found := self._do.executor.grants_of(name):
+            found = self._do.executor.grants_of(name)
+            if found is not None:
                 self._grants[name] = found
                 detail["grants"] = {name: found}
         if place:
@@ -229,7 +257,10 @@ class Passage:
         """What roles were granted on a table that is made anew: it ended with the old one."""
         if isinstance(operation, Run) and operation.effect.makes_table:
             name = operation.effect.name
-            self._notes += self._do.executor.give_back(name, self._grants.get(name, ()))
+            refused = self._do.executor.give_back(name, self._grants.get(name, ()))
+            for note in refused:
+                self._do.emit(Note(note))  # also of a run that ends before it can say what it did
+            self._notes += refused
 
     def _place(self, index: int) -> Place | None:
         operation: Operation = self._attempt.operations[index]

@@ -39,9 +39,15 @@ from calldrop_migrate.engine.misfits import Misfits
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.resuming import Late, Resumed, resume, without_late
 from calldrop_migrate.engine.review import Review, Wishes
-from calldrop_migrate.engine.upkeep import TO_RESTORE, lacking
+from calldrop_migrate.engine.upkeep import refuse_lacking
 from calldrop_migrate.engine.wording import at_revision
-from calldrop_migrate.errors import DriftError, HistoryError, StatementRefused, UsageError
+from calldrop_migrate.errors import (
+    DriftError,
+    HistoryError,
+    StatementRefused,
+    Unreachable,
+    UsageError,
+)
 
 _LATE = "what a run that was stopped wrote into the history comes too late, and is taken back"
 
@@ -105,7 +111,7 @@ class Planner:
         if attempts or current != goal:
             _refuse(schema, drifted)
             if not resumed and has_journal(schema):
-                _refuse_lacking(lacking(self._log, schema))
+                refuse_lacking(self._log, schema, "Nothing was changed.")
         if not (records or recorded):
             _refuse_unknown(schema)
         if records and not schema.exists:
@@ -336,10 +342,10 @@ class Planner:
         for name in dict.fromkeys(name for name in replaced if schema.table(name)):
             try:
                 found = self._database.grants(name)
-            except StatementRefused as refused:
+            except (StatementRefused, Unreachable) as error:
                 told.append(
-                    f"what roles were granted on {name} alone ends with it, and this role may not"
-                    f" read what that is.\n    {refused.hint}"
+                    f"what roles were granted on {name} alone ends with it, and what that is can't"
+                    f" be read: {error.message}\n    {error.hint}"
                 )
                 continue
             if found:
@@ -391,11 +397,6 @@ def _refuse(schema: Schema, drifted: Sequence[str]) -> None:
             state="Nothing was changed.",
             hint="To put it back, or to take it as it is:  calldrop-migrate repair",
         )
-
-
-def _refuse_lacking(lines: Sequence[str]) -> None:
-    if lines:
-        raise DriftError("\n".join(lines), state="Nothing was changed.", hint=TO_RESTORE)
 
 
 def _after(attempts: Sequence[Attempt]) -> tuple[set[str], set[str]]:

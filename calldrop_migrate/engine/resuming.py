@@ -153,6 +153,18 @@ def _facts(stored: Facts, wishes: Wishes, filled: dict[str, bool]) -> Iterator[F
         yield replace(facts, outage_accepted=accepted)
 
 
+def verified(events: Sequence[Event]) -> list[tuple[str, str, str]]:
+    """What has been proven of copies: source, target, and the target's id; details included."""
+    applied = {(e.attempt, e.operation) for e in events if e.event == "applied"}
+    rows = (e for e in events if (e.statement or "").startswith("VERIFY") and e.detail)
+    details = (json.loads(e.detail or "{}") for e in rows if (e.attempt, e.operation) in applied)
+    return [
+        (*detail["carried"][:2], detail["ids"].get(detail["carried"][1], ""))
+        for detail in details
+        if "ids" in detail
+    ]
+
+
 def applied_operations(events: Sequence[Event]) -> list[Event]:
     """The `applied` rows of an attempt, one per operation, in order."""
     done: list[Event] = []

@@ -25,9 +25,14 @@ from calldrop_migrate.core.undoing import undo
 from calldrop_migrate.engine.history import History, Record, read_history
 from calldrop_migrate.engine.journal import Event, Journal, has_journal, in_doubt, unsettled
 from calldrop_migrate.engine.ports import Database
-from calldrop_migrate.engine.resuming import applied_operations, arrived, without_late
+from calldrop_migrate.engine.resuming import (
+    applied_operations,
+    arrived,
+    verified,
+    without_late,
+)
 from calldrop_migrate.engine.review import Review
-from calldrop_migrate.errors import HistoryError, RowsAtRisk, UsageError
+from calldrop_migrate.errors import DriftError, HistoryError, RowsAtRisk, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +102,23 @@ class Upkeep:
         # A copy that was begun has run in part; a statement that wasn't applied has not.
         begun_too = sent is not None and (sent.digest is None or bool(arrived(sent, schema)))
         count = len(applied_operations(events)) + begun_too
-        begun = {e.operation: e for e in reversed(events) if e.event == "before"}
+        # The last one: a statement that was refused may have been mended in its file since.
+        begun = {e.operation: e for e in events if e.event == "before"}
         ran = [_operation(begun[index]) for index in range(count)]
         operations, blocked = undo(ran, from_json(before), schema)
         if blocked:
+            hint = f"Only forwards:  calldrop-migrate {half.to_go_on}"
+            if gone := stranded(events, schema):
+                hint = (
+                    f"Nor forwards: {', '.join(gone)} is gone, and with it what was not back yet."
+                    " Is there a backup?\nBring the tables to a revision's shape by hand, as"
+                    "  calldrop-migrate show REVISION --schema  says, then:\n"
+                    "  calldrop-migrate stamp REVISION"
+                )
             raise HistoryError(
                 f"{half.record.name} can't be taken back any more: {'; '.join(blocked)}",
                 state="Nothing was changed.",
-                hint=f"Only forwards:  calldrop-migrate {half.to_go_on}",
+                hint=hint,
             )
         at_risk = [op for op in operations if self._has_only_copy(op, schema)]
         if discard:
@@ -150,6 +164,8 @@ class Upkeep:
         events = self._log.events(detail=True) if shadows and has_journal(schema) else []
         records = self._records(schema).values()
         under_way = {r.attempt for r in records if not r.applied}
+        # Who says that they aren't missed means all of them, however old.
+        missed = {copy.name for copy, _ in bereft(self._log, schema)} if events else set()
         plans: list[_Planned] = []
         kept: list[str] = []
         for shadow in shadows:
@@ -158,7 +174,7 @@ class Upkeep:
                 kept.append(f"{shadow.name} stays: the journal doesn't know it")
             elif story.attempt in under_way:
                 kept.append(f"{shadow.name} stays: its revision is half-way")
-            elif story.ended + keep > now:
+            elif story.ended + keep > now and not (discard and shadow.name in missed):
                 until = f"{story.ended + keep:%Y-%m-%d %H:%M}"
                 kept.append(f"{shadow.name} stays until {until} UTC (--keep-shadow)")
             elif discard:
@@ -199,8 +215,10 @@ class Upkeep:
         half = next((r for r in records.values() if not r.applied), None)
         rows = self._log.events(half.attempt) if half else []
         its = set(in_doubt(rows, len(applied_operations(rows)), schema))
-        told += [f"{name}: the run that is half-way goes on with it" for name in sorted(its)]
+        going_on = [f"{name}: the run that is half-way goes on with it" for name in sorted(its)]
+        told += going_on
         operations = [op for op in operations if not its & set(_concerned(op))]
+        told = [line for line in told if line.partition(":")[0] not in its or line in going_on]
         operations = self._with_rows(operations, told, schema)
         number = sum(r.applied for r in records.values())
         plans = [_Planned("repair", number, "as recorded", operations)] if operations else []
@@ -221,13 +239,31 @@ class Upkeep:
         for shadow, name in bereft(self._log, schema):
             table = made.get(name) or schema.table(name)
             columns = shared_columns(shadow, table) if table else ()
-            if table is None or set(left_behind(shadow, columns)) - {names.MARKER}:
+            left = set(left_behind(shadow, columns)) - {names.MARKER}
+            if table is None or left:
+                has_not = f" and {name} has no {', '.join(sorted(left))}" if table else ""
+                told.append(f"{shadow.name} has rows of {name}{has_not}: they stay there")
                 continue
             at = next((i + 1 for i, op in enumerate(found) if op.names == (name,)), len(found))
             copied = Copy(shadow, table, columns), Verify(shadow, table, columns)
             found[at:at] = copied
             told.append(f"{table.name}: gets back the rows that {shadow.name} has")
         return found
+
+
+def stranded(events: Sequence[Event], schema: Schema) -> list[str]:
+    """The second copies that an attempt has made and not dropped, and that are gone."""
+    made = {name: id for e in events for name, id in _detail(e).get("ids", {}).items()}
+    dropped = {
+        name
+        for e in events
+        if e.digest and run(e.statement or "").effect.drops_table
+        for name in json.loads(e.digest)
+    }
+    live = {table.name: str(table.id) for table in schema.tables}
+    return [
+        n for n, id in made.items() if names.is_shadow(n) and live.get(n) != id and n not in dropped
+    ]
 
 
 TO_RESTORE = (
@@ -243,6 +279,16 @@ def lacking(log: Journal, schema: Schema) -> list[str]:
         for copy, name in bereft(log, schema)
         if schema.table(name)
     ]
+
+
+def refuse_lacking(log: Journal, schema: Schema, state: str) -> None:
+    """That no table lacks such rows.
+
+    Raises:
+        DriftError: one does.
+    """
+    if lines := lacking(log, schema):
+        raise DriftError("\n".join(lines), state=state, hint=TO_RESTORE)
 
 
 def bereft(log: Journal, schema: Schema) -> list[tuple[Table, str]]:
@@ -336,7 +382,8 @@ def _story(shadow: str, events: Sequence[Event]) -> _Story | None:
 def _rest_of(shadow: str, events: Sequence[Event]) -> _Story | None:
     copied = (c for c in (_detail(e).get("carried") for e in events) if c and c[0] == shadow)
     live = next((target for _, target, _ in copied), "")
-    ids = {name: made for e in events for name, made in _detail(e).get("ids", {}).items()}
+    applied = (e for e in events if e.event == "applied")
+    ids = {name: made for e in applied for name, made in _detail(e).get("ids", {}).items()}
     at = events[-1].at
     if not live or live not in ids or at is None:
         return None
@@ -344,28 +391,25 @@ def _rest_of(shadow: str, events: Sequence[Event]) -> _Story | None:
 
 
 def _made_last(table: str, events: Sequence[Event]) -> str:
-    """The id of the table of that name that a revision made last."""
-    made = [
-        _detail(e).get("ids", {}).get(table)
-        for e in events
-        if e.event == "applied" and e.direction in ("up", "down")
-    ]
-    return next((str(made_id) for made_id in reversed(made) if made_id), "")
+    """The id of the table of that name that a revision made last; none behind a DROP of it."""
+    made, before = "", ""
+    for event in events:
+        of_it = table in json.loads(event.digest or "{}") and event.direction in ("up", "down")
+        if event.event == "aborting" or (of_it and event.event == "refused"):
+            made = made or before  # that DROP was not applied
+        elif of_it and run(event.statement or "").effect.drops_table:
+            before = made or before if event.event == "before" else ""
+            made = ""
+        elif of_it and event.event == "applied":
+            made = str(_detail(event).get("ids", {}).get(table, made))
+    return made
 
 
 def _holds(live: Table, story: _Story, shadow: str, events: Sequence[Event]) -> bool:
-    """Whether a table is the one that got a shadow's rows in a rebuild, or one that a repair has
-    brought them back to.
+    """Whether a table is the one that got a shadow's rows in a rebuild, or one that they were
+    brought back to since.
     """
-    applied = {(e.attempt, e.operation) for e in events if e.event == "applied"}
-    return str(live.id) == story.live_id or any(
-        (e.attempt, e.operation) in applied
-        and (e.statement or "").startswith("VERIFY")
-        and _detail(e).get("carried", ())[:2] == [shadow, live.name]
-        and _detail(e).get("ids", {}).get(live.name) == str(live.id)
-        for e in events
-        if e.direction == "repair"
-    )
+    return str(live.id) == story.live_id or (shadow, live.name, str(live.id)) in verified(events)
 
 
 def _unlike(shadow: Table, live: Table | None, story: _Story, events: Sequence[Event]) -> str:
