@@ -158,3 +158,22 @@ def test_what_was_granted_on_a_table_is_granted_again_on_the_new_one(
         assert held() == before
         ok(mine, "down", "1", *KEEP, "--yes")
         assert held() == before
+    # Over two rebuilds in one run.
+    folder = mine.folder / "migrations"
+    for later in (*folder.glob("0003*"), *folder.glob("0004*")):
+        later.unlink()
+    second = next(folder.glob("0002*")).read_text(encoding="utf-8").partition("-- migrate:down")[0]
+    other = second.replace(
+        "destination_number, call_timestamp)", "call_timestamp, destination_number)"
+    )
+    other = re.sub(
+        r"ORDER BY \([^)]*\)", "ORDER BY (call_timestamp DESC, destination_number ASC)", other
+    )
+    assert other != second
+    (folder / "0003_other.cql").write_text(f"{other}-- migrate:irreversible x\n", encoding="utf-8")
+    # What is revoked between a kill and the next run stays revoked.
+    killed = mine.at("kill | before | DROP TABLE call_records", "up", "--outage-accepted", "--yes")
+    assert killed.code == -signal.SIGKILL
+    client.execute(f"REVOKE MODIFY ON TABLE {table} FROM {application}")
+    ok(mine, "up", "--outage-accepted", "--yes")
+    assert held() == [(application, {"SELECT"}), before[1]]
