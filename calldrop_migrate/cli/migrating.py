@@ -36,6 +36,15 @@ Discard = Annotated[bool, typer.Option("--discard-rows", help="Delete rows that 
 Outage = Annotated[
     bool, typer.Option("--outage-accepted", help="A rebuilt table may be incomplete for a while.")
 ]
+Fence = Annotated[
+    bool, typer.Option("--fence", help="Revoke MODIFY on a table while it is rebuilt.")
+]
+NoWriter = Annotated[
+    list[str] | None,
+    typer.Option(
+        *("--no-writer",), metavar="ROLE", help="It can write, and doesn't; for each such role."
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")]
 NoScan = Annotated[bool, typer.Option("--no-scan", help="Don't count the rows that don't fit.")]
 
@@ -76,9 +85,15 @@ def register(app: typer.Typer) -> None:
         set_aside: SetAside = False,
         discard_rows: Discard = False,
         outage_accepted: Outage = False,
+        fence: Fence = False,
+        no_writer: NoWriter = None,
     ) -> None:
         """Apply revisions, up to TARGET."""
-        flags = Flags(set_aside, discard_rows, outage_accepted)
+        flags = Flags(
+            *(set_aside, discard_rows, outage_accepted),
+            fence=fence or bool(no_writer),
+            no_writer=tuple(no_writer or ()),
+        )
         _migrate(call, ("up", target, None), flags, yes=yes, dry=dry_run)
 
     @command(app, "down", CONNECTION, FILES, CHANGING)
@@ -91,6 +106,8 @@ def register(app: typer.Typer) -> None:
         set_aside: SetAside = False,
         discard_rows: Discard = False,
         outage_accepted: Outage = False,
+        fence: Fence = False,
+        no_writer: NoWriter = None,
     ) -> None:
         """Take revisions back, down to TARGET, which stays."""
         if bool(target) == (steps is not None):
@@ -104,7 +121,11 @@ def register(app: typer.Typer) -> None:
                     "calldrop-migrate down base       takes all back"
                 ),
             )
-        flags = Flags(set_aside, discard_rows, outage_accepted)
+        flags = Flags(
+            *(set_aside, discard_rows, outage_accepted),
+            fence=fence or bool(no_writer),
+            no_writer=tuple(no_writer or ()),
+        )
         _migrate(call, ("down", target, steps), flags, yes=yes, dry=dry_run)
 
     @command(app, "plan", CONNECTION, FILES, CHANGING)
@@ -115,9 +136,15 @@ def register(app: typer.Typer) -> None:
         set_aside: SetAside = False,
         discard_rows: Discard = False,
         outage_accepted: Outage = False,
+        fence: Fence = False,
+        no_writer: NoWriter = None,
     ) -> None:
         """Show what up or down to TARGET would do; exits as they would."""
-        flags = Flags(set_aside, discard_rows, outage_accepted, scan=not no_scan)
+        flags = Flags(
+            *(set_aside, discard_rows, outage_accepted, not no_scan),
+            fence=fence or bool(no_writer),
+            no_writer=tuple(no_writer or ()),
+        )
         with opened(call) as place:
             running = Running(place, flags)
             way = running.jobs.planner.direction_to(target)

@@ -110,7 +110,11 @@ def notes_of(attempt: Attempt, review: Review) -> tuple[str, ...]:
             about = f"for about {lasting(estimate.outage)} of that"
         elif estimate is not None:
             about += f" ({estimate.rows:,})"
-        notes.append(f"{table} is incomplete for readers {about}; writers must be stopped")
+        fenced = attempt.facts.fence(table).roles
+        writers = "writers must be stopped"
+        if fenced:
+            writers = f"{', '.join(fenced)} may not write to it until then"
+        notes.append(f"{table} is incomplete for readers {about}; {writers}")
     return tuple(notes)
 
 

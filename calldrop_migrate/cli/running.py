@@ -29,6 +29,8 @@ class Flags:
     discard: bool = False
     outage: bool = False
     scan: bool = True
+    fence: bool = False
+    no_writer: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class Running:
             *(flags.set_aside, flags.discard, flags.outage),
             *(settings.keep_shadow, flags.scan, settings.strict),
             tablets=settings.tablets,
+            fence=flags.fence,
+            trusted=frozenset(flags.no_writer),
         )
         tools = Tools(
             *(place.clock(self._stop), timing(settings), this_process(), is_dead, place.feed),

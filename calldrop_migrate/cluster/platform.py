@@ -37,10 +37,9 @@ def view_status(tables_of_system: Collection[str]) -> str:
     )
 
 
-def permissions(tables_of_system: Collection[str]) -> str:
-    """The table that says what roles may do; in ScyllaDB's group 0 since 6.0."""
-    inside = "role_permissions" in tables_of_system
-    return "system.role_permissions" if inside else "system_auth.role_permissions"
+def of_roles(tables_of_system: Collection[str], name: str) -> str:
+    """A table of the roles, or of what they may do; in ScyllaDB's group 0 since 6.0."""
+    return f"system.{name}" if name in tables_of_system else f"system_auth.{name}"
 
 
 def was_applied(rows: Iterable[Mapping[str, Any]]) -> bool:

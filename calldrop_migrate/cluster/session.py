@@ -47,9 +47,18 @@ from cassandra.policies import (
 from cassandra.protocol import ServerError
 from cassandra.query import UNSET_VALUE, PreparedStatement, SimpleStatement, dict_factory
 
-from calldrop_migrate.cluster import catalog, connecting, failures, platform, probing, survey
+from calldrop_migrate.cluster import (
+    access,
+    catalog,
+    connecting,
+    failures,
+    platform,
+    probing,
+    survey,
+)
 from calldrop_migrate.cluster.bulk import ClusterBulk
 from calldrop_migrate.cluster.wire import Wire
+from calldrop_migrate.core.fencing import Access
 from calldrop_migrate.core.preflight import Server
 from calldrop_migrate.core.schema import Schema, Table
 from calldrop_migrate.engine.keyspace import with_bookkeeping
@@ -420,14 +429,11 @@ class ClusterDatabase:
 
     def grants(self, table: str) -> list[tuple[str, str]]:
         """See `Database`."""
-        # A replicated table: what one node has missed would end with the table for good.
-        rows = self.query(
-            f"SELECT role, permissions FROM {platform.permissions(self._system)} "
-            "WHERE resource = ? ALLOW FILTERING",
-            [f"data/{self.keyspace}/{table}"],
-            consistency="QUORUM",
-        )
-        return sorted((what, row["role"]) for row in rows for what in row["permissions"] or ())
+        return access.grants(self.query, self._system, self.keyspace, table)
+
+    def access(self) -> Access:
+        """See `Database`."""
+        return access.read(self.query, self._system, self.endpoint.username)
 
     def has_rows(
         self, table: Table, *, prove: bool = False, between: Callable[[], None] = lambda: None

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from calldrop_migrate.core.cql import CqlError, Statement
 from calldrop_migrate.core.ddl import Effect, read
+from calldrop_migrate.core.fencing import Fence
 from calldrop_migrate.core.files import Migration, Step
 from calldrop_migrate.core.operations import Operation, Run
 from calldrop_migrate.core.schema import Schema
@@ -34,6 +35,7 @@ class Facts:
         elder: tables that an earlier run created; somebody may be using them.
         keep_shadow: days that a shadow table stays; 0 drops it at the end of the attempt.
         element_times: whether the server tells the times of a collection's elements.
+        fences: around tables that are rebuilt, where one was asked for.
     """
 
     filled: frozenset[str] = frozenset()
@@ -43,6 +45,7 @@ class Facts:
     outage_accepted: bool = False
     keep_shadow: float = 7
     element_times: bool = True
+    fences: tuple[Fence, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """For the journal."""
@@ -52,7 +55,12 @@ class Facts:
     def from_json(cls, stored: Mapping[str, Any]) -> Facts:
         """What `to_json` gave."""
         sets = {name: frozenset(stored[name]) for name in ("filled", "elder")}
-        return cls(**{**stored, **sets})
+        fences = (Fence(**{**f, "roles": tuple(f["roles"])}) for f in stored.get("fences", ()))
+        return cls(**{**stored, **sets, "fences": tuple(fences)})
+
+    def fence(self, table: str) -> Fence:
+        """The fence around a table; one of nothing where there is none."""
+        return next((f for f in self.fences if f.table == table), Fence(table))
 
 
 @dataclass(frozen=True, slots=True)

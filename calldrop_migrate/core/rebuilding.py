@@ -3,6 +3,7 @@
     in place, with rows    Run create shadow, Copy, Verify, Run drop views, Run drop, Run create,
                            Run create indexes, Copy back, Verify, Run create views, Await;
                            and with keep_shadow 0 at once: Run drop shadow
+    with a fence           Run revoke in front of that, Run grant behind Copy back and Verify
     in place, no rows      Run drop views, Run drop, Run create, ...
     into=NAME              Run create NAME, Copy, Verify: the old table stays as it is
 
@@ -82,6 +83,8 @@ def _in_place(draft: Draft, create: Run, source: Table, target: Table, columns: 
     if not filled:
         draft.add(*drop_views, run(drop, Proof.EMPTY), create, *make_indexes, *make_views)
         return
+    fence = draft.facts.fence(source.name)
+    draft.add(*fence.up())
     shadow_name = names.shadow(target.name, draft.migration.number, draft.attempt)
     marked = becomes_key(source, target, columns) and target.column(names.MARKER) is None
     shadow = _created(draft, create.statement, shadow_name, marked=marked)
@@ -90,6 +93,7 @@ def _in_place(draft: Draft, create: Run, source: Table, target: Table, columns: 
     back = identity(c.name for c in target.columns)
     at_once = draft.facts.keep_shadow == 0
     draft.add(Copy(shadow, target, back), Verify(shadow, target, back, final=at_once))
+    draft.add(*fence.away())
     draft.add(*make_views)
     if at_once:
         draft.add(run(f"DROP TABLE {quote(shadow.name)}", Proof.VERIFIED))

@@ -16,6 +16,7 @@ from calldrop_migrate.core import names
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ddl import Effect
 from calldrop_migrate.core.declared import describe, describe_index
+from calldrop_migrate.core.fencing import is_up, taken_back
 from calldrop_migrate.core.operations import Await, Copy, Operation, Proof, Run, Verify, run
 from calldrop_migrate.core.schema import Schema
 
@@ -38,6 +39,8 @@ def undo(
             case Copy(source=source, rows=rows):
                 if rows.moved:
                     blocked.append(f"rows of {source.name} were moved out of it")
+            case Run() if is_up(operation):
+                back.append(taken_back(operation))
             case Run(effect=effect):
                 undone = _undone(effect, operations, before, live)
                 if undone is None:

@@ -18,6 +18,7 @@ from uuid import uuid5
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ddl import Effect, with_id
 from calldrop_migrate.core.effects import happened
+from calldrop_migrate.core.fencing import is_up, patience
 from calldrop_migrate.core.operations import Await, Copy, Operation, Proof, Run, Verify
 from calldrop_migrate.core.plan import Attempt
 from calldrop_migrate.core.schema import Schema
@@ -157,6 +158,8 @@ class Executor:
                 self._ddl(effect, sent, unsettled=unsettled)
             else:
                 self._database.write(sent)
+                if is_up(operation) and not is_up(attempt.operations[index + 1]):
+                    self._until_nobody_writes()
         except StatementRefused as refused:
             raise located(attempt, operation, sent, refused) from refused
 
@@ -247,6 +250,20 @@ class Executor:
             views = self.schema.views_on(effect.name) if follow else ()
             objects = [(effect.kind, effect.name), *(("view", view.name) for view in views)]
             self.schema = self._database.refresh(self.schema, objects)
+
+    def _until_nobody_writes(self) -> None:
+        """Until what was revoked counts on every node, and what was let through has ended."""
+        seconds, faults = patience(self._database.server(()).settings)
+        if faults:
+            raise Unreachable(
+                f"whether a fence holds can't be known: {'; '.join(faults)}",
+                hint="Run the same command again; to take the fence away:  calldrop-migrate abort",
+            )
+        self._emit(Waiting("no node may let a writer through any more", seconds))
+        end = self._clock.monotonic() + seconds
+        while (left := end - self._clock.monotonic()) > 0:
+            self._between()
+            self._clock.sleep(min(0.2, left))
 
     # -- grants ------------------------------------------------------------------------------------
 

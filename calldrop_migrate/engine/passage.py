@@ -21,6 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from calldrop_migrate.core.comparing import diff
+from calldrop_migrate.core.fencing import is_up, taken_back
 from calldrop_migrate.core.operations import (
     Copy,
     Operation,
@@ -320,6 +321,8 @@ class Passage:
         else:
             what = "was applied" if up else "was taken back"
             state = f"The keyspace is at {at_revision(number - up)}; nothing of {name} {what}."
+        if fenced := self._fenced():
+            state += f" Until it is finished or aborted these may not write: {fenced}."
         if isinstance(error, OutcomeUnknown):
             state += " Whether the statement it stopped at was applied is not known yet."
         error.state = f"{state} {error.state}".strip()
@@ -331,6 +334,13 @@ class Passage:
             withdraw = self._do.history.remove if up else self._do.history.withdraw_down
             with suppress(CalldropError):  # left as it is, it is half-way with nothing done
                 withdraw(number, attempt.id)
+
+    def _fenced(self) -> str:
+        """The roles from which MODIFY is revoked now."""
+        done = self._attempt.operations[: self._done]
+        revoked = [taken_back(op).text for op in done if isinstance(op, Run) and is_up(op)]
+        granted = {op.text for op in done}
+        return ", ".join(text.rpartition(" TO ")[2] for text in revoked if text not in granted)
 
     def _landed(self) -> list[str]:
         """On the way down: how the schema differs from the one recorded before the revision went

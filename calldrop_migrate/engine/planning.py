@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 from calldrop_migrate.core.carrying import can_misfit
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.expansion import expand
+from calldrop_migrate.core.fencing import Fence, fence, patience
 from calldrop_migrate.core.files import Migration
 from calldrop_migrate.core.operations import Await, Copy, Run, is_replaced
 from calldrop_migrate.core.plan import (
@@ -270,8 +271,18 @@ class Planner:
             outage_accepted=self._wishes.outage_accepted,
             keep_shadow=self._wishes.keep_shadow,
             element_times=self._database.platform.element_times,
+            fences=self._fences([table for table in stake if table in filled]),
         )
         return self._told(expand(migration, way, attempt_id, at, facts))
+
+    def _fences(self, tables: Sequence[str]) -> tuple[Fence, ...]:
+        """What would keep writers from tables, if that is wished for."""
+        if not self._wishes.fence or not tables:
+            return ()
+        _, faults = patience(self._database.server(()).settings)
+        access, trusted = self._database.access(), self._wishes.trusted
+        made = (fence(access, self._database.keyspace, table, trusted) for table in tables)
+        return tuple(replace(f, open=(*faults, *f.open)) for f in made)
 
     def _elder(
         self, tables: Sequence[str], live: Schema, lease: LeaseState | None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from calldrop_migrate.core.fencing import Access
 from calldrop_migrate.core.preflight import Server
 from calldrop_migrate.core.ranges import Range
 from calldrop_migrate.core.schema import Schema, Table
@@ -275,6 +276,14 @@ class Database(Protocol):
 
     def grants(self, table: str) -> list[tuple[str, str]]:
         """Permissions on a table itself, which end with it, each with the role that has it.
+
+        Raises:
+            StatementRefused: the role that asks may not know.
+        """
+        ...
+
+    def access(self) -> Access:
+        """Who may write what, of all roles.
 
         Raises:
             StatementRefused: the role that asks may not know.

@@ -5,10 +5,10 @@ A `Review` is what is shown, and what is made again, from fresh reads, once the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from calldrop_migrate.core.plan import Plan
+from calldrop_migrate.core.plan import Attempt, Plan
 from calldrop_migrate.core.preflight import Finding
 from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.estimating import Estimate
@@ -30,6 +30,7 @@ class Wishes:
         replication: of the keyspace, class included; used when it has to be made.
         tablets: whether ScyllaDB makes it with tablets; None leaves that to the server.
         scan: count misfits when planning.
+        fence: keep writers from a table while it is rebuilt; `trusted` roles don't write.
         keep_shadow: days.
     """
 
@@ -41,6 +42,8 @@ class Wishes:
     scan: bool = True
     strict: bool = False
     tablets: bool | None = None
+    fence: bool = False
+    trusted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,7 @@ class Review:
         refused = [(a, reason) for a in attempts if not a.done for reason in a.refusals]
         if refused:
             attempt = refused[0][0]
-            reasons = "".join(f"\n    {reason}" for a, reason in refused if a is attempt)
+            reasons = _lines(reason for a, reason in refused if a is attempt)
             raise RowsAtRisk(
                 f"{attempt.label}, {attempt.direction}: the rows that there are stand in its"
                 f" way:{reasons}",
@@ -143,17 +146,17 @@ class Review:
             for a in attempts
             for table in a.at_risk
         ]
+        outages = [(a, table) for a in attempts for table in a.outages]
         problems += [
-            (
-                (
-                    f"{a.label}, {a.direction}: while {table} is rebuilt, readers see it"
-                    " incomplete, and what is written to it is lost"
-                ),
-                "Stop the writers, then add --outage-accepted.",
-            )
-            for a in attempts
+            (f"{a.label}, {a.direction}: {table} can't be fenced:" + _lines(found), _OPEN)
+            for a, table in outages
+            if not a.resumed and (found := a.facts.fence(table).open)
+        ]
+        problems += [
+            (f"{a.label}, {a.direction}: while {table} is rebuilt, {_meets(a, table)}", hint)
+            for a, table in outages
             if not a.facts.outage_accepted
-            for table in a.outages
+            for hint in ("Stop the writers, then add --outage-accepted.",)
         ]
         if problems:
             raise (MisfitRows if misfits else RowsAtRisk)(
@@ -161,6 +164,23 @@ class Review:
                 state="Nothing was changed.",
                 hint="\n".join(dict.fromkeys(hint for _, hint in problems)),
             )
+
+
+_OPEN = (
+    "Take that permission from them, or say of each that doesn't write:  --no-writer ROLE\n"
+    "Or stop the writers, and leave --fence out."
+)
+
+
+def _lines(texts: Iterable[str]) -> str:
+    return "".join(f"\n    {text}" for text in texts)
+
+
+def _meets(attempt: Attempt, table: str) -> str:
+    """What an outage is for others."""
+    if attempt.facts.fence(table).roles:
+        return "writers are refused, and readers see it incomplete for a part of that"
+    return "readers see it incomplete, and what is written to it is lost"
 
 
 _KEEP_OR_DELETE = (

@@ -1,0 +1,63 @@
+"""Roles and permissions, from the server's own tables. Only reads.
+
+These tables are replicated, and so read at QUORUM: what one node has missed would end for good with
+the table that is dropped, or leave a writer unnoticed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from typing import Protocol
+
+from calldrop_migrate.cluster.platform import of_roles
+from calldrop_migrate.core.fencing import Access, Role
+from calldrop_migrate.engine.ports import Row
+
+
+class _Query(Protocol):
+    def __call__(
+        self, cql: str, values: list[object] = ..., *, consistency: str = ...
+    ) -> list[Row]: ...
+
+
+def grants(
+    query: _Query, system: Collection[str], keyspace: str, table: str
+) -> list[tuple[str, str]]:
+    """Permissions on one table, each with the role that has it."""
+    rows = query(
+        f"SELECT role, permissions FROM {of_roles(system, 'role_permissions')} "
+        "WHERE resource = ? ALLOW FILTERING",
+        [f"data/{keyspace}/{table}"],
+        consistency="QUORUM",
+    )
+    return sorted((what, row["role"]) for row in rows for what in row["permissions"] or ())
+
+
+def read(query: _Query, system: Collection[str], us: str) -> Access:
+    """All roles, and who has MODIFY on what."""
+    roles = query(
+        f"SELECT role, can_login, is_superuser, member_of FROM {of_roles(system, 'roles')}",
+        consistency="QUORUM",
+    )
+    permissions = query(
+        f"SELECT role, resource, permissions FROM {of_roles(system, 'role_permissions')}",
+        consistency="QUORUM",
+    )
+    modify: defaultdict[str, set[str]] = defaultdict(set)
+    for row in permissions:
+        if "MODIFY" in (row["permissions"] or ()):
+            modify[row["resource"]].add(row["role"])
+    return Access(
+        us,
+        {
+            row["role"]: Role(
+                row["role"],
+                bool(row["can_login"]),
+                bool(row["is_superuser"]),
+                frozenset(row["member_of"] or ()),
+            )
+            for row in roles
+        },
+        {resource: frozenset(names) for resource, names in modify.items()},
+    )

@@ -1,0 +1,138 @@
+"""Who can write to a table, by the roles and permissions of its server, and how long it takes until
+nobody can any more (PROTOCOLS.md 7).
+
+A REVOKE on a table takes what was granted on that table alone. Against a grant on its keyspace, or
+a superuser, it does nothing: who has one of these is named, and there is no fence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.operations import Run, run
+
+_MARGIN = 1.0  # seconds
+_UNITS = {"": 0.001, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+# As cassandra.yaml and scylla.yaml call them; the older names are in milliseconds.
+_CACHE = ("permissions_validity", "permissions_validity_in_ms")
+_WRITES = ("write_request_timeout", "write_request_timeout_in_ms")
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role; `member_of` are those whose permissions it has, too."""
+
+    name: str
+    can_login: bool = True
+    superuser: bool = False
+    member_of: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may do what.
+
+    Attributes:
+        us: the role that asks.
+        modify: resource, as the server names it (data, data/KEYSPACE, ...) -> roles with MODIFY.
+    """
+
+    us: str
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    modify: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def all_of(self, role: str) -> frozenset[str]:
+        """A role and all whose permissions it has."""
+        found, left = set[str](), [role]
+        while left:
+            name = left.pop()
+            if name not in found:
+                found.add(name)
+                left += self.roles[name].member_of if name in self.roles else ()
+        return frozenset(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What keeps writers from a table.
+
+    Attributes:
+        roles: those from which MODIFY on it is revoked.
+        open: who could still write, and why, a line each.
+    """
+
+    table: str
+    roles: tuple[str, ...] = ()
+    open: tuple[str, ...] = ()
+
+    def up(self) -> list[Run]:
+        """What puts it up."""
+        on = f"REVOKE MODIFY ON TABLE {quote(self.table)}"
+        return [run(f"{on} FROM {quote(role)}") for role in self.roles]
+
+    def away(self) -> list[Run]:
+        """What takes it away."""
+        return [taken_back(revoke) for revoke in self.up()]
+
+
+def fence(access: Access, keyspace: str, table: str, trusted: frozenset[str]) -> Fence:
+    """The fence around a table; `trusted` are roles that don't write, as the user says."""
+    ours = access.all_of(access.us)
+    direct = access.modify.get(f"data/{keyspace}/{table}", frozenset())
+    wider = {
+        "data": "ALL KEYSPACES",
+        f"data/{keyspace}": f"KEYSPACE {keyspace}",
+        f"data/{keyspace}/*": f"ALL TABLES IN KEYSPACE {keyspace}",
+    }
+    can: list[str] = []
+    for role in sorted(access.roles.values(), key=lambda role: role.name):
+        if not role.can_login or role.name == access.us or role.name in trusted:
+            continue
+        held = sorted(access.all_of(role.name) & access.roles.keys())
+        whys = [(name, "is a superuser") for name in held if access.roles[name].superuser]
+        for resource, words in wider.items():
+            granted = access.modify.get(resource, frozenset())
+            whys += [(name, f"has MODIFY on {words}") for name in held if name in granted]
+        shared = (name for name in held if name in direct & ours)
+        whys += [(name, f"has MODIFY on {table}, as we have by it") for name in shared]
+        for name, why in whys[:1]:
+            by = "" if name == role.name else f" is a member of {name}, which"
+            can.append(f"{role.name}{by} {why}")
+    return Fence(table, tuple(sorted(direct - ours)), tuple(can))
+
+
+def is_up(operation: object) -> bool:
+    """Whether an operation is part of putting a fence up."""
+    return isinstance(operation, Run) and operation.text.startswith("REVOKE ")
+
+
+def taken_back(operation: Run) -> Run:
+    """What grants again what a REVOKE has taken."""
+    found = re.fullmatch(r"REVOKE MODIFY ON TABLE (.*) FROM (.*)", operation.text)
+    assert found is not None
+    return run(f"GRANT MODIFY ON TABLE {found[1]} TO {found[2]}")
+
+
+def patience(settings: Mapping[str, Mapping[str, str] | None]) -> tuple[float, list[str]]:
+    """Seconds from a REVOKE until no node lets a write through any more that it forbids; and what
+    is in the way of knowing it, a line each.
+    """
+    longest, faults = 0.0, []
+    for node, told in sorted(settings.items()):
+        if told is None:
+            what = "system_views.settings, or of ScyllaDB system.config"
+            faults.append(f"the settings of {node} can't be read: SELECT ON TABLE {what}")
+        elif "AllowAll" in told.get("authorizer", ""):
+            faults.append(f"{node} asks for no permissions (authorizer)")
+        else:
+            longest = max(longest, _seconds(told, _CACHE) + _seconds(told, _WRITES))
+    return longest + _MARGIN, faults
+
+
+def _seconds(settings: Mapping[str, str], names: tuple[str, ...]) -> float:
+    value = next((settings[name] for name in names if name in settings), "10s")
+    found = re.fullmatch(r"(\d+) ?(ms|s|m|h|d|)", value)
+    return int(found[1]) * _UNITS[found[2]] if found else 10.0

@@ -1,0 +1,212 @@
+"""--fence: nobody can write to a table while it is rebuilt, or the plan says who could.
+
+The writers are roles of their own with connections of their own, and go on through all of it.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from cassandra import DriverException, Unauthorized
+from cassandra.auth import PlainTextAuthProvider
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
+from cassandra.io.asyncioreactor import AsyncioConnection
+from cassandra.policies import FallthroughRetryPolicy, RoundRobinPolicy
+
+from tests.conftest import Cli
+from tests.secured.conftest import SUPERUSER, Secured, as_role
+from tests.secured.test_roles import KNOWS, listed
+from tests.told import ok, told
+
+ROWS = 3000
+GO = ("--outage-accepted", "--yes")
+FENCED = ("--fence", "--no-writer", SUPERUSER, *GO)
+
+
+@pytest.fixture
+def mine(cli: Cli, client: Any, role: str) -> Cli:
+    """The migrator at 0001, with rows; it made the table, and so it may grant it."""
+    client.execute(
+        f"CREATE KEYSPACE {cli.keyspace} WITH replication ="
+        " {'class': 'NetworkTopologyStrategy', 'datacenter1': 1}"
+    )
+    for grant in listed("migrator", cli.keyspace, role):
+        client.execute(grant)
+    client.execute(f"{KNOWS} {role}")
+    for table in ("system_auth.roles", "system_views.settings"):
+        client.execute(f"GRANT SELECT ON TABLE {table} TO {role}")
+    made = as_role(cli, role)
+    ok(made("up", "1"))
+    ok(made("seed", "--rows", str(ROWS), "--random-seed", "1"))
+    return made
+
+
+@pytest.fixture
+def make_role(client: Any, role: str) -> Iterator[Callable[[str, bool], str]]:
+    """Makes roles beside the migrator's."""
+    made: list[str] = []
+
+    def make(name: str, login: bool = True) -> str:
+        full = f"{role}_{name}"
+        client.execute(f"CREATE ROLE {full} WITH PASSWORD = '{full}' AND LOGIN = {login}")
+        made.append(full)
+        return full
+
+    yield make
+    for name in made:
+        client.execute(f"DROP ROLE {name}")
+
+
+def may_modify(client: Any, table: str) -> set[str]:
+    rows = client.execute(f"LIST MODIFY PERMISSION ON TABLE {table} NORECURSIVE")
+    return {row["role"] for row in rows if row["resource"] == f"<table {table}>"}
+
+
+class Hammer:
+    """A writer that never stops, and remembers what it was told is written."""
+
+    def __init__(self, secured: Secured, role: str, table: str) -> None:
+        self.acknowledged: list[str] = []
+        self.refused = 0
+        self._end = threading.Event()
+        profile = ExecutionProfile(RoundRobinPolicy(), retry_policy=FallthroughRetryPolicy())
+        self._cluster = Cluster(
+            list(secured.address.hosts),
+            port=secured.address.port,
+            connection_class=AsyncioConnection,
+            execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+            auth_provider=PlainTextAuthProvider(role, role),
+            ssl_context=secured.context,
+        )
+        self._session = self._cluster.connect()
+        self._role, self._table = role, table
+        self._thread = threading.Thread(target=self._write)
+        self._thread.start()
+
+    def _write(self) -> None:
+        insert = (
+            f"INSERT INTO {self._table} (source_phone_number, destination_number, call_timestamp)"
+            " VALUES (%s, 'd', 1)"
+        )
+        number = 0
+        while not self._end.is_set():
+            number += 1
+            key = f"{self._role} {number}"
+            try:
+                self._session.execute(insert, [key])
+            except Unauthorized:
+                self.refused += 1
+            except DriverException:  # the table is away: nothing was acknowledged
+                continue
+            else:
+                self.acknowledged.append(key)
+
+    def ends(self) -> None:
+        self._end.set()
+        self._thread.join()
+        self._cluster.shutdown()
+
+
+@contextmanager
+def hammered(secured: Secured, table: str, *roles: str) -> Iterator[list[Hammer]]:
+    hammers = [Hammer(secured, role, table) for role in roles]
+    try:
+        yield hammers
+    finally:
+        for hammer in hammers:
+            hammer.ends()
+
+
+def test_who_could_write_all_the_same_is_named(
+    mine: Cli, client: Any, make_role: Callable[..., str]
+) -> None:
+    table = f"{mine.keyspace}.call_records"
+    of_keyspace, group, member = make_role("ks"), make_role("group", False), make_role("member")
+    client.execute(f"GRANT MODIFY ON KEYSPACE {mine.keyspace} TO {group}")
+    client.execute(f"GRANT MODIFY ON KEYSPACE {mine.keyspace} TO {of_keyspace}")
+    client.execute(f"GRANT {group} TO {member}")
+    said = told(
+        mine("up", "2", "--fence", *GO),
+        9,
+        "call_records can't be fenced",
+        f"{of_keyspace} has MODIFY on KEYSPACE {mine.keyspace}",
+        f"{member} is a member of {group}, which has MODIFY on KEYSPACE {mine.keyspace}",
+        f"{SUPERUSER} is a superuser",
+        "--no-writer ROLE",
+    )
+    assert mine.json("status")["current"] == 1
+    assert f"{group} has MODIFY" not in said.replace(f"{group}, which has MODIFY", "")
+    # A direct grant, and one to a role that others are members of, can be taken.
+    client.execute(f"REVOKE MODIFY ON KEYSPACE {mine.keyspace} FROM {group}")
+    client.execute(f"REVOKE MODIFY ON KEYSPACE {mine.keyspace} FROM {of_keyspace}")
+    for role in (of_keyspace, group):
+        client.execute(f"GRANT MODIFY ON TABLE {table} TO {role}")
+    plan = mine("plan", "2", *FENCED[:-1])
+    assert plan.code == 0, plan.err
+    assert f"REVOKE MODIFY ON TABLE call_records FROM {group}" in plan.out
+    assert f"{group}, {of_keyspace} may not write to it until then" in plan.out
+    # Our own way to the table stays.
+    assert f"FROM {mine.environment['CALLDROP_USERNAME']}\n" not in plan.out
+
+
+def test_no_acknowledged_write_is_lost_behind_a_fence(
+    mine: Cli, client: Any, secured: Secured, make_role: Callable[..., str]
+) -> None:
+    table = f"{mine.keyspace}.call_records"
+    direct, group, member = make_role("direct"), make_role("group", False), make_role("member")
+    client.execute(f"GRANT {group} TO {member}")
+    for role in (direct, group):
+        client.execute(f"GRANT MODIFY ON TABLE {table} TO {role}")
+    before = may_modify(client, table)
+    with hammered(secured, table, direct, member) as hammers:
+        ok(mine("up", "2", *FENCED))
+        reached = [len(hammer.acknowledged) for hammer in hammers]
+        for hammer, so_far in zip(hammers, reached, strict=True):
+            while len(hammer.acknowledged) < so_far + 20:  # they can write again
+                pass
+    assert all(hammer.refused for hammer in hammers)
+    assert may_modify(client, table) == before
+    keys = client.execute(f"SELECT source_phone_number AS n FROM {table}", timeout=60)
+    there = {row["n"] for row in keys}
+    for hammer in hammers:
+        assert len(hammer.acknowledged) > 20
+        assert not set(hammer.acknowledged) - there
+    ok(mine("verify"))
+
+
+def test_what_was_revoked_is_granted_again_however_it_ends(
+    mine: Cli, client: Any, make_role: Callable[..., str]
+) -> None:
+    table, app = f"{mine.keyspace}.call_records", make_role("app")
+    client.execute(f"GRANT MODIFY ON TABLE {table} TO {app}")
+    before = may_modify(client, table)
+    # Killed, and taken back.
+    killed = mine.at("kill | after | REVOKE", "up", "2", *FENCED)
+    assert killed.code == -signal.SIGKILL
+    assert may_modify(client, table) == before - {app}
+    ok(mine("abort", "--yes"))
+    assert may_modify(client, table) == before
+    # Killed at each turn, and gone on with; what stops it says who may not write.
+    for at in ("noted | REVOKE", "before | DROP TABLE", "noted | DROP TABLE", "after | GRANT"):
+        killed = mine.at(f"kill | {at}", "up", "2", *FENCED)
+        assert killed.code == -signal.SIGKILL, at
+    ok(mine("up", "2", *GO))
+    assert may_modify(client, table) == before
+    ok(mine("down", "1", *FENCED, "--set-aside"))
+    assert may_modify(client, table) == before
+
+
+def test_an_interrupted_run_says_who_may_not_write(
+    mine: Cli, client: Any, make_role: Callable[..., str]
+) -> None:
+    table, app = f"{mine.keyspace}.call_records", make_role("app")
+    client.execute(f"GRANT MODIFY ON TABLE {table} TO {app}")
+    stopped = mine.at("sh kill -INT $PPID | noted | REVOKE", "up", "2", *FENCED)
+    said = told(stopped, 130, "0002 is half-way (up): 1 of ", "these may not write")
+    assert app in said
+    ok(mine("abort", "--yes"))
