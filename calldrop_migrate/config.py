@@ -71,6 +71,8 @@ class Settings(BaseSettings):
     keep_shadow: float = Field(7, ge=0, le=36_500, allow_inf_nan=False)
     repaired: bool = False
     max_rows_per_second: int | None = Field(None, ge=1)
+    workers: int | None = Field(None, ge=1, le=64)
+    dask: str = ""
     strict: bool = False
 
     @field_validator("hosts", mode="before")

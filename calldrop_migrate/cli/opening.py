@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from getpass import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -197,6 +199,12 @@ def connect_again(endpoint: Endpoint, settings: config.Settings) -> ClusterDatab
         encryption = tls.context(settings.tls_files, hostname=settings.tls_hostname)
         endpoint = replace(endpoint, tls=encryption)
     return connect(endpoint, waiting=say)
+
+
+def pickled_connect(endpoint: Endpoint, settings: config.Settings) -> bytes:
+    """`connect_again`, for another process."""
+    # What TLS has read can't be sent.
+    return pickle.dumps(partial(connect_again, replace(endpoint, tls=None), settings))
 
 
 def _ask_password(username: str) -> str:

@@ -84,6 +84,9 @@ CONNECTION: dict[str, Any] = {
 MOST = _flag(
     int, "--max-rows-per-second", help="Spare the cluster; default: no limit.", metavar="N"
 )
+WORKERS = _flag(
+    int, "--workers", help="Processes that carry rows; default: by rows and cores.", metavar="N"
+)
 CHANGING: dict[str, Any] = {
     "wait_for_lease": _flag(
         float, "--wait-for-lease", help="Wait for another run to end; default 0.", metavar=_SECONDS
@@ -104,11 +107,16 @@ CHANGING: dict[str, Any] = {
         bool, "--repaired/", help="Tables were repaired: verify at LOCAL_QUORUM, not at ALL."
     ),
     "max_rows_per_second": MOST,
+    "workers": WORKERS,
+    "dask": _flag(
+        str, "--dask", help="Dask scheduler whose workers carry rows.", metavar="TCP://..."
+    ),
     "strict": _flag(bool, "--strict/", help="A history ahead of the folder is an error."),
 }
 SEEDING: dict[str, Any] = {
     "seeds": _flag(Path, "--seeds", help="Folder of seed modules.", metavar="DIR"),
     "max_rows_per_second": MOST,
+    "workers": WORKERS,
 }
 
 Yes = Annotated[bool, typer.Option("--yes", help="Answer questions with yes; allows nothing else.")]

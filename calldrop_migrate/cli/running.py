@@ -8,7 +8,7 @@ from textwrap import indent
 import typer
 
 from calldrop_migrate.cli.feed import in_short, replication_in_short, say
-from calldrop_migrate.cli.opening import Opened, ask, timing
+from calldrop_migrate.cli.opening import Opened, ask, pickled_connect, timing
 from calldrop_migrate.cli.options import Call
 from calldrop_migrate.cli.planned import current_of, notes_of, plan_shown, resumes
 from calldrop_migrate.cli.process import Stop, is_dead, this_process
@@ -17,6 +17,7 @@ from calldrop_migrate.engine.jobs import Job
 from calldrop_migrate.engine.news import Finished
 from calldrop_migrate.engine.review import Review, Wishes
 from calldrop_migrate.engine.runner import Outcome, Runner, Tools
+from calldrop_migrate.engine.spreading import Crew
 from calldrop_migrate.engine.wording import at_revision, summary
 from calldrop_migrate.errors import CalldropError, Interrupted
 
@@ -63,6 +64,7 @@ class Running:
     def __init__(self, place: Opened, flags: Flags) -> None:
         self._place = place
         self._stop = Stop()
+        self._crew = Crew(place.settings.workers, place.settings.dask)
         settings = place.settings
         wishes = Wishes(
             settings.replication,
@@ -80,6 +82,7 @@ class Running:
             *(place.database, place.migrations, wishes, tools),
             repaired=settings.repaired,
             max_rows_per_second=settings.max_rows_per_second,
+            helpers=(self._crew, pickled_connect(place.database.endpoint, settings)),
         )
         self.jobs = self._runner.jobs
         self._files = {migration.number for migration in place.migrations}
@@ -143,6 +146,8 @@ class Running:
         except CalldropError as error:
             error.state = error.state or "What was finished is recorded:  calldrop-migrate status"
             raise
+        finally:
+            self._crew.close()
 
     def _next(self, review: Review, outcome: Outcome, head: int) -> str:
         """What to type after a run."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,8 +19,15 @@ import typer
 from calldrop_migrate import config
 from calldrop_migrate.cli import report as page
 from calldrop_migrate.cli.feed import say
-from calldrop_migrate.cli.loading import Job, Loader, load_in_processes, processes_for
-from calldrop_migrate.cli.opening import Opened, ask, environment_of, opened, readable
+from calldrop_migrate.cli.loading import Job, Loader, load_there
+from calldrop_migrate.cli.opening import (
+    Opened,
+    ask,
+    environment_of,
+    opened,
+    pickled_connect,
+    readable,
+)
 from calldrop_migrate.cli.options import CONNECTION, FILES, SEEDING, Call, Yes, command
 from calldrop_migrate.cli.render import show, shows
 from calldrop_migrate.cli.seed_modules import Module, module_files, read_module
@@ -29,6 +37,7 @@ from calldrop_migrate.engine import seeding
 from calldrop_migrate.engine.counting import Split, count
 from calldrop_migrate.engine.news import Progress
 from calldrop_migrate.engine.seeding import Begun, Loaded, Seeded
+from calldrop_migrate.engine.spreading import Crew
 from calldrop_migrate.errors import CalldropError, Interrupted, RowsAtRisk, UsageError
 
 Words = Annotated[
@@ -78,19 +87,6 @@ Report = Annotated[
     Path | None,
     typer.Option(
         "--report", metavar="FILE", show_default=False, help="The calls as a page: FILE.html."
-    ),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        "--workers",
-        metavar="N",
-        envvar="CALLDROP_WORKERS",
-        show_envvar=False,
-        show_default=False,
-        min=1,
-        max=64,
-        help="Processes that load; default by size and free cores.",
     ),
 ]
 List = Annotated[bool, typer.Option("--list", help="List the seed modules with their options.")]
@@ -172,7 +168,6 @@ class _Wanted:
     random_seed: int | None
     now: datetime | None
     at_revision: str
-    workers: int | None
 
 
 class _Seeding:
@@ -191,7 +186,9 @@ class _Seeding:
         )
         self._parts = self._module.parts(self._options)
         self._expected = sum(self._parts or ())
-        self._processes = processes_for(wanted.workers, self._expected, len(self._parts or (0,)))
+        self._crew = Crew(place.settings.workers)
+        self._pool = self._crew.pool(self._expected, len(self._parts or (0,)))
+        self._processes = self._pool.width if self._pool else 1
 
     def run(self, *, yes: bool) -> Seeded:
         """Asks where that is due, loads, counts."""
@@ -261,10 +258,11 @@ class _Seeding:
 
     def _work(self, begun: Begun) -> Any:
         place, module = self._place, self._module
-        endpoint = replace(place.database.endpoint, tls=None)  # can't be sent to another process
+        pool, most = self._pool, place.settings.max_rows_per_second
         job = Job(
             *(module.file, self._wanted.words, begun, self._table),
-            *(endpoint, place.settings, self._processes),
+            pickled_connect(place.database.endpoint, place.settings),
+            most and most / self._processes,
         )
 
         def here(parts: Sequence[int]) -> Iterator[tuple[int, Loaded]]:
@@ -280,9 +278,9 @@ class _Seeding:
 
         if self._parts is None:
             return whole
-        if self._processes == 1:
+        if pool is None:
             return here
-        return lambda parts: load_in_processes(job, self._processes, parts)
+        return lambda parts: pool.over(partial(load_there, job), parts)
 
     def _warn(self, loaded: Loaded, total: int) -> None:
         """What is not as one would expect of the rows.
@@ -326,7 +324,6 @@ def register(app: typer.Typer) -> None:
         random_seed: RandomSeed = None,
         now: Now = "",
         at_revision: AtRevision = "",
-        workers: Workers = None,
         list_modules: List = False,
         report: Report = None,
         yes: Yes = False,
@@ -341,7 +338,7 @@ def register(app: typer.Typer) -> None:
         found = read_module(folder, name)
         found.options(options)  # before the server is touched
         moment = _moment(now) if now else None
-        wanted = _Wanted(found, tuple(options), random_seed, moment, at_revision, workers)
+        wanted = _Wanted(found, tuple(options), random_seed, moment, at_revision)
         if report is not None:
             page.check(report)
         with opened(call) as place:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -41,7 +42,9 @@ from calldrop_migrate.engine.ports import (
     Sums,
 )
 from calldrop_migrate.engine.ranging import Ranging
-from calldrop_migrate.errors import MisfitRows, OutcomeUnknown, RowsAtRisk, Unreachable
+from calldrop_migrate.engine.sameness import see_same
+from calldrop_migrate.engine.spreading import Spread
+from calldrop_migrate.errors import MisfitRows, RowsAtRisk, Unreachable
 
 TABLE = "migration_progress"
 FEWEST_RANGES = 64
@@ -54,6 +57,9 @@ TURNS = 256
 # Rows of keys alone have a write time that nothing can read; theirs becomes this one, below every
 # other.
 LOW_TIMESTAMP = 1
+
+
+By = Callable[..., Iterator[tuple[Range, Any]]]
 
 
 def create_table(keyspace: str) -> str:
@@ -104,8 +110,10 @@ class Copier:
         *,
         repaired: bool = False,
         max_rows_per_second: float | None = None,
+        spread: Spread | None = None,
     ) -> None:
         self._database = database
+        self._spread = spread
         self._ranging = Ranging(between, sleep)
         self._emit = emit
         self.most = max_rows_per_second
@@ -146,16 +154,15 @@ class Copier:
         total = RangeResult(rows=sum(finished.values()))
         todo = [part for part in grid(place.parts) if part.index not in finished]
         done = len(finished)
-        for part, result in self._ranging.over(
-            todo, lambda r: self._database.bulk.copy_ranges(self._next_turn(task), r)
-        ):
+        by = self._by("copy_ranges", operation, place)
+        for part, result in self._ranging.over(todo, lambda r: by(self._next_turn(task), r)):
             if result.unfit:
                 raise _unfit(operation.source.name, result.unfit)
             if result.rows:  # an empty range is read again sooner than it is noted
                 self._checkpoint(place, part, result)
             total, done = _sum(total, result), done + 1
             self._emit(Progress(operation.label, done, place.parts, total.rows))
-        self._see_same(place)
+        see_same(self._database, place.ids)
         return total
 
     def _move(self, operation: Copy, place: Place) -> RangeResult:
@@ -192,54 +199,25 @@ class Copier:
             nonlocal looked
             self._ranging.between()
             if monotonic() - looked >= seconds:
-                self._see_same(place)
+                see_same(self._database, place.ids)
                 looked = monotonic()
 
         return between
 
+    def _by(self, kind: str, operation: Carried, place: Place) -> By:
+        """Who does a method of `Bulk`: this process, or others."""
+        if self._spread is not None and place.parts > 1:
+            rows = self.size_of(operation.source).rows
+            if pool := self._spread.crew.pool(rows, place.parts):
+                over, ids, most = self._spread.over, place.ids, self.most
+                return lambda task, r, **more: over(pool, kind, task, r, ids, most, **more)
+        method: By = getattr(self._database.bulk, kind)
+        return method
+
     def _begin(self, place: Place) -> None:
         self._turn = place.began * TURNS
         self._last_turn = self._turn + TURNS
-        self._see_same(place)
-
-    def _see_same(self, place: Place) -> None:
-        """That both tables are the ones that they were.
-
-        Raises:
-            OutcomeUnknown: one is gone.
-            RowsAtRisk: one is another one by the same name.
-        """
-        live = {
-            row["table_name"]: str(row["id"])
-            for row in self._database.query(
-                "SELECT table_name, id FROM system_schema.tables "
-                "WHERE keyspace_name = ? AND table_name IN ?",
-                [self._database.keyspace, list(place.ids)],
-            )
-        }
-        for name, table_id in place.ids.items():
-            if name not in live:
-                raise OutcomeUnknown(
-                    f"{name} is gone: what an earlier run sent has arrived only now, or somebody"
-                    " has dropped it",
-                    hint=(
-                        "Run the same command again. If it says the same then, somebody did, and as"
-                        " long as the other table stands:\n  calldrop-migrate abort"
-                    ),
-                )
-            if live[name] != table_id:
-                other = next((n for n in place.ids if n != name), "")
-                full = f"{quote(self._database.keyspace)}.{quote(name)}"
-                raise RowsAtRisk(
-                    f"{name} is not the table any more that it was: somebody has dropped it",
-                    state=f"Nothing of {other} was dropped; it may hold the only copy of the rows.",
-                    hint=(
-                        f"Look at both. Where this run was killed as it dropped {name}, and what is"
-                        f" there now has nothing to lose:\n  DROP TABLE {full};  in cqlsh, then the"
-                        f" same command again\nOtherwise take from {other} what you need, by hand,"
-                        " and then:\n  calldrop-migrate abort --discard-rows"
-                    ),
-                )
+        see_same(self._database, place.ids)
 
     def _next_turn(self, task: CopyTask) -> CopyTask:
         """The task as it is sent once more: what it writes of lists takes the place of all that was
@@ -307,9 +285,11 @@ class Copier:
         consistency = self._final_consistency if operation.final else ""
         task = self._selected(operation, self._task(operation, place, consistency), place)
         none = task.only is not None and not task.only
-        here = {} if none else self._sums(task, place.parts, operation.label, of_target=False)
+        by = self._by("sum_ranges", operation, place)
+        summed = partial(self._sums, by, task, place.parts, operation.label)
+        here = {} if none else summed(of_target=False)
         read = sum(count for count, _ in here.values())
-        there = self._sums(task, place.parts, operation.label, of_target=True, read=read)
+        there = summed(of_target=True, read=read)
         differing = _differing(here, there)
         for part in grid(place.parts):
             if part.index in differing or -1 in differing:
@@ -319,7 +299,7 @@ class Copier:
             # What is deleted was read just before: the look between the two must not be an old one.
             strict = replace(task, between=self._watched(place, 0))
             self._no_more(operation, strict, differing, place.parts)
-        self._see_same(place)
+        see_same(self._database, place.ids)
         return RangeResult(rows=sum(count for count, _ in here.values()))
 
     def _complete(self, operation: Verify, task: CopyTask, part: Range) -> None:
@@ -357,13 +337,19 @@ class Copier:
         return next(found for _, found in self._ranging.over([part], look))
 
     def _sums(
-        self, task: CopyTask, parts: int, label: str, *, of_target: bool, read: int = 0
+        self,
+        by: By,
+        task: CopyTask,
+        parts: int,
+        label: str,
+        *,
+        of_target: bool,
+        read: int = 0,
     ) -> Sums:
         sums: dict[int, tuple[int, int]] = {}
         rows = read
         found = self._ranging.over(
-            grid(parts),
-            lambda r: self._database.bulk.sum_ranges(task, r, parts, of_target=of_target),
+            grid(parts), lambda r: by(task, r, parts=parts, of_target=of_target)
         )
         for done, (_, some) in enumerate(found, 1 + (parts if of_target else 0)):
             for bucket, (count, total) in some.items():

@@ -127,6 +127,11 @@ class Journal:
         self._settle_until = 0.0
         self._sends_take = timing.ddl_timeout + 1
 
+    @property
+    def token(self) -> UUID | None:
+        """Of the lease, while this run holds it."""
+        return self._token
+
     def now(self) -> datetime:
         """The wall clock's time, in UTC."""
         return self._clock.now()

@@ -65,6 +65,14 @@ class Platform:
         return not self.scylla and major.isdecimal() and int(major) >= 5
 
 
+def go_on() -> None:
+    """Nothing keeps the work from going on."""
+
+
+def at_once(rows: int) -> None:
+    """It is time for more rows at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class CopyTask:
     """One copy, or one verification, of whatever ranges.
@@ -92,8 +100,8 @@ class CopyTask:
     consistency: str = ""
     element_times: bool = True
     turn: int = 0
-    between: Callable[[], None] = field(default=lambda: None, compare=False)
-    pace: Callable[[int], None] = field(default=lambda _: None, compare=False)
+    between: Callable[[], None] = field(default=go_on, compare=False)
+    pace: Callable[[int], None] = field(default=at_once, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

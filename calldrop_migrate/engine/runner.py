@@ -24,6 +24,7 @@ from calldrop_migrate.engine.passage import Doing, Passage
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.preflight import findings
 from calldrop_migrate.engine.review import Review, Wishes
+from calldrop_migrate.engine.spreading import Crew, Spread
 from calldrop_migrate.errors import (
     CalldropError,
     HistoryError,
@@ -66,6 +67,9 @@ class Tools:
 class Runner:
     """Runs jobs on one keyspace.
 
+    Args:
+        helpers: other processes, and a pickled `Connect` for them.
+
     Attributes:
         jobs: what can be run.
     """
@@ -79,6 +83,7 @@ class Runner:
         *,
         repaired: bool = False,
         max_rows_per_second: float | None = None,
+        helpers: tuple[Crew, bytes] | None = None,
     ) -> None:
         self._database = database
         self._tools = tools
@@ -90,6 +95,7 @@ class Runner:
             *(database, self._between, emit, clock.sleep),
             repaired=repaired,
             max_rows_per_second=max_rows_per_second,
+            spread=helpers and Spread(*helpers, database.keyspace, lambda: self._log.token),
         )
         self._executor = Executor(database, self._log, copier, clock, self._between, emit)
         self.jobs = Jobs(database, migrations, wishes, self._log, history, copier, self._executor)

@@ -1,0 +1,348 @@
+"""Work on ranges by other processes, of this machine or of others: whatever is a
+`concurrent.futures.Executor`. How a process connects is the caller's (`Connect`); what it does in a
+range is the same code as in this one.
+
+A copy may write only while its run holds the lease. So what another process does looks for itself,
+each second and before its first write, whether the lease is still that run's and the tables still
+the same ones; the run that lost it, or was killed, has no say any more.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from dataclasses import dataclass, field, replace
+from time import monotonic, sleep
+from typing import Any, TypeVar
+from uuid import UUID
+
+from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.ranges import Range
+from calldrop_migrate.engine import journal
+from calldrop_migrate.engine.pacing import Pace
+from calldrop_migrate.engine.ports import CopyTask, Database, at_once, go_on
+from calldrop_migrate.engine.sameness import see_same
+from calldrop_migrate.errors import (
+    CalldropError,
+    ConfigurationError,
+    LeaseLost,
+    OutcomeUnknown,
+    Unreachable,
+)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Connect = Callable[[], Database]
+MOST_PROCESSES = 4  # more of them were no faster, whatever the number of cores
+ROWS_WORTH_IT = 200_000  # a process takes half a second to begin
+LOOKS = 1.0  # seconds between two looks at the lease and at the tables
+_AHEAD = 2  # tasks for each process: one that it is at, one that it finds when that is done
+_TICK = 0.5  # seconds
+
+
+class Pool:
+    """Processes that work for this one.
+
+    Args:
+        make: makes the executor, when it is first needed and again when it broke.
+        width: how many processes it has.
+        end: what is to be ended besides.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Executor],
+        width: int,
+        end: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.width = width
+        self._make = make
+        self._end = end
+        self._executor: Executor | None = None
+
+    def over(
+        self,
+        work: Callable[[Item], Result],
+        items: Iterable[Item],
+        between: Callable[[], None] = lambda: None,
+    ) -> Iterator[tuple[Item, Result]]:
+        """Each item with what came of it, in any order; `between` is called meanwhile.
+
+        Raises:
+            OutcomeUnknown: a process has ended; its items may be given again.
+        """
+        left, running = deque(items), dict[Future[Result], Item]()
+        if self._executor is None:
+            self._executor = self._make()
+        try:
+            while left or running:
+                while left and len(running) < _AHEAD * self.width:
+                    item = left.popleft()
+                    running[self._executor.submit(work, item)] = item
+                done, _ = wait(running, timeout=_TICK, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield running.pop(future), future.result()
+                between()
+        except CalldropError:
+            raise
+        except Exception as error:
+            if not _is_broken(error):
+                raise
+            self._let_go()
+            raise OutcomeUnknown(
+                "a process that worked on rows has ended",
+                hint="Run the same command again: it goes on from what was finished.",
+            ) from error
+        finally:
+            for future in running:
+                future.cancel()
+
+    def _let_go(self) -> None:
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._executor = None
+
+    def close(self) -> None:
+        """Ends the processes, when they are done with what they are at."""
+        self._let_go()
+        self._end()
+
+
+def _is_broken(error: Exception) -> bool:
+    """Whether a process ended, and not what it did: Dask has classes of its own for that."""
+    return isinstance(error, BrokenExecutor) or type(error).__name__ in (
+        "KilledWorker",
+        "CommClosedError",
+        "CancelledError",
+    )
+
+
+# -- where the processes are -----------------------------------------------------------------------
+
+
+class Crew:
+    """Who there is to work for this process: other processes of this machine, or a Dask cluster.
+
+    Args:
+        wanted: processes; None leaves that to the work and the cores.
+        dask: the address of a Dask scheduler; empty is none.
+    """
+
+    def __init__(self, wanted: int | None = None, dask: str = "") -> None:
+        self._wanted = wanted
+        self._dask = dask
+        self._pool: Pool | None = None
+
+    def pool(self, rows: int, parts: int) -> Pool | None:
+        """The processes for so many rows in so many parts; None where this one does it itself.
+
+        Raises:
+            Unreachable: there is no such Dask cluster, or it has no workers.
+        """
+        if parts < 2:
+            return None
+        count = min(parts, processes_for(self._wanted, rows))
+        if self._pool is None and (self._dask or count > 1):
+            self._pool = _by_dask(self._dask) if self._dask else _here(count)
+        return self._pool
+
+    def close(self) -> None:
+        """Lets them go."""
+        if self._pool is not None:
+            self._pool.close()
+
+
+def processes_for(wanted: int | None, rows: int) -> int:
+    """As many as are wanted, or by the cores that a server on this machine leaves."""
+    if wanted is not None:
+        return wanted
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(MOST_PROCESSES, (cores or 1) - 1)) if rows >= ROWS_WORTH_IT else 1
+
+
+def _here(count: int) -> Pool:
+    from concurrent.futures.process import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    # Spawned, not forked: a connection would not survive that.
+    context = get_context("spawn")
+
+    def make() -> Executor:
+        return ProcessPoolExecutor(count, mp_context=context, initializer=_begin_process)
+
+    return Pool(make, count)
+
+
+def _by_dask(address: str) -> Pool:
+    try:
+        from distributed import Client  # no start-up waits for it
+    except ImportError:
+        raise ConfigurationError(
+            "--dask needs the package distributed",
+            state="Nothing was changed.",
+            hint="pip install 'calldrop-migrate[dask]'",
+        ) from None
+    try:
+        client = Client(address, timeout="10s", set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise Unreachable(
+            f"no Dask scheduler answers at {address}: {error}",
+            state="Nothing was changed.",
+            hint="Is it up?  dask scheduler; dask worker ADDRESS",
+        ) from error
+    width = len(client.scheduler_info(n_workers=-1)["workers"])
+    if not width:
+        client.close()
+        raise Unreachable(
+            f"the Dask cluster at {address} has no workers",
+            state="Nothing was changed.",
+            hint=f"dask worker {address} --nthreads 1",
+        )
+    return Pool(client.get_executor, width, client.close)
+
+
+def _begin_process() -> None:
+    """Ctrl-C is the parent's business; when that is gone, however it ended, so is this process."""
+    from multiprocessing import parent_process
+    from multiprocessing.connection import wait as wait_for
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait_for([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+# -- what is done there ----------------------------------------------------------------------------
+
+_connections: dict[bytes, Database] = {}
+
+
+def connected(connect: bytes) -> Database:
+    """This process's own connection, made at its first task; `connect` is a pickled `Connect`."""
+    if connect not in _connections:
+        made: Connect = pickle.loads(connect)
+        _connections[connect] = made()
+    return _connections[connect]
+
+
+def forget(connect: bytes) -> None:
+    """Ends a connection: something was wrong with it, perhaps."""
+    if found := _connections.pop(connect, None):
+        found.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Tenure:
+    """The lease under which a task is worked on, and the ids of its tables."""
+
+    keyspace: str
+    token: UUID
+    ids: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """Ranges of a task for another process.
+
+    Attributes:
+        kind: the method of `Bulk`; `more` are its other arguments.
+        most: rows a second, of this process.
+    """
+
+    connect: bytes
+    kind: str
+    task: CopyTask
+    ranges: tuple[Range, ...]
+    tenure: Tenure
+    more: Mapping[str, Any] = field(default_factory=dict)
+    most: float | None = None
+
+
+class Spread:
+    """Ranges of one run's copies, by other processes.
+
+    Args:
+        connect: pickled.
+        token: of the lease that this run holds.
+    """
+
+    def __init__(
+        self, crew: Crew, connect: bytes, keyspace: str, token: Callable[[], UUID | None]
+    ) -> None:
+        self.crew = crew
+        self._connect = connect
+        self._keyspace = keyspace
+        self._token = token
+
+    def over(
+        self,
+        pool: Pool,
+        kind: str,
+        task: CopyTask,
+        ranges: Sequence[Range],
+        ids: Mapping[str, str],
+        most: float | None,
+        **more: Any,
+    ) -> Iterator[tuple[Range, Any]]:
+        """What the method `kind` of `Bulk` gives, from all of them."""
+        token = self._token()
+        assert token is not None, "copies are made under the lease"
+        tenure = Tenure(self._keyspace, token, ids)
+        plain = replace(task, between=go_on, pace=at_once)  # what is called is not sent
+        each = most and most / pool.width
+        legs = (Leg(self._connect, kind, plain, (r,), tenure, more, each) for r in ranges)
+        for _, found in pool.over(work, legs, task.between):
+            yield from found
+
+
+def work(leg: Leg) -> list[tuple[Range, Any]]:
+    """Works on a leg, in another process."""
+    try:
+        database = connected(leg.connect)
+        between = Watch(database, leg.tenure)
+        pace = Pace(leg.most, sleep, between)
+        task = replace(leg.task, between=between, pace=pace)
+        method = getattr(database.bulk, leg.kind)
+        return list(method(task, leg.ranges, **leg.more))
+    except (OutcomeUnknown, Unreachable):
+        forget(leg.connect)
+        raise
+
+
+class Watch:
+    """Looks, now and then, whether work may still go on."""
+
+    def __init__(self, database: Database, tenure: Tenure) -> None:
+        self._database = database
+        self._tenure = tenure
+        self._looked = float("-inf")
+
+    def __call__(self) -> None:
+        """
+        Raises:
+            LeaseLost: the lease is another run's, or nobody's.
+            OutcomeUnknown, RowsAtRisk: see `see_same`.
+        """
+        if monotonic() - self._looked < LOOKS:
+            return
+        table = f"{quote(self._database.bookkeeping)}.{journal.TABLE}"
+        rows = self._database.query(
+            f"SELECT owner FROM {table} WHERE keyspace_name = ? LIMIT 1", [self._tenure.keyspace]
+        )
+        if not rows or rows[0]["owner"] != self._tenure.token:
+            raise LeaseLost(
+                f"the lease on {self._tenure.keyspace} is not this run's any more",
+                hint="Run the same command again: it goes on from there.",
+            )
+        see_same(self._database, self._tenure.ids)
+        self._looked = monotonic()
