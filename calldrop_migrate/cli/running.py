@@ -134,6 +134,7 @@ class Running:
     def run(self, job: Job, review: Review, *, ask_again: bool = False) -> Outcome:
         """Runs what was agreed to."""
         try:
+            self._crew.find()
             with self._stop:
                 wait = self._place.settings.wait_for_lease
                 return self._runner.run(job, review, ask_again=ask_again, wait=wait)

@@ -104,7 +104,7 @@ class Pool:
 
     def _let_go(self) -> None:
         if self._executor is not None:
-            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._executor.shutdown(wait=False)
             self._executor = None
 
     def close(self) -> None:
@@ -139,17 +139,22 @@ class Crew:
         self._pool: Pool | None = None
 
     def pool(self, rows: int, parts: int) -> Pool | None:
-        """The processes for so many rows in so many parts; None where this one does it itself.
-
-        Raises:
-            Unreachable: there is no such Dask cluster, or it has no workers.
-        """
+        """The processes for so many rows in so many parts; None where this one does it itself."""
         if parts < 2:
             return None
         count = min(parts, processes_for(self._wanted, rows))
-        if self._pool is None and (self._dask or count > 1):
-            self._pool = _by_dask(self._dask) if self._dask else _here(count)
+        if self._pool is None and count > 1:
+            self._pool = _here(count)
         return self._pool
+
+    def find(self) -> None:
+        """Finds the Dask cluster, if there is to be one: before a run takes the lease.
+
+        Raises:
+            ConfigurationError, Unreachable: there is none, or it has no workers.
+        """
+        if self._dask and self._pool is None:
+            self._pool = _by_dask(self._dask)
 
     def close(self) -> None:
         """Lets them go."""

@@ -1,0 +1,190 @@
+"""Rows carried by other processes: of this machine (--workers), and of a Dask cluster (--dask).
+Each of them is killed in the middle, or the run that they work for is, or it loses its lease.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import cells
+from tests.cells import Columns, Rows
+from tests.conftest import Cli
+from tests.server.test_rebuild_rows import AT_2, Writer, calls, write_mixed
+from tests.server.test_seeding import children
+from tests.told import ok, told, until
+
+GO = ("--yes", "--outage-accepted")
+SHORT = {"CALLDROP_LEASE_TTL": "6", "CALLDROP_DDL_TIMEOUT": "3", "CALLDROP_SETTLE_TIME": "1"}
+SLOWLY = ("--max-rows-per-second", "1000")
+PATIENCE = 30  # seconds
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="finds processes as Linux shows them"
+)
+
+
+class Filled:
+    """A keyspace at 0001 with rows of all kinds."""
+
+    def __init__(self, cli: Cli, client: Any) -> None:
+        self.cli, self.client = cli, client
+        ok(cli("up", "1"))
+        write_mixed(Writer(client, cli.keyspace), each=160)
+        self.before, self.shape = self._calls()
+
+    def _calls(self) -> tuple[Rows, Columns]:
+        return calls(self.client, self.cli)
+
+    def copied(self) -> int:
+        """Ranges of a copy that are checkpointed."""
+        cql = f"SELECT range FROM {self.cli.keyspace}.migration_progress"
+        return len(list(self.client.execute(cql)))
+
+    def is_at_2(self) -> None:
+        now, _ = self._calls()
+        wanted = cells.by(self.before, self.shape, AT_2)
+        assert cells.differences(wanted, now, earlier=4 * cells.EARLIER) == []
+        ok(self.cli("verify"))
+
+
+@pytest.fixture
+def filled(cli: Cli, client: Any) -> Filled:
+    return Filled(cli, client)
+
+
+def gone(pids: list[int]) -> bool:
+    return not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def working(filled: Filled, *more: str) -> Any:
+    """A run whose processes have begun to copy."""
+    runner = filled.cli.start("up", "2", *GO, *SLOWLY, *more, env=SHORT)
+    until(lambda: filled.copied() > 3)
+    return runner
+
+
+def test_several_processes_carry_every_cell(filled: Filled) -> None:
+    ok(filled.cli("up", "2", *GO, "--workers", "2"))
+    filled.is_at_2()
+
+
+def test_they_end_with_the_run_that_is_killed(filled: Filled) -> None:
+    runner = working(filled, "--workers", "2")
+    others = children(runner.pid)
+    assert len(others) >= 2
+    runner.kill()
+    runner.communicate()
+    until(lambda: gone(others), PATIENCE)
+    ok(filled.cli("up", "2", *GO, "--workers", "2", env=SHORT))
+    filled.is_at_2()
+
+
+def test_one_that_is_killed_is_replaced(filled: Filled) -> None:
+    runner = working(filled, "--workers", "2")
+    os.kill(children(runner.pid)[-1], signal.SIGKILL)
+    _, err = runner.communicate(timeout=120)
+    assert runner.returncode == 0, err
+    filled.is_at_2()
+
+
+def test_they_stop_when_the_lease_is_another_runs(filled: Filled) -> None:
+    runner = working(filled, "--workers", "2")
+    others = children(runner.pid)
+    runner.send_signal(signal.SIGSTOP)
+    ok(filled.cli("up", "2", *GO, "--wait-for-lease", "60", env=SHORT))
+    filled.is_at_2()
+    runner.send_signal(signal.SIGCONT)
+    _, err = runner.communicate(timeout=60)
+    assert runner.returncode == 6, err
+    until(lambda: gone(others), PATIENCE)
+    filled.is_at_2()
+
+
+def test_ctrl_c_ends_them(filled: Filled) -> None:
+    runner = working(filled, "--workers", "2")
+    others = children(runner.pid)
+    runner.send_signal(signal.SIGINT)
+    _, err = runner.communicate(timeout=60)
+    assert runner.returncode == 130, err
+    assert "0002 is half-way" in err
+    until(lambda: gone(others), PATIENCE)
+    done = filled.copied()
+    ok(filled.cli("up", "2", *GO, env=SHORT))
+    assert done > 3
+    filled.is_at_2()
+
+
+# -- Dask ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def process(*args: str) -> Iterator[subprocess.Popen[bytes]]:
+    made = subprocess.Popen(
+        [sys.executable, "-m", *args], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield made
+    finally:
+        made.kill()
+        made.wait()
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def dask() -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """A scheduler and two workers: its address, and these."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    quiet = ("--host", "127.0.0.1", "--no-dashboard")
+    with ExitStack() as stack:
+        scheduler = ("distributed.cli.dask_scheduler", "--port", str(port), *quiet)
+        stack.enter_context(process(*scheduler))
+        until(lambda: answers(port))
+        worker = ("distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny", *quiet)
+        yield address, [stack.enter_context(process(*worker)) for _ in range(2)]
+
+
+def has_workers(address: str, count: int) -> bool:
+    from distributed import Client
+
+    with Client(address, set_as_default=False) as client:
+        return len(client.scheduler_info(n_workers=-1)["workers"]) == count
+
+
+def test_a_dask_cluster_carries_rows_and_one_worker_dies(
+    filled: Filled, dask: tuple[str, list[subprocess.Popen[bytes]]]
+) -> None:
+    address, workers = dask
+    until(lambda: has_workers(address, 2))
+    runner = working(filled, "--dask", address)
+    workers[0].kill()
+    _, err = runner.communicate(timeout=120)
+    assert runner.returncode == 0, err
+    filled.is_at_2()
+    ok(filled.cli("down", "1", *GO, "--dask", address, "--set-aside"))
+
+
+def test_a_dask_cluster_that_is_not_there_or_has_no_workers(filled: Filled) -> None:
+    told(
+        filled.cli("up", "2", *GO, "--dask", "tcp://127.0.0.1:1", env=SHORT),
+        10,
+        "no Dask scheduler answers",
+    )
+    ok(filled.cli("up", "2", *GO, env=SHORT))
+    filled.is_at_2()
