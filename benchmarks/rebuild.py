@@ -18,6 +18,7 @@ anything. `--sizes` draws how the time of a row depends on the size of the table
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import subprocess
 import tempfile
@@ -39,7 +40,7 @@ PROJECT = Path(__file__).parent.parent
 BASE = 1_700_000_000_000_000  # microseconds
 PER_PARTITION = 100
 TTL = 30 * 86_400  # seconds
-CPU, MEMORY = "client's CPU, whole run", "client's memory"
+CPU, MEMORY, SERVER = "client's CPU, whole run", "client's memory", "server's CPU, whole run"
 KEY = ("source_phone_number", "call_timestamp")
 CELLS = (
     *("destination_number", "call_duration_seconds", "source_cell_tower_id"),
@@ -73,9 +74,9 @@ def fill(session: Any, keyspace: str, rows: int) -> None:
 
 def by_calldrop(asked: argparse.Namespace) -> dict[str, float]:
     """Seconds of `up 2`, by operation."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before, served = resource.getrusage(resource.RUSAGE_CHILDREN), cpu_of(asked.server_pid)
     calldrop(asked, "up", "2", "--outage-accepted", "--yes")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    after, served = resource.getrusage(resource.RUSAGE_CHILDREN), cpu_of(asked.server_pid) - served
     log = calldrop(asked, "status", "--log")["log"]
     took = [
         (row["statement"].split()[0], row["duration_ms"] / 1000)
@@ -90,8 +91,17 @@ def by_calldrop(asked: argparse.Namespace) -> dict[str, float]:
         "copy back": copies[1],
         "verify": verifies[0],
         CPU: used,
+        SERVER: served,
         MEMORY: after.ru_maxrss / 1024,
     }
+
+
+def cpu_of(pid: int | None) -> float:
+    """Seconds that a process has used; 0 where none is asked for."""
+    if pid is None:
+        return 0
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def by_a_loop(session: Any, asked: argparse.Namespace) -> float:
@@ -176,6 +186,7 @@ def main() -> None:
     parser = arguments(__doc__, rows=100_000)
     parser.add_argument("--sizes", default="", help="row counts, with commas: the copy alone")
     parser.add_argument("--cqlsh", action="store_true")
+    parser.add_argument("--server-pid", type=int, help="on this machine (Linux): for its CPU")
     asked = parser.parse_args()
     profile = ExecutionProfile(row_factory=tuple_factory, request_timeout=120, retry_policy=Again())
     profiles = {EXEC_PROFILE_DEFAULT: profile}
@@ -227,6 +238,8 @@ def compare(session: Any, asked: argparse.Namespace, cqlsh: Path | None, folder:
     microseconds = typical[CPU] / asked.rows * 1e6
     print(f"  client: {microseconds:.1f} us of CPU a row (two copies, two verifications),", end=" ")
     print(f"{typical[MEMORY]:.0f} MB")
+    if asked.server_pid:
+        print(f"  server: {typical[SERVER] / asked.rows * 1e6:.1f} us of CPU a row")
 
 
 def grow(session: Any, asked: argparse.Namespace, sizes: Iterable[int]) -> None:
@@ -235,8 +248,9 @@ def grow(session: Any, asked: argparse.Namespace, sizes: Iterable[int]) -> None:
         filled(session, asked, rows)
         found = by_calldrop(asked)
         bar = "#" * round(found["copy"] / rows * 1e6)
-        rate, memory = rows / found["copy"], found[MEMORY]
-        print(f"{rows:>10,} rows  {rate:>9,.0f} rows/s  {memory:5.0f} MB  {bar}", flush=True)
+        rate, memory, verified = rows / found["copy"], found[MEMORY], found["verify"]
+        shown = f"{rate:>9,.0f} rows/s   verify {verified / found['copy']:.2f} of that"
+        print(f"{rows:>10,} rows  {shown}  {memory:5.0f} MB  {bar}", flush=True)
 
 
 if __name__ == "__main__":
