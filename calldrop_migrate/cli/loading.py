@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class Job:
     words: tuple[str, ...]
     begun: Begun
     table: Table
-    connect: bytes
+    connect: bytes = field(repr=False)
     most: float | None
 
 

@@ -204,7 +204,7 @@ def connect_again(endpoint: Endpoint, settings: config.Settings) -> ClusterDatab
 def pickled_connect(endpoint: Endpoint, settings: config.Settings) -> bytes:
     """`connect_again`, for another process."""
     # What TLS has read can't be sent.
-    return pickle.dumps(partial(connect_again, replace(endpoint, tls=None), settings))
+    return pickle.dumps(partial(connect_again, replace(endpoint, tls=None, wait=0), settings))
 
 
 def _ask_password(username: str) -> str:

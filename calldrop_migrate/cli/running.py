@@ -13,6 +13,7 @@ from calldrop_migrate.cli.options import Call
 from calldrop_migrate.cli.planned import current_of, notes_of, plan_shown, resumes
 from calldrop_migrate.cli.process import Stop, is_dead, this_process
 from calldrop_migrate.cli.render import cut, show, shows, width
+from calldrop_migrate.core.operations import Carried
 from calldrop_migrate.engine.jobs import Job
 from calldrop_migrate.engine.news import Finished
 from calldrop_migrate.engine.review import Review, Wishes
@@ -134,7 +135,8 @@ class Running:
     def run(self, job: Job, review: Review, *, ask_again: bool = False) -> Outcome:
         """Runs what was agreed to."""
         try:
-            self._crew.find()
+            if any(isinstance(op, Carried) for a in review.plan.attempts for op in a.operations):
+                self._crew.find()
             with self._stop:
                 wait = self._place.settings.wait_for_lease
                 return self._runner.run(job, review, ask_again=ask_again, wait=wait)

@@ -222,6 +222,8 @@ class _Seeding:
                 again = f"The same rows again:  calldrop-migrate seed {self._again(begun)}"
                 error.hint = "\n".join(filter(None, (error.hint, again)))
             raise
+        finally:
+            self._crew.close()
         load.end()
         place.feed.close()
         extremes = (min(counts.by_partition, default=0), max(counts.by_partition, default=0))

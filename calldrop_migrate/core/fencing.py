@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from calldrop_migrate.core.cql import quote
-from calldrop_migrate.core.operations import Run, run
+from calldrop_migrate.core.operations import Operation, Run, run
 
 _MARGIN = 1.0  # seconds
 _UNITS = {"": 0.001, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -62,16 +63,24 @@ class Fence:
     Attributes:
         roles: those from which MODIFY on it is revoked.
         open: who could still write, and why, a line each.
+        trusted: roles that could, and don't, as the user says.
     """
 
     table: str
     roles: tuple[str, ...] = ()
     open: tuple[str, ...] = ()
+    trusted: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Fence:
+        """From what `asdict` gave."""
+        names = ("roles", "open", "trusted")
+        return cls(stored["table"], *(tuple(stored.get(name, ())) for name in names))
 
     def up(self) -> list[Run]:
         """What puts it up."""
         on = f"REVOKE MODIFY ON TABLE {quote(self.table)}"
-        return [run(f"{on} FROM {quote(role)}") for role in self.roles]
+        return [replace(run(f"{on} FROM {quote(role)}"), fence="up") for role in self.roles]
 
     def away(self) -> list[Run]:
         """What takes it away."""
@@ -101,19 +110,18 @@ def fence(access: Access, keyspace: str, table: str, trusted: frozenset[str]) ->
         for name, why in whys[:1]:
             by = "" if name == role.name else f" is a member of {name}, which"
             can.append(f"{role.name}{by} {why}")
-    return Fence(table, tuple(sorted(direct - ours)), tuple(can))
+    return Fence(table, tuple(sorted(direct - ours)), tuple(can), tuple(sorted(trusted)))
 
 
-def is_up(operation: object) -> bool:
+def is_up(operation: Operation) -> bool:
     """Whether an operation is part of putting a fence up."""
-    return isinstance(operation, Run) and operation.text.startswith("REVOKE ")
+    return isinstance(operation, Run) and operation.fence == "up"
 
 
 def taken_back(operation: Run) -> Run:
-    """What grants again what a REVOKE has taken."""
-    found = re.fullmatch(r"REVOKE MODIFY ON TABLE (.*) FROM (.*)", operation.text)
-    assert found is not None
-    return run(f"GRANT MODIFY ON TABLE {found[1]} TO {found[2]}")
+    """What grants again what part of a fence has revoked."""
+    table, _, role = operation.text.removeprefix("REVOKE MODIFY ON TABLE ").partition(" FROM ")
+    return replace(run(f"GRANT MODIFY ON TABLE {table} TO {role}"), fence="away")
 
 
 def patience(settings: Mapping[str, Mapping[str, str] | None]) -> tuple[float, list[str]]:
@@ -123,8 +131,9 @@ def patience(settings: Mapping[str, Mapping[str, str] | None]) -> tuple[float, l
     longest, faults = 0.0, []
     for node, told in sorted(settings.items()):
         if told is None:
-            what = "system_views.settings, or of ScyllaDB system.config"
-            faults.append(f"the settings of {node} can't be read: SELECT ON TABLE {what}")
+            what = "it is down, in another data centre than --local-dc, or this role may not read"
+            where = "system_views.settings (of ScyllaDB: system.config)"
+            faults.append(f"the settings of {node} can't be read: {what} {where}")
         elif not _asks(told):
             faults.append(f"{node} asks nobody for permissions (authorizer in its configuration)")
         else:

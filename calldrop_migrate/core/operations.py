@@ -60,12 +60,14 @@ class Run:
 
     Attributes:
         originals: of a COPY: the tables, with their ids, that must still be there.
+        fence: up or away, of what keeps writers from a table (fencing.py).
     """
 
     statement: Statement
     effect: Effect
     proof: Proof = Proof.NONE
     originals: tuple[tuple[str, UUID | None], ...] = ()
+    fence: str = ""
 
     @property
     def text(self) -> str:

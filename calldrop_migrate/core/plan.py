@@ -55,8 +55,8 @@ class Facts:
     def from_json(cls, stored: Mapping[str, Any]) -> Facts:
         """What `to_json` gave."""
         sets = {name: frozenset(stored[name]) for name in ("filled", "elder")}
-        fences = (Fence(**{**f, "roles": tuple(f["roles"])}) for f in stored.get("fences", ()))
-        return cls(**{**stored, **sets, "fences": tuple(fences)})
+        fences = tuple(map(Fence.from_json, stored.get("fences", ())))
+        return cls(**{**stored, **sets, "fences": fences})
 
     def fence(self, table: str) -> Fence:
         """The fence around a table; one of nothing where there is none."""

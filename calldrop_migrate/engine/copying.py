@@ -24,7 +24,7 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from calldrop_migrate.core.carrying import can_collide, can_misfit
+from calldrop_migrate.core.carrying import can_collide, can_misfit, elements_of
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.names import is_internal
 from calldrop_migrate.core.operations import Carried, Copy, Rows, Verify
@@ -50,6 +50,7 @@ TABLE = "migration_progress"
 FEWEST_RANGES = 64
 SMALL = 1000  # rows
 RANGE_BYTES = 32 * 2**20
+MOST_SENT = 10_000  # keys
 WATCHED = 1.0  # seconds between two looks at the ids of both tables, while rows are carried
 SLACK = 60.0  # seconds: clocks, and the time between reading one side and the other
 # How often what an operation writes may be sent again; it costs lists as many microseconds.
@@ -154,7 +155,7 @@ class Copier:
         total = RangeResult(rows=sum(finished.values()))
         todo = [part for part in grid(place.parts) if part.index not in finished]
         done = len(finished)
-        by = self._by("copy_ranges", operation, place)
+        by = self._by("copy_ranges", task, place)
         for part, result in self._ranging.over(todo, lambda r: by(self._next_turn(task), r)):
             if result.unfit:
                 raise _unfit(operation.source.name, result.unfit)
@@ -204,13 +205,24 @@ class Copier:
 
         return between
 
-    def _by(self, kind: str, operation: Carried, place: Place) -> By:
-        """Who does a method of `Bulk`: this process, or others."""
-        if self._spread is not None and place.parts > 1:
-            rows = self.size_of(operation.source).rows
+    def _by(self, kind: str, task: CopyTask, place: Place) -> By:
+        """Who does a method of `Bulk`: this process, or others.
+
+        What is left out is sent with each range, so it has to be little. And a list that is written
+        twice at one time is a doubled one.
+        """
+        sent = len(task.skip) + len(task.only or ())
+        lists = any(elements_of(c.type) == "list" for c in task.source.columns)
+        if self._spread is not None and place.parts > 1 and sent <= MOST_SENT:
+            if lists and self._spread.crew.repeats:
+                return self._here(kind)
+            rows = self.size_of(task.source).rows
             if pool := self._spread.crew.pool(rows, place.parts):
                 over, ids, most = self._spread.over, place.ids, self.most
                 return lambda task, r, **more: over(pool, kind, task, r, ids, most, **more)
+        return self._here(kind)
+
+    def _here(self, kind: str) -> By:
         method: By = getattr(self._database.bulk, kind)
         return method
 
@@ -285,7 +297,7 @@ class Copier:
         consistency = self._final_consistency if operation.final else ""
         task = self._selected(operation, self._task(operation, place, consistency), place)
         none = task.only is not None and not task.only
-        by = self._by("sum_ranges", operation, place)
+        by = self._by("sum_ranges", task, place)
         summed = partial(self._sums, by, task, place.parts, operation.label)
         here = {} if none else summed(of_target=False)
         read = sum(count for count, _ in here.values())

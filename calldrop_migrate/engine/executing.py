@@ -18,7 +18,8 @@ from uuid import uuid5
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ddl import Effect, with_id
 from calldrop_migrate.core.effects import happened
-from calldrop_migrate.core.fencing import is_up, patience
+from calldrop_migrate.core.fencing import Fence, is_up, patience
+from calldrop_migrate.core.fencing import fence as around
 from calldrop_migrate.core.operations import Await, Copy, Operation, Proof, Run, Verify
 from calldrop_migrate.core.plan import Attempt
 from calldrop_migrate.core.schema import Schema
@@ -26,7 +27,7 @@ from calldrop_migrate.engine.copying import Copier, Place
 from calldrop_migrate.engine.drift import drift
 from calldrop_migrate.engine.journal import Event, Journal
 from calldrop_migrate.engine.lease import Clock
-from calldrop_migrate.engine.news import News, Waiting
+from calldrop_migrate.engine.news import News, Note, Waiting
 from calldrop_migrate.engine.ports import Database, RangeResult
 from calldrop_migrate.engine.wording import located
 from calldrop_migrate.errors import OutcomeUnknown, RowsAtRisk, StatementRefused, Unreachable
@@ -158,10 +159,14 @@ class Executor:
                 self._ddl(effect, sent, unsettled=unsettled)
             else:
                 self._database.write(sent)
-                if is_up(operation) and not is_up(attempt.operations[index + 1]):
+                following = attempt.operations[index + 1 : index + 2]
+                if is_up(operation) and not any(map(is_up, following)):
                     self._until_nobody_writes()
         except StatementRefused as refused:
-            raise located(attempt, operation, sent, refused) from refused
+            if operation.fence != "away":
+                raise located(attempt, operation, sent, refused) from refused
+            # Of a role that is gone by now, perhaps: no reason to stop half-way.
+            self._emit(Note(f"not granted again ({refused.message}):  {sent};"))
 
     def _may_destroy(self, operation: Run) -> bool:
         """Whether a statement may be sent; it shall be left out where its table isn't empty.
@@ -250,6 +255,39 @@ class Executor:
             views = self.schema.views_on(effect.name) if follow else ()
             objects = [(effect.kind, effect.name), *(("view", view.name) for view in views)]
             self.schema = self._database.refresh(self.schema, objects)
+
+    def refence(self, attempt: Attempt) -> None:
+        """That the fences stand that an earlier run of an attempt has put up, and are needed."""
+        done = {op.text for op in attempt.operations[: attempt.done]}
+        left = attempt.operations[attempt.done :]
+        drops = (op.effect.name for op in left if isinstance(op, Run) and op.effect.drops_table)
+        fences = [fence for fence in map(attempt.facts.fence, drops) if fence.roles]
+        stand = [fence for fence in fences if {revoke.text for revoke in fence.up()} <= done]
+        for fence in stand:
+            self.see_fenced(fence)
+        if stand:
+            self._until_nobody_writes()
+
+    def see_fenced(self, fence: Fence) -> None:
+        """That nobody has been let through a fence since it was put up.
+
+        Raises:
+            RowsAtRisk: somebody has.
+        """
+        if not fence.roles:
+            return
+        keyspace, access = self._database.keyspace, self._database.access()
+        now = around(access, keyspace, fence.table, frozenset(fence.trusted))
+        if can := (*now.roles, *now.open):
+            lines = "".join(f"\n    {who}" for who in can)
+            raise RowsAtRisk(
+                f"{fence.table} is fenced, and was opened to writers since:{lines}",
+                state="It was not dropped.",
+                hint=(
+                    f"Take MODIFY on {fence.table} from them again, then run the same command"
+                    " again.\nTo take the fence away:  calldrop-migrate abort"
+                ),
+            )
 
     def _until_nobody_writes(self) -> None:
         """Until what was revoked counts on every node, and what was let through has ended."""

@@ -95,6 +95,7 @@ class Passage:
             if attempt.resumed:
                 do.history.take_over(attempt.migration.number, attempt.id, do.clock.now())
                 self._recall(do.log.events(detail=True))
+                do.executor.refence(attempt)
             for index, operation in enumerate(attempt.operations):
                 if index < attempt.done:
                     continue
@@ -106,7 +107,8 @@ class Passage:
                     results[index] = result
             if attempt.resumed:  # somebody may have dropped what was filled before
                 state = f"{attempt.label}: all its operations are applied."
-                refuse_lacking(do.log, do.executor.schema, state)
+                hint = "To bring them back:  calldrop-migrate repair --restore"
+                refuse_lacking(do.log, do.executor.schema, state, hint)
             notes = [*attempt.notes, *self._notes, *self._landed(), *counted(attempt, results)]
             match attempt.direction:
                 case "up":
@@ -164,6 +166,8 @@ class Passage:
             self._give_back(operation)
             self._append("applied", index, recorded=True)
             return None
+        if is_replaced(self._attempt.operations, index):
+            do.executor.see_fenced(self._attempt.facts.fence(operation.names[0]))
         for proof in proofs_of(self._attempt.operations, index):
             if proof not in self._proven:
                 self._operation(proof)
@@ -242,6 +246,8 @@ class Passage:
         }
         if index == 0:
             detail["before"] = to_json(self._attempt.before)
+        if isinstance(operation, Run) and operation.fence:
+            detail["fence"] = operation.fence
         if isinstance(operation, Copy | Verify):
             detail["carried"] = [*operation.names, operation.rows]
         if is_replaced(self._attempt.operations, index):

@@ -25,6 +25,7 @@ from calldrop_migrate.core.plan import (
     Facts,
     Plan,
     path,
+    steps_of,
     tables_at_stake,
     target_number,
 )
@@ -271,15 +272,19 @@ class Planner:
             outage_accepted=self._wishes.outage_accepted,
             keep_shadow=self._wishes.keep_shadow,
             element_times=self._database.platform.element_times,
-            fences=self._fences([table for table in stake if table in filled]),
+            fences=self._fences([t for t in stake if t in filled], migration, way),
         )
         return self._told(expand(migration, way, attempt_id, at, facts))
 
-    def _fences(self, tables: Sequence[str]) -> tuple[Fence, ...]:
+    def _fences(
+        self, tables: Sequence[str], migration: Migration, way: Direction
+    ) -> tuple[Fence, ...]:
         """What would keep writers from tables, if that is wished for."""
         if not self._wishes.fence or not tables:
             return ()
         _, faults = patience(self._database.server(()).settings)
+        if any(s.statement.tokens[0].is_word("revoke") for s in steps_of(migration, way)):
+            faults.append("the revision itself revokes, and its fence would grant that again")
         access, trusted = self._database.access(), self._wishes.trusted
         made = (fence(access, self._database.keyspace, table, trusted) for table in tables)
         return tuple(replace(f, open=(*faults, *f.open)) for f in made)

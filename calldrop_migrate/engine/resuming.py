@@ -22,7 +22,7 @@ from calldrop_migrate.engine.history import Record
 from calldrop_migrate.engine.journal import Event, Journal, has_journal, in_doubt, unsettled
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.review import Wishes
-from calldrop_migrate.errors import HistoryError
+from calldrop_migrate.errors import HistoryError, RowsAtRisk
 
 # A row that came late, and the direction of its attempt.
 Late = tuple[Record, Direction]
@@ -91,7 +91,24 @@ def resume(
         outages=tuple(table for table in attempt.outages if table in names),
         at_risk=(*(table for table in attempt.at_risk if table in names), *at_risk),
     )
+    if wishes.fence:
+        _refuse_unfenced(attempt)
     return Resumed(attempt, in_doubt(events, len(done), live))
+
+
+def _refuse_unfenced(attempt: Attempt) -> None:
+    """That what was begun without a fence isn't taken for fenced."""
+    fenced = {fence.table for fence in attempt.facts.fences}
+    open_to = [table for table in attempt.outages if table not in fenced]
+    if open_to:
+        raise RowsAtRisk(
+            f"{attempt.label} was begun without a fence around {', '.join(open_to)}",
+            state=f"{attempt.migration.name} is half-way ({attempt.direction}).",
+            hint=(
+                "Begin anew:  calldrop-migrate abort, then the same command\n"
+                "or stop the writers, and leave --fence out."
+            ),
+        )
 
 
 def without_late(

@@ -88,6 +88,7 @@ class Runner:
         self._database = database
         self._tools = tools
         self._wishes = wishes
+        self._crew = helpers[0] if helpers else None
         clock, emit = tools.clock, tools.emit
         self._log = Journal(database, clock, tools.timing, tools.holder, tools.is_dead)
         history = History(database, clock.sleep)
@@ -178,6 +179,8 @@ class Runner:
             raise
         finally:
             self._leased = False
+            if self._crew is not None:
+                self._crew.close()
             self._log.release(finished=ended, settled=settled)
 
     def _may_go_on(self, review: Review) -> None:

@@ -16,9 +16,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
+from importlib.metadata import version
 from time import monotonic, sleep
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from calldrop_migrate.core.cql import quote
@@ -35,6 +38,9 @@ from calldrop_migrate.errors import (
     Unreachable,
 )
 
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Connect = Callable[[], Database]
@@ -43,6 +49,7 @@ ROWS_WORTH_IT = 200_000  # a process takes half a second to begin
 LOOKS = 1.0  # seconds between two looks at the lease and at the tables
 _AHEAD = 2  # tasks for each process: one that it is at, one that it finds when that is done
 _TICK = 0.5  # seconds
+_SILENCE = 60.0  # seconds
 
 
 class Pool:
@@ -51,7 +58,8 @@ class Pool:
     Args:
         make: makes the executor, when it is first needed and again when it broke.
         width: how many processes it has.
-        end: what is to be ended besides.
+        end: ends the processes themselves, whatever they are at.
+        alive: whether there are any; asked when nothing comes back for long.
     """
 
     def __init__(
@@ -59,10 +67,12 @@ class Pool:
         make: Callable[[], Executor],
         width: int,
         end: Callable[[], object] = lambda: None,
+        alive: Callable[[], bool] = lambda: True,
     ) -> None:
         self.width = width
         self._make = make
         self._end = end
+        self._alive = alive
         self._executor: Executor | None = None
 
     def over(
@@ -75,19 +85,23 @@ class Pool:
 
         Raises:
             OutcomeUnknown: a process has ended; its items may be given again.
+            Unreachable: none is left.
         """
         left, running = deque(items), dict[Future[Result], Item]()
-        if self._executor is None:
-            self._executor = self._make()
+        heard = monotonic()
         try:
             while left or running:
                 while left and len(running) < _AHEAD * self.width:
                     item = left.popleft()
-                    running[self._executor.submit(work, item)] = item
+                    running[self._submit(work, item)] = item
                 done, _ = wait(running, timeout=_TICK, return_when=FIRST_COMPLETED)
                 for future in done:
+                    heard = monotonic()
                     yield running.pop(future), future.result()
                 between()
+                if monotonic() - heard > _SILENCE:
+                    heard = monotonic()
+                    self._see_alive()
         except CalldropError:
             raise
         except Exception as error:
@@ -102,13 +116,27 @@ class Pool:
             for future in running:
                 future.cancel()
 
+    def _see_alive(self) -> None:
+        if not self._alive():
+            raise Unreachable(
+                "none of the processes that carry rows is left",
+                hint="Run the same command again: it goes on from what was finished.",
+            )
+
+    def _submit(self, work: Callable[[Item], Result], item: Item) -> Future[Result]:
+        # A process that begins now inherits it: Ctrl-C is this one's business.
+        with _no_interrupt():
+            if self._executor is None:
+                self._executor = self._make()
+            return self._executor.submit(work, item)
+
     def _let_go(self) -> None:
         if self._executor is not None:
             self._executor.shutdown(wait=False)
             self._executor = None
 
     def close(self) -> None:
-        """Ends the processes, when they are done with what they are at."""
+        """Ends the processes, also in the middle: what they do may be repeated."""
         self._let_go()
         self._end()
 
@@ -118,6 +146,7 @@ def _is_broken(error: Exception) -> bool:
     return isinstance(error, BrokenExecutor) or type(error).__name__ in (
         "KilledWorker",
         "CommClosedError",
+        "ClosedClientError",
         "CancelledError",
     )
 
@@ -147,11 +176,16 @@ class Crew:
             self._pool = _here(count)
         return self._pool
 
+    @property
+    def repeats(self) -> bool:
+        """Whether work may be done twice by itself: what Dask believes dead it gives to another."""
+        return bool(self._dask)
+
     def find(self) -> None:
         """Finds the Dask cluster, if there is to be one: before a run takes the lease.
 
         Raises:
-            ConfigurationError, Unreachable: there is none, or it has no workers.
+            ConfigurationError, Unreachable: there is none, or it can't do this work.
         """
         if self._dask and self._pool is None:
             self._pool = _by_dask(self._dask)
@@ -160,6 +194,19 @@ class Crew:
         """Lets them go."""
         if self._pool is not None:
             self._pool.close()
+            self._pool = None
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def processes_for(wanted: int | None, rows: int) -> int:
@@ -176,11 +223,19 @@ def _here(count: int) -> Pool:
 
     # Spawned, not forked: a connection would not survive that.
     context = get_context("spawn")
+    reader, writer = context.Pipe(duplex=False)
 
     def make() -> Executor:
-        return ProcessPoolExecutor(count, mp_context=context, initializer=_begin_process)
+        return ProcessPoolExecutor(
+            count, mp_context=context, initializer=_begin_process, initargs=(reader,)
+        )
 
-    return Pool(make, count)
+    return Pool(make, count, writer.close)
+
+
+def release() -> str:
+    """This package's, asked of workers."""
+    return version("calldrop-migrate")
 
 
 def _by_dask(address: str) -> Pool:
@@ -198,21 +253,33 @@ def _by_dask(address: str) -> Pool:
         raise Unreachable(
             f"no Dask scheduler answers at {address}: {error}",
             state="Nothing was changed.",
-            hint="Is it up?  dask scheduler; dask worker ADDRESS",
+            hint="Is it up?  dask scheduler; dask worker ADDRESS;  or leave --dask out.",
         ) from error
-    width = len(client.scheduler_info(n_workers=-1)["workers"])
-    if not width:
+
+    def threads() -> int:
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        return sum(worker["nthreads"] for worker in workers)
+
+    width = threads()
+    told = client.run(release, on_error="return").values() if width else ()
+    found = {t if isinstance(t, str) else f"{type(t).__name__}: {t}" for t in told}
+    if found != {release()}:
         client.close()
+        has = f"have {', '.join(sorted(found))}" if width else "are none"
         raise Unreachable(
-            f"the Dask cluster at {address} has no workers",
+            f"the workers of the Dask cluster at {address} {has}",
             state="Nothing was changed.",
-            hint=f"dask worker {address} --nthreads 1",
+            hint=(
+                f"dask worker {address}, where calldrop-migrate {release()} is installed;"
+                "  or leave --dask out."
+            ),
         )
-    return Pool(client.get_executor, width, client.close)
+    make = partial(client.get_executor, pure=False)  # what failed is done again when it is asked
+    return Pool(make, width, client.close, lambda: threads() > 0)
 
 
-def _begin_process() -> None:
-    """Ctrl-C is the parent's business; when that is gone, however it ended, so is this process."""
+def _begin_process(wanted: Connection) -> None:
+    """A process ends when its parent is gone, however that ended, or doesn't want it any more."""
     from multiprocessing import parent_process
     from multiprocessing.connection import wait as wait_for
 
@@ -221,7 +288,7 @@ def _begin_process() -> None:
     assert parent is not None
 
     def watch() -> None:
-        wait_for([parent.sentinel])
+        wait_for([parent.sentinel, wanted])
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -229,20 +296,22 @@ def _begin_process() -> None:
 
 # -- what is done there ----------------------------------------------------------------------------
 
-_connections: dict[bytes, Database] = {}
+# By thread, of which a worker of Dask may have several.
+_connections: dict[tuple[int, bytes], Database] = {}
 
 
 def connected(connect: bytes) -> Database:
-    """This process's own connection, made at its first task; `connect` is a pickled `Connect`."""
-    if connect not in _connections:
+    """This thread's own connection, made at its first task; `connect` is a pickled `Connect`."""
+    at = (threading.get_ident(), connect)
+    if at not in _connections:
         made: Connect = pickle.loads(connect)
-        _connections[connect] = made()
-    return _connections[connect]
+        _connections[at] = made()
+    return _connections[at]
 
 
 def forget(connect: bytes) -> None:
     """Ends a connection: something was wrong with it, perhaps."""
-    if found := _connections.pop(connect, None):
+    if found := _connections.pop((threading.get_ident(), connect), None):
         found.close()
 
 
@@ -264,7 +333,7 @@ class Leg:
         most: rows a second, of this process.
     """
 
-    connect: bytes
+    connect: bytes = field(repr=False)  # a worker that logs its work must not tell the password
     kind: str
     task: CopyTask
     ranges: tuple[Range, ...]

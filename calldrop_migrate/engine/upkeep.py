@@ -281,14 +281,14 @@ def lacking(log: Journal, schema: Schema) -> list[str]:
     ]
 
 
-def refuse_lacking(log: Journal, schema: Schema, state: str) -> None:
+def refuse_lacking(log: Journal, schema: Schema, state: str, hint: str = TO_RESTORE) -> None:
     """That no table lacks such rows.
 
     Raises:
         DriftError: one does.
     """
     if lines := lacking(log, schema):
-        raise DriftError("\n".join(lines), state=state, hint=TO_RESTORE)
+        raise DriftError("\n".join(lines), state=state, hint=hint)
 
 
 def bereft(log: Journal, schema: Schema) -> list[tuple[Table, str]]:
@@ -356,7 +356,7 @@ def _operation(event: Event) -> Operation:
         return kind(Table(source, ()), Table(target, ()), (), Rows(rows))
     if text.startswith("AWAIT "):
         return Await(text.removeprefix("AWAIT "))
-    return run(text)
+    return replace(run(text), fence=_detail(event).get("fence", ""))
 
 
 # -- what the journal tells of a shadow ------------------------------------------------------------
@@ -398,7 +398,7 @@ def _made_last(table: str, events: Sequence[Event]) -> str:
         if event.event == "aborting" or (of_it and event.event == "refused"):
             made = made or before  # that DROP was not applied
         elif of_it and run(event.statement or "").effect.drops_table:
-            before = made or before if event.event == "before" else ""
+            before = made or before if event.event in ("before", "unknown") else ""
             made = ""
         elif of_it and event.event == "applied":
             made = str(_detail(event).get("ids", {}).get(table, made))

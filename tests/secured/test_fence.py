@@ -21,7 +21,7 @@ from cassandra.policies import FallthroughRetryPolicy, RoundRobinPolicy
 from tests.conftest import Cli
 from tests.secured.conftest import SUPERUSER, Secured, as_role
 from tests.secured.test_roles import KNOWS, listed
-from tests.told import ok, told
+from tests.told import ok, told, until
 
 ROWS = 3000
 GO = ("--outage-accepted", "--yes")
@@ -210,3 +210,70 @@ def test_an_interrupted_run_says_who_may_not_write(
     said = told(stopped, 130, "0002 is half-way (up): 1 of ", "these may not write")
     assert app in said
     ok(mine("abort", "--yes"))
+
+
+def test_a_role_that_is_dropped_meanwhile_is_in_nobodys_way(
+    mine: Cli, client: Any, make_role: Callable[..., str]
+) -> None:
+    table, app, short = f"{mine.keyspace}.call_records", make_role("app"), make_role("short")
+    for role in (app, short):
+        client.execute(f"GRANT MODIFY ON TABLE {table} TO {role}")
+    killed = mine.at("kill | noted | DROP TABLE", "up", "2", *FENCED)
+    assert killed.code == -signal.SIGKILL
+    client.execute(f"DROP ROLE {short}")
+    said = ok(mine("up", "2", *GO))
+    assert "not granted again" in said
+    assert f"GRANT MODIFY ON TABLE call_records TO {short};" in said
+    assert app in may_modify(client, table)
+    client.execute(f"CREATE ROLE {short}")
+
+
+def test_a_fence_that_was_opened_since_keeps_the_table(
+    mine: Cli, client: Any, make_role: Callable[..., str]
+) -> None:
+    table, app = f"{mine.keyspace}.call_records", make_role("app")
+    client.execute(f"GRANT MODIFY ON TABLE {table} TO {app}")
+    killed = mine.at("kill | noted | COPY", "up", "2", *FENCED)
+    assert killed.code == -signal.SIGKILL
+    client.execute(f"GRANT MODIFY ON TABLE {table} TO {app}")
+    told(mine("up", "2", *GO), 9, "was opened to writers since", app, "Take MODIFY on call_records")
+    client.execute(f"REVOKE MODIFY ON TABLE {table} FROM {app}")
+    # Within one run, too: while it stands between its last proof and the DROP.
+    running = mine.begin("pause 4 | noted | VERIFY", "up", "2", *GO)
+    until(lambda: mine.json("status")["revisions"][1]["note"].startswith("up, 4 operations"))
+    client.execute(f"GRANT MODIFY ON TABLE {table} TO {app}")
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 9, err
+    assert "was opened to writers since" in err
+    client.execute(f"REVOKE MODIFY ON TABLE {table} FROM {app}")
+    ok(mine("up", "2", *GO))
+    assert app in may_modify(client, table)
+
+
+def test_what_was_begun_without_a_fence_is_not_taken_for_fenced(mine: Cli) -> None:
+    killed = mine.at("kill | noted | COPY", "up", "2", *GO)
+    assert killed.code == -signal.SIGKILL
+    told(mine("up", "2", *FENCED), 9, "begun without a fence around call_records", "abort")
+    ok(mine("abort", "--yes"))
+    ok(mine("up", "2", *FENCED))
+
+
+def test_a_revision_may_revoke_and_grant_itself(
+    mine: Cli, client: Any, make_role: Callable[..., str]
+) -> None:
+    """What a file says is no fence; taking it back is the file's business."""
+    table, app = f"{mine.keyspace}.call_records", make_role("app")
+    client.execute(f"GRANT MODIFY ON TABLE {table} TO {app}")
+    file = next((mine.folder / "migrations").glob("0002*"))
+    text = file.read_text(encoding="utf-8")
+    mine_too = f"REVOKE MODIFY ON TABLE call_records FROM {app};\n"
+    file.write_text(f"-- migrate:up\n{mine_too}-- migrate:irreversible x\n", encoding="utf-8")
+    ok(mine("up", "2"))
+    assert app not in may_modify(client, table)
+    ok(mine("stamp", "1", "--yes"))
+    # In front of a rebuild it would be granted again by that rebuild's fence.
+    file.write_text(text.replace("-- migrate:rebuild", f"{mine_too}-- migrate:rebuild", 1))
+    client.execute(f"GRANT MODIFY ON TABLE {table} TO {app}")
+    told(mine("up", "2", *FENCED), 9, "the revision itself revokes")
+    ok(mine("up", "2", *GO))
+    assert app not in may_modify(client, table)

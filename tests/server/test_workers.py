@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -188,3 +189,25 @@ def test_a_dask_cluster_that_is_not_there_or_has_no_workers(filled: Filled) -> N
     )
     ok(filled.cli("up", "2", *GO, env=SHORT))
     filled.is_at_2()
+
+
+# -- seeds -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_ends_a_load_at_once(cli: Cli, times: int) -> None:
+    """Whatever its processes are at, and however often it is pressed."""
+    ok(cli("up", "1"))
+    slow = ("--rows", "200000", "--workers", "2", "--max-rows-per-second", "100")
+    loading = cli.start("seed", *slow)
+    until(lambda: len(children(loading.pid)) > 2)
+    others = children(loading.pid)
+    for _ in range(times):
+        time.sleep(0.5)
+        loading.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    _, err = loading.communicate(timeout=30)
+    assert time.monotonic() - started < 10
+    assert loading.returncode == 130, err
+    assert "Traceback" not in err
+    until(lambda: gone(others), PATIENCE)
