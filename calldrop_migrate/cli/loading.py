@@ -11,9 +11,9 @@ from pathlib import Path
 from calldrop_migrate.cli.seed_modules import Module
 from calldrop_migrate.core.schema import Table
 from calldrop_migrate.engine.pacing import Pace
+from calldrop_migrate.engine.pools import connected, forget
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.seeding import Begun, Loaded, load_part, oldest_alive
-from calldrop_migrate.engine.spreading import connected, forget
 from calldrop_migrate.errors import OutcomeUnknown, Unreachable
 
 

@@ -16,9 +16,9 @@ from calldrop_migrate.cli.render import cut, show, shows, width
 from calldrop_migrate.core.operations import Carried
 from calldrop_migrate.engine.jobs import Job
 from calldrop_migrate.engine.news import Finished
+from calldrop_migrate.engine.pools import Crew
 from calldrop_migrate.engine.review import Review, Wishes
 from calldrop_migrate.engine.runner import Outcome, Runner, Tools
-from calldrop_migrate.engine.spreading import Crew
 from calldrop_migrate.engine.wording import at_revision, summary
 from calldrop_migrate.errors import CalldropError, Interrupted
 

@@ -36,8 +36,8 @@ from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine import seeding
 from calldrop_migrate.engine.counting import Split, count
 from calldrop_migrate.engine.news import Progress
+from calldrop_migrate.engine.pools import Crew
 from calldrop_migrate.engine.seeding import Begun, Loaded, Seeded
-from calldrop_migrate.engine.spreading import Crew
 from calldrop_migrate.errors import CalldropError, Interrupted, RowsAtRisk, UsageError
 
 Words = Annotated[

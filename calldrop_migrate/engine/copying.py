@@ -10,9 +10,6 @@ they came while it was copied, or were seen by no quorum, only at ALL.
 Which rows of a table don't fit a shape is found once per attempt and kept for its operations on
 them: "the newest of a group" can change by the mere passing of time, when a cell expires, and a row
 that is neither put aside nor copied is lost.
-
-What is carried is bound to the ids of both tables: one that somebody drops and makes again under
-the old name is empty, and what was copied out of the old one is all there is.
 """
 
 from __future__ import annotations

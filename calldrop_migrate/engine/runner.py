@@ -21,10 +21,11 @@ from calldrop_migrate.engine.journal import Journal, has_journal
 from calldrop_migrate.engine.lease import Clock, Holder, Timing
 from calldrop_migrate.engine.news import Finished, News, Note, Waiting
 from calldrop_migrate.engine.passage import Doing, Passage
+from calldrop_migrate.engine.pools import Crew
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.preflight import findings
 from calldrop_migrate.engine.review import Review, Wishes
-from calldrop_migrate.engine.spreading import Crew, Spread
+from calldrop_migrate.engine.spreading import Spread
 from calldrop_migrate.errors import (
     CalldropError,
     HistoryError,
