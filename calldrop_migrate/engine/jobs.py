@@ -24,6 +24,7 @@ from calldrop_migrate.engine.history import History, Record, read_history
 from calldrop_migrate.engine.journal import Event, Journal, has_journal
 from calldrop_migrate.engine.planning import Planner
 from calldrop_migrate.engine.ports import Database
+from calldrop_migrate.engine.resuming import still_revoked
 from calldrop_migrate.engine.review import Review, Wishes
 from calldrop_migrate.engine.upkeep import Upkeep, stranded
 from calldrop_migrate.engine.wording import at_revision
@@ -210,7 +211,18 @@ class Jobs:
             chores += [f"{n:04d} counts as not applied" for n in reversed(records) if n > goal]
             if not (has_journal(schema) and self._log.read().recorded):
                 chores.append("the schema is recorded as it is")
-            return Review(Plan(None, (), len(records), goal), schema, records, chores=tuple(chores))
+            lost = [
+                f"granted by nobody any more:  {text};"
+                for record in forgotten.values()
+                if has_journal(schema)
+                for text in still_revoked(self._log.events(record.attempt, detail=True))
+            ]
+            return Review(
+                Plan(None, (), len(records), goal),
+                *(schema, records),
+                warnings=tuple(lost),
+                chores=tuple(chores),
+            )
 
         def end(review: Review) -> None:
             found = read_history(self._history, review.schema)

@@ -14,8 +14,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from calldrop_migrate.core.expansion import expand
+from calldrop_migrate.core.fencing import taken_back
 from calldrop_migrate.core.files import Migration
-from calldrop_migrate.core.operations import Proof, Run, hash_of
+from calldrop_migrate.core.operations import Proof, Run, hash_of, run
 from calldrop_migrate.core.plan import Attempt, Direction, Facts, tables_at_stake
 from calldrop_migrate.core.schema import Schema, from_json
 from calldrop_migrate.engine.history import Record
@@ -180,6 +181,15 @@ def verified(events: Sequence[Event]) -> list[tuple[str, str, str]]:
         for detail in details
         if "ids" in detail
     ]
+
+
+def still_revoked(events: Sequence[Event]) -> list[str]:
+    """The GRANTs that an attempt's fence has still to give back; details included."""
+    before = [e for e in events if e.event == "before" and e.detail and e.statement]
+    up = [e for e in before if json.loads(e.detail or "{}").get("fence") == "up"]
+    granted = {e.statement for e in events if e.event == "applied"}
+    given = (taken_back(run(e.statement or "")).text for e in up)
+    return [text for text in dict.fromkeys(given) if text not in granted]
 
 
 def applied_operations(events: Sequence[Event]) -> list[Event]:

@@ -277,3 +277,19 @@ def test_a_revision_may_revoke_and_grant_itself(
     told(mine("up", "2", *FENCED), 9, "the revision itself revokes")
     ok(mine("up", "2", *GO))
     assert app not in may_modify(client, table)
+
+
+def test_a_stamp_over_a_fence_says_what_it_leaves_revoked(
+    mine: Cli, client: Any, make_role: Callable[..., str]
+) -> None:
+    table, app = f"{mine.keyspace}.call_records", make_role("app")
+    client.execute(f"GRANT MODIFY ON TABLE {table} TO {app}")
+    killed = mine.at("kill | before | COPY call_records__", "up", "2", *FENCED)
+    assert killed.code == -signal.SIGKILL
+    tables = client.execute(
+        f"SELECT table_name FROM system_schema.tables WHERE keyspace_name = '{mine.keyspace}'"
+    )
+    (copy,) = (row["table_name"] for row in tables if "__0002" in row["table_name"])
+    client.execute(f"DROP TABLE {mine.keyspace}.{copy}")
+    said = ok(mine("stamp", "2", "--yes"))
+    assert f"GRANT MODIFY ON TABLE call_records TO {app};" in said
