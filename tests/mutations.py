@@ -155,6 +155,14 @@ MUTATIONS = (
         "test_writes.py -k killed_run",
     ),
     _engine(
+        *("passage", "no row of what never arrived"),
+        *(
+            'do.log.append(\n                replace(before, event="refused"',
+            'str(\n                replace(before, event="refused"',
+        ),
+        "test_other_hands.py -k begun",
+    ),
+    _engine(
         *("passage", "no row of a refusal"),
         *("self._append(kind, index, error=error.message[:2000])", "pass"),
         "test_runners.py -k half_way",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -209,12 +210,18 @@ class Sequence:
         return {(row.number, row.written) for row in fitting.values() if self.revision}
 
     def _found(self) -> dict[str, list[tuple[int, int]]]:
-        try:
-            return self._found_now()
-        except InvalidRequest as error:
-            if not (self.half and "does not exist" in str(error)):
-                raise
-            return self._found_now()  # what a killed run had sent has arrived in between
+        """Behind a killed run a DROP or a CREATE may just be arriving: the list of tables has one
+        sooner, or later, than it can be read.
+        """
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                return self._found_now()
+            except InvalidRequest as error:
+                absent = self.half and "does not exist" in str(error)
+                if not absent or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
 
     def _found_now(self) -> dict[str, list[tuple[int, int]]]:
         """All rows of all tables, by their number and write time."""
