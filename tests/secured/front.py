@@ -25,26 +25,37 @@ def front(
     thread = Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
+    ends: set[asyncio.StreamWriter] = set()
+    tasks: set[asyncio.Task[None]] = set()
+
     async def listen() -> asyncio.Server:
-        return await asyncio.start_server(meet, host, 0, ssl=context)
+        return await asyncio.start_server(begin, host, 0, ssl=context)
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends.add(writer)  # at once: a task that is cancelled before it began closes nothing
+        task = loop.create_task(meet(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         address, port, inside = behind
-        ends = [writer]
+        both = {writer}
         try:
             reader_2, writer_2 = await asyncio.open_connection(address, port, ssl=inside)
-            ends.append(writer_2)
+            ends.add(writer_2)
+            both.add(writer_2)
             await asyncio.gather(_pass(reader, writer_2), _pass(reader_2, writer))
         finally:
-            for end in ends:
+            for end in both:
                 end.transport.abort()
+            ends.difference_update(both)
 
     loop.set_exception_handler(lambda *_: None)  # handshakes that are meant to fail
     server = asyncio.run_coroutine_threadsafe(listen(), loop).result(10)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
-        asyncio.run_coroutine_threadsafe(_end(server), loop).result(10)
+        asyncio.run_coroutine_threadsafe(_end(server, ends), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
@@ -58,10 +69,12 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-async def _end(server: asyncio.Server) -> None:
+async def _end(server: asyncio.Server, ends: set[asyncio.StreamWriter]) -> None:
     server.close()
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+    for end in ends:
+        end.transport.abort()
     await asyncio.sleep(0.05)  # until what was aborted is closed
