@@ -208,7 +208,8 @@ def by_dsbulk(dsbulk: list[str], session: Any, asked: argparse.Namespace, folder
     shutil.rmtree(files, ignore_errors=True)
     started = time.monotonic()
     for verb, table in (("unload", "call_records"), ("load", "other")):
-        place = ("-h", f"{asked.hosts}:{asked.port}", "-k", asked.keyspace, "-t", table)
+        server = ("-h", asked.hosts, "-port", str(asked.port))
+        place = (*server, "-k", asked.keyspace, "-t", table)
         logs = ("--dsbulk.log.directory", str(folder / "logs"))
         times = ("-timestamp", "true", "-ttl", "true", "-url", str(files))
         subprocess.run(
