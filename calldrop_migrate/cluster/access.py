@@ -11,6 +11,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 from calldrop_migrate.cluster.platform import of_roles
+from calldrop_migrate.core.cql import literal
 from calldrop_migrate.core.fencing import Access, Role
 from calldrop_migrate.engine.ports import Row
 
@@ -25,10 +26,11 @@ def grants(
     query: _Query, system: Collection[str], keyspace: str, table: str
 ) -> list[tuple[str, str]]:
     """Permissions on one table, each with the role that has it."""
+    # Asked once for each table: to prepare it would double the requests.
+    resource = literal(f"data/{keyspace}/{table}")
     rows = query(
         f"SELECT role, permissions FROM {of_roles(system, 'role_permissions')} "
-        "WHERE resource = ? ALLOW FILTERING",
-        [f"data/{keyspace}/{table}"],
+        f"WHERE resource = {resource} ALLOW FILTERING",
         consistency="QUORUM",
     )
     return sorted((what, row["role"]) for row in rows for what in row["permissions"] or ())
