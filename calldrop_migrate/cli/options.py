@@ -55,12 +55,10 @@ CONNECTION: dict[str, Any] = {
     "bookkeeping_keyspace": _flag(
         str,
         "--bookkeeping-keyspace",
-        help="Keyspace of lease and history; default: the same.",
+        help="Of lease and history; default: the same.",
         metavar="NAME",
     ),
-    "username": _flag(
-        str, "--username", help="Password: CALLDROP_PASSWORD, its file, or asked for."
-    ),
+    "username": _flag(str, "--username", help="Password: CALLDROP_PASSWORD, file, or asked."),
     "password_file": _flag(
         Path, "--password-file", help="Holds the password, in one line.", metavar=_FILE
     ),
@@ -72,10 +70,10 @@ CONNECTION: dict[str, Any] = {
         bool, "--tls-hostname/--no-tls-hostname", help="Certificates have the host's name; default."
     ),
     "consistency": _flag(
-        str, "--consistency", help="Of rows read and written; default LOCAL_QUORUM.", metavar="NAME"
+        str, "--consistency", help="Of rows; default LOCAL_QUORUM.", metavar="NAME"
     ),
     "wait": _flag(
-        float, "--wait", help="Wait for a server that isn't up yet; default 0.", metavar=_SECONDS
+        float, "--wait", help="For a server that isn't up yet; default 0.", metavar=_SECONDS
     ),
     "ddl_timeout": _flag(
         float, "--ddl-timeout", help="For one statement; default 30.", metavar=_SECONDS
@@ -84,15 +82,13 @@ CONNECTION: dict[str, Any] = {
 MOST = _flag(
     int, "--max-rows-per-second", help="Spare the cluster; default: no limit.", metavar="N"
 )
-WORKERS = _flag(
-    int, "--workers", help="Processes that carry rows; default: by rows and cores.", metavar="N"
-)
+WORKERS = _flag(int, "--workers", help="Processes that carry rows; default by size.", metavar="N")
 CHANGING: dict[str, Any] = {
     "wait_for_lease": _flag(
         float, "--wait-for-lease", help="Wait for another run to end; default 0.", metavar=_SECONDS
     ),
     "lease_ttl": _flag(
-        int, "--lease-ttl", help="Until a crashed run's lease ends; default 60.", metavar=_SECONDS
+        int, "--lease-ttl", help="Life of a crashed run's lease; default 60.", metavar=_SECONDS
     ),
     "settle_time": _flag(
         float, "--settle-time", help="Before destroying after a crashed run.", metavar=_SECONDS
@@ -103,9 +99,7 @@ CHANGING: dict[str, Any] = {
     "tablets": _flag(
         bool, "--tablets/--no-tablets", help="Of a keyspace that is made on ScyllaDB."
     ),
-    "repaired": _flag(
-        bool, "--repaired/", help="Tables were repaired: verify at LOCAL_QUORUM, not at ALL."
-    ),
+    "repaired": _flag(bool, "--repaired/", help="Verify at LOCAL_QUORUM: tables are repaired."),
     "max_rows_per_second": MOST,
     "workers": WORKERS,
     "dask": _flag(

@@ -27,10 +27,9 @@ def grants(
 ) -> list[tuple[str, str]]:
     """Permissions on one table, each with the role that has it."""
     # Asked once for each table: to prepare it would double the requests.
-    resource = literal(f"data/{keyspace}/{table}")
     rows = query(
         f"SELECT role, permissions FROM {of_roles(system, 'role_permissions')} "
-        f"WHERE resource = {resource} ALLOW FILTERING",
+        f"WHERE resource = {literal(f'data/{keyspace}/{table}')} ALLOW FILTERING",
         consistency="QUORUM",
     )
     return sorted((what, row["role"]) for row in rows for what in row["permissions"] or ())
