@@ -80,5 +80,5 @@ def test_status_tells_how_far_a_copy_is(many: Cli) -> None:
     assert killed["share"] > 0
     assert killed["rows_per_second"] is killed["seconds_left"] is killed["seconds"] is None
     assert "left" not in many("status").out
-    ok(many("up", "2", *GO))
+    ok(many("up", "2", *GO, env={"CALLDROP_SETTLE_TIME": "1"}))
     assert revision(many, 2)["underway"] is None
