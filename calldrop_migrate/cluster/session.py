@@ -19,7 +19,7 @@ import functools
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from ssl import SSLContext
 from typing import Any
@@ -38,11 +38,9 @@ from cassandra.connection import ConnectionException
 from cassandra.io.asyncioreactor import AsyncioConnection
 from cassandra.policies import (
     ConstantReconnectionPolicy,
-    DCAwareRoundRobinPolicy,
     FallthroughRetryPolicy,
     HostDistance,
     NoSpeculativeExecutionPolicy,
-    RoundRobinPolicy,
 )
 from cassandra.protocol import ServerError
 from cassandra.query import UNSET_VALUE, PreparedStatement, SimpleStatement, dict_factory
@@ -56,6 +54,7 @@ from calldrop_migrate.cluster import (
     probing,
     survey,
 )
+from calldrop_migrate.cluster.balancing import AnyNode, DataCentre, balancing
 from calldrop_migrate.cluster.bulk import ClusterBulk
 from calldrop_migrate.cluster.wire import Wire
 from calldrop_migrate.core.fencing import Access
@@ -128,11 +127,11 @@ def connect(endpoint: Endpoint, waiting: Callable[[str], None]) -> ClusterDataba
 
 
 def _connect(endpoint: Endpoint) -> ClusterDatabase:
-    balancing = _balancing(endpoint)
-    balancing.until = time.monotonic() + _ANSWER
+    policy = balancing(endpoint.local_dc)
+    policy.until = time.monotonic() + _ANSWER
     cluster = None
     try:
-        cluster = _cluster(endpoint, balancing, _BOOKKEEPING)
+        cluster = _cluster(endpoint, policy, _BOOKKEEPING)
         database = ClusterDatabase(cluster, cluster.connect(), endpoint)
     except BaseException as error:
         found: set[str] = set()
@@ -147,44 +146,17 @@ def _connect(endpoint: Endpoint) -> ClusterDatabase:
         raise connecting.failed(
             error, endpoint.hosts, endpoint.port, endpoint.username, encrypted=encrypted
         ) from error
-    balancing.until = math.inf
+    policy.until = math.inf
     return database
-
-
-class _Patient:
-    """Stops proposing nodes when nobody has answered for long enough: the driver goes through them
-    twice.
-    """
-
-    until = math.inf
-
-    def make_query_plan(self, *args: Any, **more: Any) -> Iterator[Any]:
-        """The nodes to ask, as long as there is time."""
-        for host in super().make_query_plan(*args, **more):  # type: ignore[misc]
-            if time.monotonic() > self.until:
-                return
-            yield host
-
-
-class _AnyNode(_Patient, RoundRobinPolicy):  # type: ignore[misc]
-    pass
-
-
-class _DataCentre(_Patient, DCAwareRoundRobinPolicy):  # type: ignore[misc]
-    pass
-
-
-def _balancing(endpoint: Endpoint) -> _AnyNode | _DataCentre:
-    return _DataCentre(endpoint.local_dc) if endpoint.local_dc else _AnyNode()
 
 
 def _hosts(endpoint: Endpoint) -> str:
     return f"{','.join(endpoint.hosts)}:{endpoint.port}"
 
 
-def _cluster(endpoint: Endpoint, balancing: _AnyNode | _DataCentre, level: str) -> Cluster:
+def _cluster(endpoint: Endpoint, policy: AnyNode | DataCentre, level: str) -> Cluster:
     profile = ExecutionProfile(
-        load_balancing_policy=balancing,
+        load_balancing_policy=policy,
         retry_policy=FallthroughRetryPolicy(),
         speculative_execution_policy=NoSpeculativeExecutionPolicy(),
         consistency_level=ConsistencyLevel.name_to_value[level],
@@ -448,8 +420,8 @@ class ClusterDatabase:
         """See `Database`."""
         if self._bulk is None:
             with failures.of_read():
-                balancing = _balancing(self.endpoint)
-                cluster = _cluster(self.endpoint, balancing, self.endpoint.consistency)
+                policy = balancing(self.endpoint.local_dc)
+                cluster = _cluster(self.endpoint, policy, self.endpoint.consistency)
                 told = functools.partial(catalog.estimate, self._ask, self.keyspace)
                 self._bulk = ClusterBulk(Wire(cluster, self.keyspace), self._session, told)
         return self._bulk

@@ -13,10 +13,6 @@ from typing import Any
 
 import pytest
 from cassandra import DriverException, Unauthorized
-from cassandra.auth import PlainTextAuthProvider
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
-from cassandra.io.asyncioreactor import AsyncioConnection
-from cassandra.policies import FallthroughRetryPolicy, RoundRobinPolicy
 
 from tests.conftest import Cli
 from tests.secured.conftest import SUPERUSER, Secured, as_role
@@ -62,6 +58,14 @@ def make_role(client: Any, role: str) -> Iterator[Callable[[str, bool], str]]:
         client.execute(f"DROP ROLE {name}")
 
 
+@pytest.fixture
+def written(mine: Cli, client: Any, make_role: Callable[..., str]) -> tuple[str, str]:
+    """The table, and a role that may write to it."""
+    table, app = f"{mine.keyspace}.call_records", make_role("app")
+    client.execute(f"GRANT MODIFY ON TABLE {table} TO {app}")
+    return table, app
+
+
 def may_modify(client: Any, table: str) -> set[str]:
     rows = client.execute(f"LIST MODIFY PERMISSION ON TABLE {table} NORECURSIVE")
     return {row["role"] for row in rows if row["resource"] == f"<table {table}>"}
@@ -74,15 +78,7 @@ class Hammer:
         self.acknowledged: list[str] = []
         self.refused = 0
         self._end = threading.Event()
-        profile = ExecutionProfile(RoundRobinPolicy(), retry_policy=FallthroughRetryPolicy())
-        self._cluster = Cluster(
-            list(secured.address.hosts),
-            port=secured.address.port,
-            connection_class=AsyncioConnection,
-            execution_profiles={EXEC_PROFILE_DEFAULT: profile},
-            auth_provider=PlainTextAuthProvider(role, role),
-            ssl_context=secured.context,
-        )
+        self._cluster = secured.cluster(role)
         self._session = self._cluster.connect()
         self._role, self._table = role, table
         self._thread = threading.Thread(target=self._write)
@@ -180,10 +176,9 @@ def test_no_acknowledged_write_is_lost_behind_a_fence(
 
 
 def test_what_was_revoked_is_granted_again_however_it_ends(
-    mine: Cli, client: Any, make_role: Callable[..., str]
+    mine: Cli, client: Any, written: tuple[str, str]
 ) -> None:
-    table, app = f"{mine.keyspace}.call_records", make_role("app")
-    client.execute(f"GRANT MODIFY ON TABLE {table} TO {app}")
+    table, app = written
     before = may_modify(client, table)
     # Killed, and taken back.
     killed = mine.at("kill | after | REVOKE", "up", "2", *FENCED)
@@ -202,10 +197,9 @@ def test_what_was_revoked_is_granted_again_however_it_ends(
 
 
 def test_an_interrupted_run_says_who_may_not_write(
-    mine: Cli, client: Any, make_role: Callable[..., str]
+    mine: Cli, client: Any, written: tuple[str, str]
 ) -> None:
-    table, app = f"{mine.keyspace}.call_records", make_role("app")
-    client.execute(f"GRANT MODIFY ON TABLE {table} TO {app}")
+    _, app = written
     stopped = mine.at("sh kill -INT $PPID | noted | REVOKE", "up", "2", *FENCED)
     said = told(stopped, 130, "0002 is half-way (up): 1 of ", "these may not write")
     assert app in said
@@ -229,10 +223,9 @@ def test_a_role_that_is_dropped_meanwhile_is_in_nobodys_way(
 
 
 def test_a_fence_that_was_opened_since_keeps_the_table(
-    mine: Cli, client: Any, make_role: Callable[..., str]
+    mine: Cli, client: Any, written: tuple[str, str]
 ) -> None:
-    table, app = f"{mine.keyspace}.call_records", make_role("app")
-    client.execute(f"GRANT MODIFY ON TABLE {table} TO {app}")
+    table, app = written
     killed = mine.at("kill | noted | COPY", "up", "2", *FENCED)
     assert killed.code == -signal.SIGKILL
     client.execute(f"GRANT MODIFY ON TABLE {table} TO {app}")
@@ -259,11 +252,10 @@ def test_what_was_begun_without_a_fence_is_not_taken_for_fenced(mine: Cli) -> No
 
 
 def test_a_revision_may_revoke_and_grant_itself(
-    mine: Cli, client: Any, make_role: Callable[..., str]
+    mine: Cli, client: Any, written: tuple[str, str]
 ) -> None:
     """What a file says is no fence; taking it back is the file's business."""
-    table, app = f"{mine.keyspace}.call_records", make_role("app")
-    client.execute(f"GRANT MODIFY ON TABLE {table} TO {app}")
+    table, app = written
     file = next((mine.folder / "migrations").glob("0002*"))
     text = file.read_text(encoding="utf-8")
     mine_too = f"REVOKE MODIFY ON TABLE call_records FROM {app};\n"
@@ -280,10 +272,9 @@ def test_a_revision_may_revoke_and_grant_itself(
 
 
 def test_a_stamp_over_a_fence_says_what_it_leaves_revoked(
-    mine: Cli, client: Any, make_role: Callable[..., str]
+    mine: Cli, client: Any, written: tuple[str, str]
 ) -> None:
-    table, app = f"{mine.keyspace}.call_records", make_role("app")
-    client.execute(f"GRANT MODIFY ON TABLE {table} TO {app}")
+    _, app = written
     killed = mine.at("kill | before | COPY call_records__", "up", "2", *FENCED)
     assert killed.code == -signal.SIGKILL
     tables = client.execute(

@@ -16,6 +16,7 @@ import pytest
 
 from seeds import call_records
 from tests.conftest import Address, Cli, Result
+from tests.processes import children, gone
 from tests.server.test_late import First
 from tests.told import ok, only, tables, told, until
 from tests.wire import Fault
@@ -176,11 +177,6 @@ def test_settings_of_a_load_from_the_environment(cli: Cli, client: Any) -> None:
 # -- killed ---------------------------------------------------------------------------------------
 
 
-def children(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8")
-    return [int(child) for child in text.split()]
-
-
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_killed_load_goes_on(cli: Cli, client: Any, workers: str) -> None:
     """With what was typed before, although that says neither random seed nor now."""
@@ -193,10 +189,10 @@ def test_a_killed_load_goes_on(cli: Cli, client: Any, workers: str) -> None:
 
     running = cli.start(*words)
     until(lambda: client.execute(progress).one()["n"] > 5)
-    others = children(running.pid) if Path("/proc/self/task").exists() else []
+    others = children(running.pid)
     running.kill()
     running.communicate()
-    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in others))
+    until(lambda: gone(others))
     assert len(others) >= (2 if workers == "2" else 0)
 
     result = cli.json(*words)

@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,18 +19,14 @@ import pytest
 from tests import cells
 from tests.cells import Columns, Rows
 from tests.conftest import Cli
+from tests.processes import children, gone
 from tests.server.test_rebuild_rows import AT_2, Writer, calls, write_mixed
-from tests.server.test_seeding import children
 from tests.told import ok, told, until
 
 GO = ("--yes", "--outage-accepted")
 SHORT = {"CALLDROP_LEASE_TTL": "6", "CALLDROP_DDL_TIMEOUT": "3", "CALLDROP_SETTLE_TIME": "1"}
 SLOWLY = ("--max-rows-per-second", "1000")
 PATIENCE = 30  # seconds
-
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/task").exists(), reason="finds processes as Linux shows them"
-)
 
 
 class Filled:
@@ -61,10 +56,6 @@ class Filled:
 @pytest.fixture
 def filled(cli: Cli, client: Any) -> Filled:
     return Filled(cli, client)
-
-
-def gone(pids: list[int]) -> bool:
-    return not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
 def working(filled: Filled, *more: str) -> Any:
