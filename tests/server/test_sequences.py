@@ -21,6 +21,7 @@ from uuid import uuid4
 
 import pytest
 from cassandra import InvalidRequest
+from cassandra.cluster import NoHostAvailable
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
@@ -211,15 +212,15 @@ class Sequence:
 
     def _found(self) -> dict[str, list[tuple[int, int]]]:
         """Behind a killed run a DROP or a CREATE may just be arriving: the list of tables has one
-        sooner, or later, than it can be read.
+        sooner, or later, than it can be read. A node in between calls it "Unknown CF".
         """
         deadline = time.monotonic() + 10
         while True:
             try:
                 return self._found_now()
-            except InvalidRequest as error:
-                absent = self.half and "does not exist" in str(error)
-                if not absent or time.monotonic() > deadline:
+            except (InvalidRequest, NoHostAvailable) as error:
+                absent = "does not exist" in str(error) or "Unknown CF" in str(error)
+                if not (self.half and absent) or time.monotonic() > deadline:
                     raise
             time.sleep(0.1)
 
