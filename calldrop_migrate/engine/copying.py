@@ -31,6 +31,7 @@ from calldrop_migrate.engine.misfits import EXAMPLES, Misfits, Search
 from calldrop_migrate.engine.news import Progress
 from calldrop_migrate.engine.pacing import Pace
 from calldrop_migrate.engine.ports import (
+    Bulk,
     CopyTask,
     Database,
     Difference,
@@ -38,7 +39,7 @@ from calldrop_migrate.engine.ports import (
     Size,
     Sums,
 )
-from calldrop_migrate.engine.ranging import Ranging
+from calldrop_migrate.engine.ranging import By, Do, Ranging
 from calldrop_migrate.engine.sameness import see_same
 from calldrop_migrate.engine.spreading import Spread
 from calldrop_migrate.errors import MisfitRows, RowsAtRisk, Unreachable
@@ -55,9 +56,6 @@ TURNS = 256
 # Rows of keys alone have a write time that nothing can read; theirs becomes this one, below every
 # other.
 LOW_TIMESTAMP = 1
-
-
-By = Callable[..., Iterator[tuple[Range, Any]]]
 
 
 def create_table(keyspace: str) -> str:
@@ -152,7 +150,7 @@ class Copier:
         total = RangeResult(rows=sum(finished.values()))
         todo = [part for part in grid(place.parts) if part.index not in finished]
         done = len(finished)
-        by = self._by("copy_ranges", task, place)
+        by = self._by(copied, task, place)
         for part, result in self._ranging.over(todo, lambda r: by(self._next_turn(task), r)):
             if result.unfit:
                 raise _unfit(operation.source.name, result.unfit)
@@ -202,8 +200,8 @@ class Copier:
 
         return between
 
-    def _by(self, kind: str, task: CopyTask, place: Place) -> By:
-        """Who does a method of `Bulk`: this process, or others.
+    def _by(self, do: Do, task: CopyTask, place: Place) -> By:
+        """By whom it is done: this process, or others.
 
         What is left out is sent with each range, so it has to be little. And a list that is written
         twice at one time is a doubled one.
@@ -212,16 +210,15 @@ class Copier:
         lists = any(elements_of(c.type) == "list" for c in task.source.columns)
         if self._spread is not None and place.parts > 1 and sent <= MOST_SENT:
             if lists and self._spread.crew.repeats:
-                return self._here(kind)
+                return self._here(do)
             rows = self.size_of(task.source).rows
             if pool := self._spread.crew.pool(rows, place.parts):
                 over, ids, most = self._spread.over, place.ids, self.most
-                return lambda task, r, **more: over(pool, kind, task, r, ids, most, **more)
-        return self._here(kind)
+                return lambda task, r, **more: over(pool, do, task, r, ids, most, **more)
+        return self._here(do)
 
-    def _here(self, kind: str) -> By:
-        method: By = getattr(self._database.bulk, kind)
-        return method
+    def _here(self, do: Do) -> By:
+        return partial(do, self._database.bulk)
 
     def _begin(self, place: Place) -> None:
         self._turn = place.began * TURNS
@@ -265,6 +262,7 @@ class Copier:
                 *(operation.source, fits, operation.fit_columns, place.parts),
                 held=self.search.held(place.aside, place.parts) if place.aside else (),
                 consistency=self._final_consistency,
+                by=lambda do, task: self._by(do, task, place),
             )
         return self._known[at]
 
@@ -294,11 +292,11 @@ class Copier:
         consistency = self._final_consistency if operation.final else ""
         task = self._selected(operation, self._task(operation, place, consistency), place)
         none = task.only is not None and not task.only
-        by = self._by("sum_ranges", task, place)
-        summed = partial(self._sums, by, task, place.parts, operation.label)
-        here = {} if none else summed(of_target=False)
+        by = self._by(summed, task, place)
+        sums = partial(self._sums, by, task, place.parts, operation.label)
+        here = {} if none else sums(of_target=False)
         read = sum(count for count, _ in here.values())
-        there = summed(of_target=True, read=read)
+        there = sums(of_target=True, read=read)
         differing = _differing(here, there)
         for part in grid(place.parts):
             if part.index in differing or -1 in differing:
@@ -367,6 +365,20 @@ class Copier:
                 rows += count
             self._emit(Progress(label, done, 2 * parts, rows))
         return sums
+
+
+def copied(
+    bulk: Bulk, task: CopyTask, ranges: Sequence[Range]
+) -> Iterator[tuple[Range, RangeResult]]:
+    """`Bulk.copy_ranges`, as something to do."""
+    return bulk.copy_ranges(task, ranges)
+
+
+def summed(
+    bulk: Bulk, task: CopyTask, ranges: Sequence[Range], *, parts: int, of_target: bool
+) -> Iterator[tuple[Range, Sums]]:
+    """`Bulk.sum_ranges`, as something to do."""
+    return bulk.sum_ranges(task, ranges, parts, of_target=of_target)
 
 
 def _differing(here: Sums, there: Sums) -> set[int]:

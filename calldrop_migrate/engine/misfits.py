@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from calldrop_migrate.core.carrying import (
@@ -18,9 +19,12 @@ from calldrop_migrate.core.ranges import Range, grid
 from calldrop_migrate.core.schema import Table
 from calldrop_migrate.engine.news import Progress
 from calldrop_migrate.engine.ports import Bulk, CopyTask, Key
-from calldrop_migrate.engine.ranging import Ranging
+from calldrop_migrate.engine.ranging import By, Do, Look, Ranging, T
 
 EXAMPLES = 5
+
+Keyed = Iterable[tuple[Key, Key, int]]
+Groups = dict[Key, dict[Key, int]]  # by target key: the newest write time by source key
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +89,17 @@ class Search:
         *,
         held: Collection[Key] = (),
         consistency: str = "",
+        by: Callable[[Do, CopyTask], By] | None = None,
     ) -> Misfits:
         """The rows of `source` that a table in the shape of `target` couldn't hold.
 
         Of rows with one target key the newest fits (by its newest cell, then by key; one of `held`
         only if all are), the others don't. A first scan reads keys alone and remembers of each no
         more than a hash; only where one came twice the keys and times themselves are read.
+
+        Rows with one target key lie in one partition, and so in one range, unless a column of the
+        partition key leaves the key. Then each range is looked at for itself, by whom `by` gives;
+        else by this process, which has seen all of them.
         """
         if not can_misfit(source, target, columns):
             return Misfits(source.name)
@@ -101,9 +110,10 @@ class Search:
             between=self._ranging.between,
             pace=self._pace,
         )
-        nulls, repeated = self._scan(task, parts)
+        look = self._each_range if _is_local(task) else self._all_ranges
+        nulls, groups = look(task, parts, by or self._here)
         beaten: list[tuple[Key, Key]] = []
-        for group in self._groups(task, parts, repeated):
+        for group in groups.values():
             best = max(group, key=_rank(group, held))
             beaten += [(key, best) for key in group if key != best]
         names = ", ".join(nullable(source, target, columns))
@@ -115,58 +125,87 @@ class Search:
         keys = frozenset([*nulls, *(key for key, _ in beaten)])
         return Misfits(source.name, len(nulls), len(beaten), tuple(examples), keys)
 
-    def _scan(self, task: CopyTask, parts: int) -> tuple[list[Key], dict[int, set[int]]]:
-        """Rows with a null in the target's key, and by range the hashes of keys that came twice
-        there.
+    def _here(self, do: Do, task: CopyTask) -> By:
+        return partial(do, self._bulk())
 
-        Rows with one target key lie in one partition, and so in one range, unless a column of the
-        partition key leaves the key: then all ranges share what they have seen, as range -1.
-        """
-        collide = can_collide(task.source, task.target, task.columns)
-        local = _is_local(task)
+    def _each_range(
+        self, task: CopyTask, parts: int, by: Callable[[Do, CopyTask], By]
+    ) -> tuple[list[Key], Groups]:
+        nulls: list[Key] = []
+        groups: Groups = {}
+        look = partial(by(misfits_of_ranges, task), task)
+        for without, several in self._told(task, parts, look):
+            nulls += without
+            groups |= several
+        return nulls, groups
+
+    def _all_ranges(
+        self, task: CopyTask, parts: int, by: Callable[[Do, CopyTask], By]
+    ) -> tuple[list[Key], Groups]:
         seen: set[int] = set()
+        nulls: list[Key] = []
+        twice: set[int] = set()
 
         def look(ranges: Sequence[Range]) -> Iterator[tuple[Range, tuple[list[Key], set[int]]]]:
             for part, keys in self._bulk().keys_of_ranges(task, ranges, times=False):
-                if local:
-                    seen.clear()
-                nulls: list[Key] = []
-                twice: set[int] = set()
-                for key, wanted, _ in keys:
-                    if None in wanted:
-                        nulls.append(key)
-                    elif collide:
-                        mark = hash(wanted)
-                        (twice if mark in seen else seen).add(mark)
-                yield part, (nulls, twice)
+                yield part, _marked(keys, seen)
 
-        without: list[Key] = []
-        repeated: dict[int, set[int]] = {}
-        label = f"look for rows of {task.source.name} that do not fit"
-        for done, (part, (nulls, twice)) in enumerate(self._ranging.over(grid(parts), look), 1):
-            without += nulls
-            if twice:
-                repeated.setdefault(part.index if local else -1, set()).update(twice)
-            self._emit(Progress(label, done, parts, 0))
-        return without, repeated
-
-    def _groups(
-        self, task: CopyTask, parts: int, repeated: Mapping[int, set[int]]
-    ) -> Iterator[Mapping[Key, int]]:
-        """Groups of several rows with one target key: newest write time by source key."""
-        everywhere = repeated.get(-1, set())
-
-        def look(ranges: Sequence[Range]) -> Iterator[tuple[Range, list[tuple[Key, Key, int]]]]:
+        def read(ranges: Sequence[Range]) -> Iterator[tuple[Range, Groups]]:
             for part, keys in self._bulk().keys_of_ranges(task, ranges, times=True):
-                marks = repeated.get(part.index, everywhere)
-                yield part, [one for one in keys if hash(one[1]) in marks]
+                yield part, _grouped(keys, twice)
 
-        groups: dict[Key, dict[Key, int]] = {}
-        todo = [part for part in grid(parts) if everywhere or part.index in repeated]
-        for _, found in self._ranging.over(todo, look):
-            for key, wanted, newest in found:
-                groups.setdefault(wanted, {})[key] = newest
-        return (group for group in groups.values() if len(group) > 1)
+        for without, again in self._told(task, parts, look):
+            nulls += without
+            twice |= again
+        groups: Groups = {}
+        for _, found in self._ranging.over(grid(parts) if twice else (), read):
+            for wanted, group in found.items():
+                groups.setdefault(wanted, {}).update(group)
+        return nulls, groups
+
+    def _told(self, task: CopyTask, parts: int, look: Look[T]) -> Iterator[T]:
+        label = f"look for rows of {task.source.name} that do not fit"
+        for done, (_, found) in enumerate(self._ranging.over(grid(parts), look), 1):
+            yield found
+            self._emit(Progress(label, done, parts, 0))
+
+
+def misfits_of_ranges(
+    bulk: Bulk, task: CopyTask, ranges: Sequence[Range]
+) -> Iterator[tuple[Range, tuple[list[Key], Groups]]]:
+    """Each range with the source keys that give a null for the target's key, and with those of
+    which several give one target key.
+    """
+    collide = can_collide(task.source, task.target, task.columns)
+    for part, keys in bulk.keys_of_ranges(task, ranges, times=False):
+        nulls, twice = _marked(keys, set() if collide else None)
+        groups: Groups = {}
+        for _, again in bulk.keys_of_ranges(task, [part] if twice else (), times=True):
+            groups = _grouped(again, twice)
+        yield part, (nulls, groups)
+
+
+def _marked(keys: Keyed, seen: set[int] | None) -> tuple[list[Key], set[int]]:
+    """Source keys that give a null, and the hashes of the other target keys that were in `seen`, or
+    came twice; all of them are in `seen` afterwards. Without it only the first are looked for.
+    """
+    nulls: list[Key] = []
+    twice: set[int] = set()
+    for key, wanted, _ in keys:
+        if None in wanted:
+            nulls.append(key)
+        elif seen is not None:
+            mark = hash(wanted)
+            (twice if mark in seen else seen).add(mark)
+    return nulls, twice
+
+
+def _grouped(keys: Keyed, marks: Collection[int]) -> Groups:
+    groups: Groups = {}
+    for key, wanted, newest in keys:
+        if hash(wanted) in marks:
+            groups.setdefault(wanted, {})[key] = newest
+    return groups
 
 
 def _is_local(task: CopyTask) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from calldrop_migrate.core.ranges import Range
 from calldrop_migrate.errors import OutcomeUnknown, StatementRefused, Unreachable
 
 T = TypeVar("T")
+Look = Callable[[Sequence[Range]], Iterator[tuple[Range, T]]]
+Do = Callable[..., Iterator[tuple[Range, Any]]]  # of a Bulk, a CopyTask, ranges, and what it needs
+By = Callable[..., Iterator[tuple[Range, Any]]]  # the same, with somebody's Bulk
 TRIES = 5
 
 
@@ -27,7 +30,7 @@ class Ranging:
     def over(
         self,
         ranges: Iterable[Range],
-        work: Callable[[Sequence[Range]], Iterator[tuple[Range, T]]],
+        work: Look[T],
     ) -> Iterator[tuple[Range, T]]:
         """Each range with what came of it, in any order.
 

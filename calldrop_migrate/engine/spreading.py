@@ -20,6 +20,7 @@ from calldrop_migrate.engine import journal
 from calldrop_migrate.engine.pacing import Pace
 from calldrop_migrate.engine.pools import Crew, Pool, connected, forget
 from calldrop_migrate.engine.ports import CopyTask, Database, at_once, go_on
+from calldrop_migrate.engine.ranging import Do
 from calldrop_migrate.engine.sameness import see_same
 from calldrop_migrate.errors import LeaseLost, OutcomeUnknown, Unreachable
 
@@ -40,12 +41,12 @@ class Leg:
     """Ranges of a task for another process.
 
     Attributes:
-        kind: the method of `Bulk`; `more` are its other arguments.
+        do: what is done; `more` are its other arguments.
         most: rows a second, of this process.
     """
 
     connect: bytes = field(repr=False)  # a worker that logs its work must not tell the password
-    kind: str
+    do: Do
     task: CopyTask
     ranges: tuple[Range, ...]
     tenure: Tenure
@@ -72,20 +73,20 @@ class Spread:
     def over(
         self,
         pool: Pool,
-        kind: str,
+        do: Do,
         task: CopyTask,
         ranges: Sequence[Range],
         ids: Mapping[str, str],
         most: float | None,
         **more: Any,
     ) -> Iterator[tuple[Range, Any]]:
-        """What the method `kind` of `Bulk` gives, from all of them."""
+        """What `do` gives, from all of them."""
         token = self._token()
         assert token is not None, "copies are made under the lease"
         tenure = Tenure(self._keyspace, token, ids)
         plain = replace(task, between=go_on, pace=at_once)  # what is called is not sent
         each = most and most / pool.width
-        legs = (Leg(self._connect, kind, plain, (r,), tenure, more, each) for r in ranges)
+        legs = (Leg(self._connect, do, plain, (r,), tenure, more, each) for r in ranges)
         for _, found in pool.over(work, legs, task.between):
             yield from found
 
@@ -97,8 +98,7 @@ def work(leg: Leg) -> list[tuple[Range, Any]]:
         between = Watch(database, leg.tenure)
         pace = Pace(leg.most, sleep, between)
         task = replace(leg.task, between=between, pace=pace)
-        method = getattr(database.bulk, leg.kind)
-        return list(method(task, leg.ranges, **leg.more))
+        return list(leg.do(database.bulk, task, leg.ranges, **leg.more))
     except (OutcomeUnknown, Unreachable):
         forget(leg.connect)
         raise

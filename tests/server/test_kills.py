@@ -61,11 +61,11 @@ def draw() -> random.Random:
 class Keyspace:
     """Calls that go up and down; some fit into one of the shapes only."""
 
-    def __init__(self, cli: Cli, client: Any) -> None:
+    def __init__(self, cli: Cli, client: Any, each: int = 2) -> None:
         self.cli, self.client = cli, client
         ok(cli("up", "1"))
         writer = Writer(client, cli.keyspace)
-        write_mixed(writer, each=2)
+        write_mixed(writer, each)
         write_without_destination(writer, 3)
         self.requests: dict[str, int] = {}
 

@@ -20,6 +20,8 @@ from tests import cells
 from tests.cells import Columns, Rows
 from tests.conftest import Cli
 from tests.processes import children, gone
+from tests.server.test_kills import Keyspace
+from tests.server.test_rebuild_misfits import write_collisions
 from tests.server.test_rebuild_rows import AT_2, Writer, calls, write_mixed
 from tests.told import ok, told, until
 
@@ -68,6 +70,16 @@ def working(filled: Filled, *more: str) -> Any:
 def test_several_processes_carry_every_cell(filled: Filled) -> None:
     ok(filled.cli("up", "2", *GO, "--workers", "2"))
     filled.is_at_2()
+
+
+def test_several_processes_look_for_rows_that_do_not_fit(cli: Cli, client: Any) -> None:
+    def run(command: tuple[str, ...]) -> str:
+        return ok(cli(*command, "--workers", "2"))
+
+    keyspace = Keyspace(cli, client, each=160)
+    keyspace.pass_through("up", run)
+    write_collisions(client, cli, groups=3)
+    keyspace.pass_through("down", run)
 
 
 def test_they_end_with_the_run_that_is_killed(filled: Filled) -> None:
