@@ -19,6 +19,7 @@ from typing import Literal
 
 _HEADER = struct.Struct(">BBhBi")  # version, flags, stream, opcode, length of the body
 _QUERY, _RESULT, _PREPARE, _EXECUTE = 7, 8, 9, 10
+_ERROR, _INVALID, _FROM_SERVER = 0, (0x2200).to_bytes(4, "big"), 0x84
 _IS_PREPARED = (4).to_bytes(4, "big")
 _NAMES = {
     1: "STARTUP",
@@ -38,9 +39,11 @@ Harm = Literal[
     "cut reply",
     "swallow reply",
     "delay reply",
+    "refuse",
     "none",
 ]
-# What can be done to any request; `hold request` needs somebody who lets go of it.
+# What can be done to any request; `hold request` needs somebody who lets go of it, and `refuse` a
+# statement for which that is an answer.
 HARMS: tuple[Harm, ...] = (
     *("cut request", "swallow request"),
     *("cut reply", "swallow reply", "delay reply"),
@@ -53,6 +56,7 @@ class Fault:
 
     Attributes:
         delay: seconds that a delayed reply is kept back.
+        says: why a request is refused, which then doesn't come to the server.
         of: only requests whose CQL matches are counted; all but those of the handshake when empty.
         act: is called first, while the request waits here: to kill or to stop who sent it.
     """
@@ -61,6 +65,7 @@ class Fault:
     harm: Harm
     delay: float = 0
     of: str = ""
+    says: str = ""
     act: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
 
 
@@ -176,6 +181,9 @@ class _Connection:
                 return
             if harm == "swallow request":
                 continue
+            if harm == "refuse":
+                self._send(_refusal(stream, self._tap.fault.says if self._tap.fault else ""))
+                continue
             if harm == "hold request":
                 held = threading.Thread(target=self._hold, args=(raw,), daemon=True)
                 self._held.append((stream, held))
@@ -248,6 +256,12 @@ def _frames(
             # The compressed body begins with its length when unpacked.
             packed = flags & 1 and (unpack is None or stream in unpack)
             yield raw, opcode, stream, _lz4(body[4:]) if packed else body
+
+
+def _refusal(stream: int, says: str) -> bytes:
+    """An ERROR that says Invalid."""
+    body = _INVALID + struct.pack(">H", len(says)) + says.encode()
+    return _HEADER.pack(_FROM_SERVER, 0, stream, _ERROR, len(body)) + body
 
 
 def _request(opcode: int, body: bytes, prepared: Mapping[bytes, str]) -> Request:

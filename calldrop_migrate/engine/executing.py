@@ -32,6 +32,7 @@ from calldrop_migrate.engine.ports import Database, RangeResult
 from calldrop_migrate.engine.wording import located
 from calldrop_migrate.errors import OutcomeUnknown, RowsAtRisk, StatementRefused, Unreachable
 
+TABLE_PATIENCE = 30.0  # seconds
 VIEW_PATIENCE = 600.0  # seconds without any node finishing
 VIEW_NEWS = 5.0  # seconds after which a person is told what is waited for
 
@@ -214,7 +215,7 @@ class Executor:
         if effect.makes_table:
             self.made.add(effect.name)
         try:
-            self._database.ddl(sent)
+            self._once_it_is_there(effect.on, sent)
         except StatementRefused:
             if not (unsettled and self._is_done(effect)):
                 raise
@@ -233,6 +234,24 @@ class Executor:
                     " show it",
                     hint="Run the same command again.",
                 )
+
+    def _once_it_is_there(self, on: tuple[str, str], sent: str) -> None:
+        """Sends a schema change, and again while the server doesn't know what its own schema shows:
+        it is written there first (PROTOCOLS.md 1). A refusal was not applied.
+        """
+        end = self._clock.monotonic() + TABLE_PATIENCE
+        while True:
+            try:
+                return self._database.ddl(sent)
+            except StatementRefused as refused:
+                if not refused.absent or self._clock.monotonic() > end:
+                    raise
+                self.schema = self._database.refresh(self.schema, [on])
+                if self.schema.digest_of(on[1]) == "absent":
+                    raise
+            self._between()
+            self._clock.sleep(0.2)
+            self._log.check()
 
     def _is_done(self, effect: Effect) -> bool:
         self._database.agree()

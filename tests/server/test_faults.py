@@ -188,3 +188,15 @@ def test_a_schema_change_is_not_answered(
 ) -> None:
     """The lease has ended long before the reply comes, if it does."""
     assert passes(cli, client, server, way, Fault(1, harm, delay=6, of=of))
+
+
+def test_a_node_does_not_know_yet_what_its_schema_shows(
+    cli: Cli, client: Any, server: Address
+) -> None:
+    """As behind a CREATE whose reply was lost: the schema's tables are written first."""
+    leg = WAYS["up"](cli, client)
+    says = "Base table 'call_records' doesn't exist"
+    fault = Fault(1, "refuse", of="^CREATE MATERIALIZED VIEW", says=says)
+    result, request = struck(cli, server, fault, *leg.command)
+    assert (result.code, request is not None) == (0, True), result
+    leg.check()
