@@ -7,9 +7,13 @@ The table of revision 1 goes into the shape of revision 2, on one server, in tur
 
 - `up 2` as a user runs it: the time of its first copy by its own journal, and of its verifications
 - the loop that one would write with the driver: SELECT with paging, each cell's write time and TTL
-  selected too, and `execute_concurrent_with_args` at 100 at a time, row by row
+  selected too, and `execute_concurrent_with_args` at 100 at a time, row by row: right only where
+  the cells of a row share one time
+- the same loop cell by cell, which is right for any row
 - `COPY TO` a file and `COPY FROM` it by cqlsh, which loses write times and TTLs (`--cqlsh`)
 - `unload` and `load` by DSBulk, with the write times and TTLs of all cells (`--dsbulk`)
+- a program of the Rust driver's, row by row and in batches (`--rust`, which needs cargo); it too is
+  right only where the cells of a row share one time
 
 The peers are installed by this script into environments of their own.
 
@@ -33,7 +37,7 @@ from statistics import median
 from typing import Any
 
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
-from cassandra.concurrent import execute_concurrent_with_args
+from cassandra.concurrent import execute_concurrent, execute_concurrent_with_args
 from cassandra.policies import RetryPolicy
 from cassandra.query import BatchStatement, BatchType, tuple_factory
 
@@ -122,6 +126,41 @@ def by_a_loop(session: Any, asked: argparse.Namespace) -> float:
         values = ((*row[: len(names) + 1], row[len(names) + 1] or 0) for row in page)
         for ok, result in execute_concurrent_with_args(
             session, insert, list(values), concurrency=100, results_generator=True
+        ):
+            if not ok:
+                raise result
+    return time.monotonic() - started
+
+
+def by_cell(session: Any, asked: argparse.Namespace) -> float:
+    """The same, each cell with its own write time and TTL."""
+    keyspace = asked.keyspace
+    _other_table(session, keyspace)
+    cells = CELLS[1:]  # the first becomes part of the key; its times are the row's
+    times = [f"WRITETIME({n}), TTL({n})" for n in CELLS]
+    select = f"SELECT {', '.join([*KEY, *CELLS, *times])} FROM {keyspace}.call_records"
+    keys = ", ".join((*KEY, CELLS[0]))
+    statements = [
+        session.prepare(
+            f"INSERT INTO {keyspace}.other ({', '.join(filter(None, (keys, cell)))}) "
+            f"VALUES (?, ?, ?{', ?' if cell else ''}) USING TIMESTAMP ? AND TTL ?"
+        )
+        for cell in ("", *cells)
+    ]
+    first = len(KEY) + 1
+    started = time.monotonic()
+    for page in _pages(session, select):
+        work = []
+        for row in page:
+            key, stamps = row[:first], row[-2 * len(CELLS) :]
+            values = row[first : first + len(cells)]
+            work.append((statements[0], (*key, stamps[0], stamps[1] or 0)))
+            for at, value in enumerate(values, 1):
+                written, life = stamps[2 * at : 2 * at + 2]
+                if value is not None:
+                    work.append((statements[at], (*key, value, written, life or 0)))
+        for ok, result in execute_concurrent(
+            session, work, concurrency=100, results_generator=True
         ):
             if not ok:
                 raise result
@@ -221,6 +260,26 @@ def by_dsbulk(dsbulk: list[str], session: Any, asked: argparse.Namespace, folder
     return time.monotonic() - started
 
 
+def built_by_cargo(folder: Path) -> Path:
+    """The program of benchmarks/rust."""
+    made = ("--manifest-path", str(PROJECT / "benchmarks" / "rust" / "Cargo.toml"))
+    place = ("--release", "--quiet", "--target-dir", str(folder / "rust"))
+    subprocess.run(["cargo", "build", *made, *place], check=True)
+    return folder / "rust" / "release" / "copy-by-rust"
+
+
+def by_rust(program: Path, session: Any, asked: argparse.Namespace, most: int) -> float:
+    """By the Rust driver, so many rows in a batch."""
+    _other_table(session, asked.keyspace)
+    node = f"{asked.hosts.split(',')[0]}:{asked.port}"
+    done = subprocess.run(
+        [program, node, asked.keyspace, str(most)], check=True, capture_output=True, text=True
+    )
+    rows, seconds = done.stdout.split()
+    assert int(rows) == asked.rows, done.stdout
+    return float(seconds)
+
+
 class Again(RetryPolicy):  # type: ignore[misc]  # the driver has no types
     """Other work on the machine must not end the loop."""
 
@@ -238,6 +297,7 @@ def main() -> None:
     parser.add_argument("--sizes", default="", help="row counts, with commas: the copy alone")
     parser.add_argument("--cqlsh", action="store_true")
     parser.add_argument("--dsbulk", action="store_true")
+    parser.add_argument("--rust", action="store_true")
     parser.add_argument("--server-pid", type=int, help="on this machine (Linux): for its CPU")
     asked = parser.parse_args()
     profile = ExecutionProfile(row_factory=tuple_factory, request_timeout=120, retry_policy=Again())
@@ -265,13 +325,20 @@ def filled(session: Any, asked: argparse.Namespace, rows: int) -> None:
 
 def compare(session: Any, asked: argparse.Namespace, folder: Path) -> None:
     """The table; a round before the first one warms the server up and isn't counted."""
-    ways: list[tuple[str, Callable[[], float]]] = [("loop", lambda: by_a_loop(session, asked))]
+    ways: list[tuple[str, Callable[[], float]]] = [
+        ("loop", lambda: by_a_loop(session, asked)),
+        ("loop by cell", lambda: by_cell(session, asked)),
+    ]
     if asked.cqlsh:
         cqlsh = installed_cqlsh(folder)
         ways.append(("cqlsh COPY", lambda: by_cqlsh(cqlsh, session, asked, folder)))
     if asked.dsbulk:
         dsbulk = installed_dsbulk(folder)
         ways.append(("DSBulk", lambda: by_dsbulk(dsbulk, session, asked, folder)))
+    if asked.rust:
+        rust = built_by_cargo(folder)
+        ways.append(("Rust by row", lambda: by_rust(rust, session, asked, 1)))
+        ways.append(("Rust batches", lambda: by_rust(rust, session, asked, 100)))
     took: dict[str, list[float]] = {}
     for number in range(asked.rounds + 1):
         filled(session, asked, asked.rows)
@@ -285,11 +352,10 @@ def compare(session: Any, asked: argparse.Namespace, folder: Path) -> None:
                 took.setdefault(name, []).append(value)
     typical = {name: median(values) for name, values in took.items()}
     print(f"\n{asked.rows:,} rows, median of {asked.rounds} rounds")
-    for name in ("copy", "copy back", "verify", "loop", "cqlsh COPY", "DSBulk"):
-        if name in typical:
-            ratio = typical[name] / typical["copy"]
-            rate = asked.rows / typical[name]
-            print(f"  {name:<12} {rate:>10,.0f} rows/s   {ratio:5.2f} of the copy's time")
+    for name in ("copy", "copy back", "verify", *(name for name, _ in ways)):
+        ratio = typical[name] / typical["copy"]
+        rate = asked.rows / typical[name]
+        print(f"  {name:<12} {rate:>10,.0f} rows/s   {ratio:5.2f} of the copy's time")
     microseconds = typical[CPU] / asked.rows * 1e6
     print(f"  client: {microseconds:.1f} us of CPU a row (two copies, two verifications),", end=" ")
     print(f"{typical[MEMORY]:.0f} MB")
