@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import shutil
 import subprocess
 import tempfile
@@ -41,7 +40,7 @@ from cassandra.concurrent import execute_concurrent, execute_concurrent_with_arg
 from cassandra.policies import RetryPolicy
 from cassandra.query import BatchStatement, BatchType, tuple_factory
 
-from benchmarks.side_by_side import arguments, calldrop
+from benchmarks.side_by_side import arguments, calldrop, measured
 
 PROJECT = Path(__file__).parent.parent
 BASE = 1_700_000_000_000_000  # microseconds
@@ -81,9 +80,9 @@ def fill(session: Any, keyspace: str, rows: int) -> None:
 
 def by_calldrop(asked: argparse.Namespace) -> dict[str, float]:
     """Seconds of `up 2`, by operation."""
-    before, served = resource.getrusage(resource.RUSAGE_CHILDREN), cpu_of(asked.server_pid)
-    calldrop(asked, "up", "2", "--outage-accepted", "--yes")
-    after, served = resource.getrusage(resource.RUSAGE_CHILDREN), cpu_of(asked.server_pid) - served
+    before = cpu_of(asked.server_pid)
+    _, used = measured(asked, "up", "2", "--outage-accepted", "--yes")
+    served = cpu_of(asked.server_pid) - before
     log = calldrop(asked, "status", "--log")["log"]
     took = [
         (row["statement"].split()[0], row["duration_ms"] / 1000)
@@ -92,14 +91,13 @@ def by_calldrop(asked: argparse.Namespace) -> dict[str, float]:
     ]
     copies = [seconds for verb, seconds in took if verb == "COPY"]
     verifies = [seconds for verb, seconds in took if verb == "VERIFY"]
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {
         "copy": copies[0],
         "copy back": copies[1],
         "verify": verifies[0],
-        CPU: used,
+        CPU: used.ru_utime + used.ru_stime,
         SERVER: served,
-        MEMORY: after.ru_maxrss / 1024,
+        MEMORY: used.ru_maxrss / 1024,
     }
 
 

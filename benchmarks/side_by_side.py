@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -26,14 +27,24 @@ def arguments(about: str | None, *, rows: int) -> argparse.ArgumentParser:
 
 def calldrop(asked: argparse.Namespace, *words: str) -> Any:
     """What the command says with --json."""
+    return measured(asked, *words)[0]
+
+
+def measured(asked: argparse.Namespace, *words: str) -> tuple[Any, resource.struct_rusage]:
+    """The same, and what its process used."""
     program = Path(sys.executable).with_name("calldrop-migrate")
     ending = ("--hosts", asked.hosts, "--port", str(asked.port), "-k", asked.keyspace, "--json")
-    done = subprocess.run(
+    process = subprocess.Popen(
         [str(program), *words, *ending, "--profile", "dev"],
         cwd=PROJECT,
         env={k: v for k, v in os.environ.items() if not k.startswith("CALLDROP_")},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        check=True,
     )
-    return json.loads(done.stdout)
+    assert process.stdout is not None
+    said = process.stdout.read()
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args, said)
+    return json.loads(said), used

@@ -178,20 +178,24 @@ class Comparison:
     # -- moving ----------------------------------------------------------------------------------
 
     def move_ranges(
-        self, ranges: Sequence[Range], slack: float, *, present: bool
+        self, ranges: Sequence[Range], slack: float, *, present: bool, stay: bool
     ) -> Iterator[tuple[Range, RangeResult]]:
         """See `Bulk`."""
         for part, pages in self._wire.chosen(self._task, ranges):
-            moved = stay = 0
+            moved = left = 0
             for rows, asked in self._groups(pages):
-                held = self._move(rows, asked, slack, present=present)
-                moved += held
-                stay += len(rows) - held
-            stay += self._move_statics(part, slack)
-            yield part, RangeResult(rows=moved, unfit=stay)
+                held = self._moved(rows, asked, slack, present=present)
+                if not stay:
+                    self.delete(held)
+                moved += len(held)
+                left += len(rows) - len(held)
+            left += self._move_statics(part, slack, stay=stay)
+            yield part, RangeResult(rows=moved, unfit=left)
 
-    def _move(self, rows: Sequence[RawRow], asked: float, slack: float, *, present: bool) -> int:
-        """Look, write what may be written, look again, and delete what is held now; gives how many.
+    def _moved(
+        self, rows: Sequence[RawRow], asked: float, slack: float, *, present: bool
+    ) -> list[RawRow]:
+        """Look, write what may be written, look again; gives what is held now and may be deleted.
 
         A row that an interrupted run has already written is found there, exactly so, and only
         deleted. Another one with its key is a reason to stay even where its cells are newer: it is
@@ -211,15 +215,13 @@ class Comparison:
         window.drain()
         again = iter(self._look_up(list(compress(rows, written))))
         there = [next(again) if new else found for new, found in zip(written, there, strict=True)]
-        held = [
+        return [
             row
             for row, found in zip(rows, there, strict=True)
             if not self.lookup.lacks(row, found, slack, exactly=not present, alone=not present)
         ]
-        self.delete(held)
-        return len(held)
 
-    def _move_statics(self, part: Range, slack: float) -> int:
+    def _move_statics(self, part: Range, slack: float, *, stay: bool) -> int:
         """The statics of a range's partitions, whatever has become of their rows; gives how many
         stay. What the target has newer stays newer: one cell is in question, not a row.
         """
@@ -229,14 +231,14 @@ class Comparison:
             batch.put_statics(self.layout, row, asked, self._task)
             batch.flush()
         window.drain()
-        stay = 0
+        left = 0
         for row, there, _ in self.statics([part]):
             if self.static_lookup.lacks(row, there, slack):
-                stay += 1
-            else:
+                left += 1
+            elif not stay:
                 self._delete_statics(window, row)
         window.drain()
-        return stay
+        return left
 
     def _delete_statics(self, window: Window, row: RawRow) -> None:
         statics, source = self.layout.statics, self._task.source

@@ -4,6 +4,8 @@ of the source.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from calldrop_migrate.cluster.elements import LATEST_TURN, Element, Elements
 from calldrop_migrate.cluster.layout import Layout
 from calldrop_migrate.cluster.raw import RawRow, number, where
@@ -71,6 +73,11 @@ class Lookup:
             if more and not (here.is_list and have):
                 found.append((here, more))
         return found
+
+    def differs(self, row: RawRow, there: RawRow, names: Collection[str]) -> bool:
+        """Whether one of these columns has another value in the target's row."""
+        cells = ((name, at) for name, at in self._cells.cells if name in names)
+        return any(there[self._value_at[name]] != row[at] for name, at in cells)
 
     def _row(self, there: RawRow | None) -> RawRow:
         return [None] * self._width if there is None else there

@@ -20,6 +20,7 @@ from calldrop_migrate.cluster.layout import Cells
 from calldrop_migrate.cluster.lookup import Lookup
 from calldrop_migrate.cluster.raw import RawRow, long, where
 from calldrop_migrate.cluster.wire import Window, Wire
+from calldrop_migrate.core.carrying import can_tell
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ranges import Range, grid, index_of
 from calldrop_migrate.engine.ports import CopyTask, Difference, Key
@@ -39,7 +40,11 @@ class Strays:
             if task.source.column(what):
                 columns.setdefault(what, name)
         # Where a column of the source's key isn't in the target, its rows can't be told apart.
-        self._can_tell = set(task.source.key) <= columns.keys()
+        self._can_tell = can_tell(task.source, task.columns)
+        # Cells of the source that are part of the target's key: another value is another row.
+        self._into_key = {what for what, name in columns.items() if name in task.target.key} - set(
+            task.source.key
+        )
         self._back = replace(
             task,
             source=task.target,
@@ -104,11 +109,13 @@ class Strays:
         return key not in task.skip and (task.only is None or key in task.only)
 
     def _may_go(self, row: RawRow, source: RawRow | None, comparison: Comparison) -> bool:
-        """Whether a row may be deleted: it isn't in the source, or is one that isn't meant and
-        stands alone there.
+        """Whether a row may be deleted: it isn't in the source, or has another key by now, or is
+        one that isn't meant and stands alone there.
         """
         key = comparison.layout.target_key_of(row)
-        return source is None or (self._task.only is not None and not self._is_meant(key))
+        if source is None or comparison.lookup.differs(row, source, self._into_key):
+            return True
+        return self._task.only is not None and not self._is_meant(key)
 
     def _delete_cells(self, row: RawRow, source: RawRow, comparison: Comparison) -> None:
         """Cells that the source's row doesn't have, each at its own time."""

@@ -103,6 +103,11 @@ def can_collide(source: Table, target: Table, columns: Pairs = ()) -> bool:
     return not set(source.key) <= {chosen.get(name) for name in target.key}
 
 
+def can_tell(source: Table, columns: Pairs) -> bool:
+    """Whether a row of the target names the one of the source that it came from."""
+    return set(source.key) <= {what for _, what in columns}
+
+
 def becomes_key(source: Table, target: Table, columns: Pairs) -> bool:
     """Whether a cell of the source becomes part of the target's key."""
     chosen = dict(columns)

@@ -18,6 +18,7 @@ from uuid import UUID
 from calldrop_migrate.core import names
 from calldrop_migrate.core.carrying import (
     can_misfit,
+    identity,
     inexact,
     left_behind,
     shared_columns,
@@ -25,6 +26,7 @@ from calldrop_migrate.core.carrying import (
 )
 from calldrop_migrate.core.cql import CqlError, Statement, quote
 from calldrop_migrate.core.ddl import Effect, read
+from calldrop_migrate.core.declared import describe
 from calldrop_migrate.core.draft import Draft
 from calldrop_migrate.core.files import Migration, Step
 from calldrop_migrate.core.operations import Copy, Pairs, Proof, Rows, Run, Verify, run
@@ -199,11 +201,25 @@ def _return_rows(draft: Draft, aside: Table, table: Table) -> None:
     if not columns:
         return
     fresh = table.name in draft.made and table.name not in draft.filled
-    if fresh and not can_misfit(aside, table):
-        draft.add(Copy(aside, table, columns), Verify(aside, table, columns, final=True))
-        draft.add(run(drop, Proof.VERIFIED))
-    else:
+    name = names.shadow(table.name, draft.migration.number, draft.attempt)
+    if not fresh or can_misfit(aside, table):
+        # A DROP that comes late takes the table; then its second copy must have them as well.
+        if shadow := draft.schema.table(name):
+            draft.add(Copy(aside, shadow, columns, Rows.FREE_TOO))
         draft.add(Copy(aside, table, columns, Rows.FREE), run(drop, Proof.EMPTY_ELSE_KEEP))
+        return
+    source = aside
+    if draft.facts.keep_shadow:
+        source = replace(table, name=name, options=())
+        draft.add(run(describe(source)))
+        draft.add(Copy(aside, source, columns), Verify(aside, source, columns, final=True))
+        columns = identity(c.name for c in table.columns)
+        draft.notes.append(
+            f"{name} stays for {draft.facts.keep_shadow:g} days as a second copy of these"
+        )
+    final = not draft.facts.keep_shadow
+    draft.add(Copy(source, table, columns), Verify(source, table, columns, final=final))
+    draft.add(run(drop, Proof.VERIFIED))
 
 
 def _return_cells(draft: Draft, aside: Table, table: Table) -> None:

@@ -8,17 +8,19 @@ a superuser, it does nothing: who has one of these is named, and there is no fen
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.files import Step
 from calldrop_migrate.core.operations import Operation, Run, run
 
 _MARGIN = 1.0  # seconds
 _UNITS = {"": 0.001, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 # As cassandra.yaml and scylla.yaml call them; the older names are in milliseconds.
-_CACHE = ("permissions_validity", "permissions_validity_in_ms")
+_PERMISSIONS = ("permissions_validity", "permissions_validity_in_ms")
+_ROLES = ("roles_validity", "roles_validity_in_ms")
 _WRITES = ("write_request_timeout", "write_request_timeout_in_ms")
 
 
@@ -63,7 +65,7 @@ class Fence:
     Attributes:
         roles: those from which MODIFY on it is revoked.
         open: who could still write, and why, a line each.
-        trusted: roles that could, and don't, as the user says.
+        trusted: roles that could, and don't: who put it up, and others as the user says.
     """
 
     table: str
@@ -76,6 +78,10 @@ class Fence:
         """From what `asdict` gave."""
         names = ("roles", "open", "trusted")
         return cls(stored["table"], *(tuple(stored.get(name, ())) for name in names))
+
+    def trusting(self, roles: frozenset[str]) -> Fence:
+        """The same, with more roles that don't write."""
+        return replace(self, trusted=tuple(sorted({*self.trusted, *roles})))
 
     def up(self) -> list[Run]:
         """What puts it up."""
@@ -97,8 +103,11 @@ def fence(access: Access, keyspace: str, table: str, trusted: frozenset[str]) ->
         f"data/{keyspace}/*": f"ALL TABLES IN KEYSPACE {keyspace}",
     }
     can: list[str] = []
+    groups = frozenset[str]().union(*(role.member_of for role in access.roles.values()))
     for role in sorted(access.roles.values(), key=lambda role: role.name):
-        if not role.can_login or role.name == access.us or role.name in trusted:
+        if role.name == access.us or role.name in trusted:
+            continue
+        if not role.can_login and role.name in groups:  # its members are named
             continue
         held = sorted(access.all_of(role.name) & access.roles.keys())
         whys = [(name, "is a superuser") for name in held if access.roles[name].superuser]
@@ -109,8 +118,22 @@ def fence(access: Access, keyspace: str, table: str, trusted: frozenset[str]) ->
         whys += [(name, f"has MODIFY on {table}, as we have by it") for name in shared]
         for name, why in whys[:1]:
             by = "" if name == role.name else f" is a member of {name}, which"
-            can.append(f"{role.name}{by} {why}")
-    return Fence(table, tuple(sorted(direct - ours)), tuple(can), tuple(sorted(trusted)))
+            still = "" if role.can_login else " (it has no LOGIN, but a session may still be open)"
+            can.append(f"{role.name}{by} {why}{still}")
+    return Fence(table, tuple(sorted(direct - ours)), tuple(can)).trusting(trusted | {access.us})
+
+
+def ungrantable(steps: Sequence[Step]) -> list[str]:
+    """What in a section would be undone by its fence, or undo it, a line each."""
+    words = [[token.text.lower() for token in step.statement.tokens[:2]] for step in steps]
+    rebuilds = [at for at, step in enumerate(steps) if step.rebuild]
+    before = words[: max(rebuilds, default=0)]
+    found = []
+    if any(first == "revoke" for first, *_ in words):
+        found.append("the revision itself revokes, and its fence would grant that again")
+    if any(two[0] == "grant" or two[1:] in (["role"], ["user"]) for two in before):
+        found.append("the revision itself changes roles or grants in front of a rebuild")
+    return found
 
 
 def is_up(operation: Operation) -> bool:
@@ -137,7 +160,9 @@ def patience(settings: Mapping[str, Mapping[str, str] | None]) -> tuple[float, l
         elif not _asks(told):
             faults.append(f"{node} asks nobody for permissions (authorizer in its configuration)")
         else:
-            longest = max(longest, _seconds(told, _CACHE) + _seconds(told, _WRITES))
+            # What a role is a member of, or was, is remembered apart from what it may do.
+            cached = _seconds(told, _ROLES, unset="0") + _seconds(told, _PERMISSIONS)
+            longest = max(longest, cached + _seconds(told, _WRITES))
     return longest + _MARGIN, faults
 
 
@@ -147,7 +172,7 @@ def _asks(settings: Mapping[str, str]) -> bool:
     return "AllowAll" not in name and "Transitional" not in name
 
 
-def _seconds(settings: Mapping[str, str], names: tuple[str, ...]) -> float:
-    value = next((settings[name] for name in names if name in settings), "10s")
+def _seconds(settings: Mapping[str, str], names: tuple[str, ...], unset: str = "10s") -> float:
+    value = next((settings[name] for name in names if name in settings), unset)
     found = re.fullmatch(r"(\d+) ?(ms|s|m|h|d|)", value)
     return int(found[1]) * _UNITS[found[2]] if found else 10.0

@@ -47,6 +47,11 @@ def aside(table: str, revision: int, direction: str, *, cells: bool = False, nth
     return _fit(table, f"__aside_{revision:04d}{ending}")
 
 
+def revision_of(shadow: str) -> int:
+    """The revision in whose rebuild a shadow was made."""
+    return int(shadow.rpartition("_")[0].rpartition("__")[2])
+
+
 def is_shadow(name: str) -> bool:
     """Whether it is the name of a shadow."""
     return bool(_SHADOW.fullmatch(name)) and name.endswith(_digest(name[:-2])[:2])

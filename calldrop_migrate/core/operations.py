@@ -46,12 +46,18 @@ class Rows(StrEnum):
     FITS = "rows that fit"
     MISFITS = "rows that do not fit"
     FREE = "rows whose key is free, moved"
+    FREE_TOO = "rows whose key is free, copied"
     PRESENT = "rows whose key is there, moved"
 
     @property
     def moved(self) -> bool:
         """Whether a row leaves the source once it is in the target."""
         return self in (Rows.FREE, Rows.PRESENT)
+
+    @property
+    def looked_up(self) -> bool:
+        """Whether what the target has of a row's key decides on it."""
+        return self.moved or self is Rows.FREE_TOO
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,11 @@ class Carried:
 @dataclass(frozen=True, slots=True)
 class Copy(Carried):
     """Rows from one table into another."""
+
+    @property
+    def head(self) -> str:
+        """How its text begins, whichever rows it is about."""
+        return f"COPY {self.source.name} TO {self.target.name} ({_pairs(self.columns)}), "
 
     @property
     def text(self) -> str:

@@ -84,7 +84,8 @@ class Adoption:
             schema = self._database.schema()
         ours, theirs = self._rows(schema)
         recorded = json.dumps(schema.comparable())
-        for row in theirs:
+        # The last one first: as long as one before it is missing, no other command goes on.
+        for row in reversed(theirs):
             begun = ours.get(row.number)
             if begun is None or self._is_unfinished(begun):
                 attempt = (begun and begun.attempt) or uuid4()  # of a run that was killed

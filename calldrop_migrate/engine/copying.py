@@ -21,7 +21,7 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from calldrop_migrate.core.carrying import can_collide, can_misfit, elements_of
+from calldrop_migrate.core.carrying import can_collide, can_misfit, can_tell, elements_of
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.names import is_internal
 from calldrop_migrate.core.operations import Carried, Copy, Rows, Verify
@@ -35,6 +35,7 @@ from calldrop_migrate.engine.ports import (
     CopyTask,
     Database,
     Difference,
+    Key,
     RangeResult,
     Size,
     Sums,
@@ -141,7 +142,7 @@ class Copier:
             OutcomeUnknown, Unreachable: a range failed several times; the others are checkpointed.
         """
         self._begin(place)
-        if operation.rows.moved:
+        if operation.rows.looked_up:
             return self._move(operation, place)
         task = self._selected(operation, self._task(operation, place), place)
         if task.only is not None and not task.only:
@@ -162,12 +163,13 @@ class Copier:
         return total
 
     def _move(self, operation: Copy, place: Place) -> RangeResult:
-        task, present = self._task(operation, place), operation.rows is Rows.PRESENT
+        task = self._task(operation, place)
+        present, stay = operation.rows is Rows.PRESENT, not operation.rows.moved
         total = RangeResult()
         moved = self._ranging.over(
             grid(place.parts),
             lambda r: self._database.bulk.move_ranges(
-                self._next_turn(task), r, SLACK, present=present
+                self._next_turn(task), r, SLACK, present=present, stay=stay
             ),
         )
         for done, (_, result) in enumerate(moved, 1):
@@ -257,14 +259,27 @@ class Copier:
 
     def _misfits(self, operation: Carried, fits: Table, place: Place) -> Misfits:
         at = (place.attempt, operation.source.name, fits.key, operation.fit_columns)
-        if at not in self._known:
-            self._known[at] = self.search.find(
+        known = self._known.get(at)
+
+        def find(held: Collection[Key]) -> Misfits:
+            return self.search.find(
                 *(operation.source, fits, operation.fit_columns, place.parts),
-                held=self.search.held(place.aside, place.parts) if place.aside else (),
+                held=held,
                 consistency=self._final_consistency,
                 by=lambda do, task: self._by(do, task, place),
             )
-        return self._known[at]
+
+        if known is None:
+            held = self.search.held(place.aside, place.parts) if place.aside else set[Key]()
+            known = self._known[at] = find(held)
+        elif isinstance(operation, Verify) and operation.final and _meets(operation, fits):
+            # A row with the key of another one may have come since: neither copied nor put aside.
+            since = find(known.keys)
+            if operation.rows is Rows.ALL:
+                return since
+            if since.keys - known.keys:
+                raise _changed(operation)
+        return known
 
     def _finished(self, place: Place) -> dict[int, int]:
         rows = self._database.query(
@@ -303,6 +318,10 @@ class Copier:
                 self._complete(operation, task, part)
         # Nobody else writes into a table of ours: what is in it alone was deleted meanwhile.
         if operation.final and is_internal(operation.target.name) and differing:
+            if not can_tell(operation.source, operation.columns):
+                here = {} if none else sums(of_target=False)
+                if _differing(here, sums(of_target=True, read=read)):
+                    raise _changed(operation)
             # What is deleted was read just before: the look between the two must not be an old one.
             strict = replace(task, between=self._watched(place, 0))
             self._no_more(operation, strict, differing, place.parts)
@@ -408,6 +427,24 @@ def _unfit(table: str, count: int, examples: Iterable[str] = ()) -> MisfitRows:
     )
 
 
+def _meets(operation: Carried, fits: Table) -> bool:
+    """Whether of rows that share a key in another shape these are the ones that fit."""
+    of_fits = operation.rows is not Rows.MISFITS
+    return of_fits and can_collide(operation.source, fits, operation.fit_columns)
+
+
+def _changed(operation: Carried) -> RowsAtRisk:
+    return RowsAtRisk(
+        f"rows of {operation.source.name} came or changed while they were copied, and share their"
+        " key in the new shape with others",
+        state="Nothing was dropped.",
+        hint=(
+            "Stop the writers, then run the same command again. If it says the same then, begin"
+            " anew:  calldrop-migrate abort"
+        ),
+    )
+
+
 def _differs(operation: Verify, where: str, found: list[Difference]) -> RowsAtRisk:
     lines = "".join(f"\n      {d.key}: {d.what}" for d in found[:EXAMPLES])
     return RowsAtRisk(
@@ -418,7 +455,10 @@ def _differs(operation: Verify, where: str, found: list[Difference]) -> RowsAtRi
     )
 
 
-_WRITING = "Is somebody writing to the table? Stop the writers, then run the same command again."
+_WRITING = (
+    "Is somebody writing to the table? Stop the writers, then run the same command again. If it"
+    " says the same then, begin anew:  calldrop-migrate abort"
+)
 _DELETED = (
     "Rows deleted since can't be told from lost ones. If they were:"
     "  calldrop-migrate clean --discard-rows"

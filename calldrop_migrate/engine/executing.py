@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from uuid import uuid5
 
+from calldrop_migrate.core.comparing import diff
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ddl import Effect, with_id
 from calldrop_migrate.core.effects import happened
@@ -22,7 +23,7 @@ from calldrop_migrate.core.fencing import Fence, is_up, patience
 from calldrop_migrate.core.fencing import fence as around
 from calldrop_migrate.core.operations import Await, Copy, Operation, Proof, Run, Verify
 from calldrop_migrate.core.plan import Attempt
-from calldrop_migrate.core.schema import Schema
+from calldrop_migrate.core.schema import Schema, Table
 from calldrop_migrate.engine.copying import Copier, Place
 from calldrop_migrate.engine.drift import drift
 from calldrop_migrate.engine.journal import Event, Journal
@@ -30,7 +31,13 @@ from calldrop_migrate.engine.lease import Clock
 from calldrop_migrate.engine.news import News, Note, Waiting
 from calldrop_migrate.engine.ports import Database, RangeResult
 from calldrop_migrate.engine.wording import located
-from calldrop_migrate.errors import OutcomeUnknown, RowsAtRisk, StatementRefused, Unreachable
+from calldrop_migrate.errors import (
+    DriftError,
+    OutcomeUnknown,
+    RowsAtRisk,
+    StatementRefused,
+    Unreachable,
+)
 
 TABLE_PATIENCE = 30.0  # seconds
 VIEW_PATIENCE = 600.0  # seconds without any node finishing
@@ -113,11 +120,19 @@ class Executor:
                 )
 
     def do(
-        self, attempt: Attempt, index: int, place: Place | None, *, unsettled: bool
+        self,
+        attempt: Attempt,
+        index: int,
+        place: Place | None,
+        proven: Table | None,
+        *,
+        unsettled: bool,
     ) -> RangeResult | None:
         """Runs an operation; gives what came of rows.
 
         Args:
+            proven: the table that a statement destroys in, as it was when its rows were proven to
+                be elsewhere.
             unsettled: an earlier run may have sent this statement, and it may still arrive.
 
         Raises:
@@ -125,7 +140,7 @@ class Executor:
         """
         match attempt.operations[index]:
             case Run() as operation:
-                self._run(attempt, operation, index, unsettled=unsettled)
+                self._run(attempt, operation, index, proven, unsettled=unsettled)
                 return None
             case Copy() as operation if place:
                 return self._copier.copy(operation, place)
@@ -140,19 +155,34 @@ class Executor:
 
     # -- one statement -----------------------------------------------------------------------------
 
-    def _run(self, attempt: Attempt, operation: Run, index: int, *, unsettled: bool) -> None:
+    def _run(
+        self,
+        attempt: Attempt,
+        operation: Run,
+        index: int,
+        proven: Table | None,
+        *,
+        unsettled: bool,
+    ) -> None:
         effect = operation.effect
         # One that is still on its way may be the opposite of this one: of another attempt, or what
         # an earlier run of this one sent and a later one sent again.
         sent_again = _about(attempt.operations[: min(index, attempt.done + 1)])
         if effect.destroys or not attempt.resumed or effect.name in sent_again:
             self._settle()
+        if effect.verb == "alter" and not unsettled:
+            self._see_unchanged_by_others(effect)
         if effect.destroys:
             self._read_back(effect)
+            if proven is not None:
+                self._see_as_proven(operation, proven)
             if not self._may_destroy(operation):
                 return
         if effect.destroys:
             self._log.append(None)  # what came before may have taken long
+            for fence in attempt.facts.fences:
+                if effect.drops_table and fence.table == effect.name:
+                    self._see_fenced(fence)
         self._log.check()
         sent = self._sent(attempt, operation, index)
         try:
@@ -160,14 +190,45 @@ class Executor:
                 self._ddl(effect, sent, unsettled=unsettled)
             else:
                 self._database.write(sent)
-                following = attempt.operations[index + 1 : index + 2]
-                if is_up(operation) and not any(map(is_up, following)):
-                    self._until_nobody_writes()
         except StatementRefused as refused:
-            if operation.fence != "away":
+            if not (operation.fence and refused.absent):
                 raise located(attempt, operation, sent, refused) from refused
-            # Of a role that is gone by now, perhaps: no reason to stop half-way.
-            self._emit(Note(f"not granted again ({refused.message}):  {sent};"))
+            # Its role is gone by now: no reason to stop half-way.
+            what = "revoked" if is_up(operation) else "granted again"
+            self._emit(Note(f"not {what} ({refused.message}):  {sent};"))
+
+    def _see_unchanged_by_others(self, effect: Effect) -> None:
+        """That an object is as this run last saw it: what it is behind a statement is recorded.
+
+        Raises:
+            DriftError: it isn't.
+        """
+        seen = self.schema
+        self._read_back(effect)
+        if self.schema.digest_of(effect.name) != seen.digest_of(effect.name):
+            was, now = seen.comparable(), self.schema.comparable()
+            lines = "".join(f"\n    {line}" for line in diff(was, now))
+            raise DriftError(
+                f"{effect.name} was changed by somebody else meanwhile:{lines}",
+                hint="What to do about it:  calldrop-migrate repair",
+            )
+
+    def _see_as_proven(self, operation: Run, proven: Table) -> None:
+        """That what is destroyed is what was proven to be elsewhere.
+
+        Raises:
+            RowsAtRisk: it isn't.
+        """
+        live = self.schema.table(proven.name)
+        if live is None or (live.same_rows_as(proven) and proven.id in (None, live.id)):
+            return
+        then, now = (Schema("", tables=(table,)).comparable() for table in (proven, live))
+        lines = "".join(f"\n    {line}" for line in diff(then, now)) or " it was made anew"
+        raise RowsAtRisk(
+            f"{operation.label}: {proven.name} is not the table any more that was verified:{lines}",
+            state="It was not dropped.",
+            hint="Take back what was begun:  calldrop-migrate abort",
+        )
 
     def _may_destroy(self, operation: Run) -> bool:
         """Whether a statement may be sent; it shall be left out where its table isn't empty.
@@ -275,29 +336,20 @@ class Executor:
             objects = [(effect.kind, effect.name), *(("view", view.name) for view in views)]
             self.schema = self._database.refresh(self.schema, objects)
 
-    def refence(self, attempt: Attempt) -> None:
-        """That the fences stand that an earlier run of an attempt has put up, and are needed."""
-        done = {op.text for op in attempt.operations[: attempt.done]}
-        left = attempt.operations[attempt.done :]
-        drops = (op.effect.name for op in left if isinstance(op, Run) and op.effect.drops_table)
-        fences = [fence for fence in map(attempt.facts.fence, drops) if fence.roles]
-        stand = [fence for fence in fences if {revoke.text for revoke in fence.up()} <= done]
-        for fence in stand:
-            self.see_fenced(fence)
-        if stand:
-            self._until_nobody_writes()
-
-    def see_fenced(self, fence: Fence) -> None:
-        """That nobody has been let through a fence since it was put up.
+    def close_fence(self, fence: Fence) -> None:
+        """That nobody can write to a fenced table: not by what was revoked, nor by what a node
+        still remembers of the time before.
 
         Raises:
-            RowsAtRisk: somebody has.
+            RowsAtRisk: somebody was let through since it was put up.
         """
-        if not fence.roles:
-            return
+        self._see_fenced(fence)
+        self._until_nobody_writes()
+
+    def _see_fenced(self, fence: Fence) -> None:
         keyspace, access = self._database.keyspace, self._database.access()
         now = around(access, keyspace, fence.table, frozenset(fence.trusted))
-        if can := (*now.roles, *now.open):
+        if can := [who for who in (*now.roles, *now.open) if who not in fence.trusted]:
             lines = "".join(f"\n    {who}" for who in can)
             raise RowsAtRisk(
                 f"{fence.table} is fenced, and was opened to writers since:{lines}",

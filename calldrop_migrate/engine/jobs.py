@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -24,7 +24,7 @@ from calldrop_migrate.engine.history import History, Record, read_history
 from calldrop_migrate.engine.journal import Event, Journal, has_journal
 from calldrop_migrate.engine.planning import Planner
 from calldrop_migrate.engine.ports import Database
-from calldrop_migrate.engine.resuming import still_revoked
+from calldrop_migrate.engine.resuming import in_the_way, still_revoked, to_clear
 from calldrop_migrate.engine.review import Review, Wishes
 from calldrop_migrate.engine.upkeep import Upkeep, stranded
 from calldrop_migrate.engine.wording import at_revision
@@ -123,12 +123,8 @@ class Jobs:
             half = self._upkeep.half_way(self._executor.schema)
             self._take_back(half.record, half.direction)
 
-        def plan() -> Review:
-            review = self._upkeep.abort(discard=discard)
-            number = review.plan.current
-            return replace(review, chores=(f"{number:04d} is as it was before",))
-
-        return Job(plan, begin, end)
+        keep = self._wishes.keep_shadow
+        return Job(lambda: self._upkeep.abort(discard=discard, keep_shadow=keep), begin, end)
 
     def clean(self, schema: Schema | None = None, *, discard: bool) -> Job:
         """Drops the second copies that rebuilds have kept for long enough."""
@@ -155,6 +151,14 @@ class Jobs:
             records = read_history(self._history, schema)
             current = sum(record.applied for record in records.values())
             found = drift(schema, recorded, applied=current)
+            half = next((record for record in records.values() if not record.applied), None)
+            events = self._log.events(half.attempt) if half and has_journal(schema) else []
+            if others := in_the_way(events, schema):
+                raise DriftError(
+                    f"{', '.join(others)} can't be taken as it is: a rebuild is half-way",
+                    state="Nothing was changed.",
+                    hint=to_clear(others, schema),
+                )
             chores = [f"recorded: {line}" for line in found]
             chores += [f"{m.file}: recorded as it is now" for m, _ in self._changed(schema)]
             plan = Plan(None, (), current, current)

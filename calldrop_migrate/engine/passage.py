@@ -19,6 +19,7 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 from calldrop_migrate.core.comparing import diff
 from calldrop_migrate.core.fencing import is_up, taken_back
@@ -33,7 +34,7 @@ from calldrop_migrate.core.operations import (
     proofs_of,
 )
 from calldrop_migrate.core.plan import Attempt
-from calldrop_migrate.core.schema import from_json, to_json
+from calldrop_migrate.core.schema import Table, from_json, to_json
 from calldrop_migrate.engine.copying import Copier, Place
 from calldrop_migrate.engine.drift import without
 from calldrop_migrate.engine.executing import Executor
@@ -78,6 +79,7 @@ class Passage:
         self._ids = {t.name: str(t.id) for t in attempt.before.tables if t.id}
         self._grants: dict[str, list[tuple[str, str]]] = {}
         self._notes: list[str] = []
+        self._closed: set[str] = set()  # tables that nobody else can write to any more
         self._is_open = False  # something was sent, and no row says yet what came of it
         self._done = attempt.done
         self._events = 0  # of this attempt, in the journal
@@ -95,7 +97,6 @@ class Passage:
             if attempt.resumed:
                 do.history.take_over(attempt.migration.number, attempt.id, do.clock.now())
                 self._recall(do.log.events(detail=True))
-                do.executor.refence(attempt)
             for index, operation in enumerate(attempt.operations):
                 if index < attempt.done:
                     continue
@@ -166,8 +167,8 @@ class Passage:
             self._give_back(operation)
             self._append("applied", index, recorded=True)
             return None
-        if is_replaced(self._attempt.operations, index):
-            do.executor.see_fenced(self._attempt.facts.fence(operation.names[0]))
+        if isinstance(operation, Copy | Verify):
+            self._close_fence(operation.source.name)
         for proof in proofs_of(self._attempt.operations, index):
             if proof not in self._proven:
                 self._operation(proof)
@@ -178,9 +179,15 @@ class Passage:
         started = do.clock.monotonic()
         self._is_open = isinstance(operation, Run)
         try:
-            result = do.executor.do(self._attempt, index, place, unsettled=before is not None)
+            proven = self._proven_by(index)
+            result = do.executor.do(
+                self._attempt, index, place, proven, unsettled=before is not None
+            )
         except CalldropError as error:
             kind = "refused" if isinstance(error, StatementRefused) else "unknown"
+            sent = isinstance(error, OutcomeUnknown | Unreachable | LeaseLost)
+            if isinstance(operation, Run) and before is None and not sent:
+                kind = "refused"  # by ourselves
             self._is_open = self._is_open and isinstance(error, OutcomeUnknown | Unreachable)
             try:
                 self._append(kind, index, error=error.message[:2000])
@@ -196,6 +203,23 @@ class Passage:
         if isinstance(operation, Verify):
             self._proven.add(index)
         return result
+
+    def _proven_by(self, index: int) -> Table | None:
+        """The table, with its id, as it was when its rows were proven to be elsewhere."""
+        proofs = proofs_of(self._attempt.operations, index)
+        verifies = (self._attempt.operations[proof] for proof in proofs)
+        source = next((op.source for op in verifies if isinstance(op, Verify)), None)
+        if source is None:
+            return None
+        known = self._ids.get(source.name)
+        return replace(source, id=UUID(known) if known else None)
+
+    def _close_fence(self, table: str) -> None:
+        """Once in each run, before rows are carried out of a fenced table or proven to be."""
+        for fence in self._attempt.facts.fences:
+            if fence.table == table and table not in self._closed:
+                self._do.executor.close_fence(fence)
+                self._closed.add(table)
 
     def _append(self, event: str, index: int, *, recorded: bool = False, **more: object) -> None:
         """A row of the journal; `recorded`: the schema as it is now becomes the recorded one."""
@@ -327,6 +351,8 @@ class Passage:
         else:
             what = "was applied" if up else "was taken back"
             state = f"The keyspace is at {at_revision(number - up)}; nothing of {name} {what}."
+        if isinstance(error, LeaseLost) and (grants := self._being_revoked()):
+            error.hint += f"\nIf the other run is over, and its writers may not write:\n  {grants};"
         if fenced := self._fenced():
             state += f" Until it is finished or aborted these may not write: {fenced}."
         if isinstance(error, OutcomeUnknown):
@@ -340,6 +366,11 @@ class Passage:
             withdraw = self._do.history.remove if up else self._do.history.withdraw_down
             with suppress(CalldropError):  # left as it is, it is half-way with nothing done
                 withdraw(number, attempt.id)
+
+    def _being_revoked(self) -> str:
+        """What gives back what is being revoked now."""
+        now = self._attempt.operations[self._done : self._done + 1]
+        return "".join(taken_back(op).text for op in now if isinstance(op, Run) and is_up(op))
 
     def _fenced(self) -> str:
         """The roles from which MODIFY is revoked now."""

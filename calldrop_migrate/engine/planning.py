@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 from calldrop_migrate.core.carrying import can_misfit
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.expansion import expand
-from calldrop_migrate.core.fencing import Fence, fence, patience
+from calldrop_migrate.core.fencing import Fence, fence, patience, ungrantable
 from calldrop_migrate.core.files import Migration
 from calldrop_migrate.core.operations import Await, Copy, Run, is_replaced
 from calldrop_migrate.core.plan import (
@@ -24,6 +24,7 @@ from calldrop_migrate.core.plan import (
     Direction,
     Facts,
     Plan,
+    effect_of,
     path,
     steps_of,
     tables_at_stake,
@@ -39,7 +40,14 @@ from calldrop_migrate.engine.keyspace import making, replication_differences
 from calldrop_migrate.engine.lease import LeaseState
 from calldrop_migrate.engine.misfits import Misfits
 from calldrop_migrate.engine.ports import Database
-from calldrop_migrate.engine.resuming import Late, Resumed, resume, without_late
+from calldrop_migrate.engine.resuming import (
+    Late,
+    Resumed,
+    in_the_way,
+    resume,
+    to_clear,
+    without_late,
+)
 from calldrop_migrate.engine.review import Review, Wishes
 from calldrop_migrate.engine.upkeep import refuse_lacking
 from calldrop_migrate.engine.wording import at_revision
@@ -111,7 +119,8 @@ class Planner:
         applied = sum(record.applied for record in records.values())
         drifted = drift(schema, recorded, in_doubt, applied=applied)
         if attempts or current != goal:
-            _refuse(schema, drifted)
+            ours = self._log.events(under_way.attempt) if resumed and under_way else []
+            _refuse(schema, drifted, in_the_way(ours, schema))
             if not resumed and has_journal(schema):
                 refuse_lacking(self._log, schema, "Nothing was changed.")
         if not (records or recorded):
@@ -283,11 +292,22 @@ class Planner:
         if not self._wishes.fence or not tables:
             return ()
         _, faults = patience(self._database.server(()).settings)
-        if any(s.statement.tokens[0].is_word("revoke") for s in steps_of(migration, way)):
-            faults.append("the revision itself revokes, and its fence would grant that again")
+        steps = steps_of(migration, way)
+        faults += ungrantable(steps)
+        effects = [(step.rebuild is not None, effect_of(step.statement)) for step in steps]
+        rebuilt = {effect.name for is_rebuild, effect in effects if is_rebuild}
+        dropped = {effect.name for _, effect in effects if effect.drops_table}
         access, trusted = self._database.access(), self._wishes.trusted
-        made = (fence(access, self._database.keyspace, table, trusted) for table in tables)
-        return tuple(replace(f, open=(*faults, *f.open)) for f in made)
+        made = (
+            fence(access, self._database.keyspace, table, trusted)
+            for table in tables
+            if table in rebuilt | dropped
+        )
+        alone = ("the file drops it itself, and only a rebuild is fenced",)
+        return tuple(
+            replace(f, open=(*faults, *f.open, *(alone if f.table in dropped else ())))
+            for f in made
+        )
 
     def _elder(
         self, tables: Sequence[str], live: Schema, lease: LeaseState | None
@@ -405,13 +425,15 @@ def _refuse_unknown(schema: Schema) -> None:
         )
 
 
-def _refuse(schema: Schema, drifted: Sequence[str]) -> None:
+def _refuse(schema: Schema, drifted: Sequence[str], others: Sequence[str]) -> None:
     if drifted:
         lines = "".join(f"\n    {line}" for line in drifted)
         raise DriftError(
             f"the schema of {schema.keyspace} is not as it was recorded:{lines}",
             state="Nothing was changed.",
-            hint="To put it back, or to take it as it is:  calldrop-migrate repair",
+            hint=to_clear(others, schema)
+            if others
+            else "To put it back, or to take it as it is:  calldrop-migrate repair",
         )
 
 

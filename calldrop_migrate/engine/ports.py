@@ -156,10 +156,10 @@ class Bulk(Protocol):
         ...
 
     def move_ranges(
-        self, task: CopyTask, ranges: Sequence[Range], slack: float, *, present: bool
+        self, task: CopyTask, ranges: Sequence[Range], slack: float, *, present: bool, stay: bool
     ) -> Iterator[tuple[Range, RangeResult]]:
         """Moves rows whose key is free in the target, or `present`: then their cells are added
-        there.
+        there. With `stay` they are copied.
 
         `unfit` counts the rows that stay.
         """

@@ -16,7 +16,7 @@ from calldrop_migrate.engine.journal import Event, Journal, has_journal, in_doub
 from calldrop_migrate.engine.keyspace import replication_differences
 from calldrop_migrate.engine.lease import LeaseState
 from calldrop_migrate.engine.ports import Database
-from calldrop_migrate.engine.resuming import without_late
+from calldrop_migrate.engine.resuming import still_revoked, without_late
 from calldrop_migrate.engine.underway import Underway, underway
 from calldrop_migrate.engine.upkeep import TO_RESTORE, lacking
 from calldrop_migrate.errors import HistoryError
@@ -87,9 +87,13 @@ def situation(database: Database, migrations: Sequence[Migration], log: Journal)
     if half is not None and has_journal(schema):
         running = lease is not None and lease.owner is not None and not lease.dead
         now = log.now() if running else None
-        at = underway(database, log.events(half.attempt, detail=True), now)
+        its = log.events(half.attempt, detail=True)
+        at = underway(database, its, now)
+        fenced = ", ".join(text.rpartition(" TO ")[2] for text in still_revoked(its))
+        note = f"; until it is finished or aborted these may not write: {fenced}" if fenced else ""
         revisions = tuple(
-            replace(r, underway=at) if r.number == half.number else r for r in revisions
+            replace(r, underway=at, note=r.note + note) if r.number == half.number else r
+            for r in revisions
         )
     applied = [r.number for r in records.values() if r.applied]
     recorded, doubtful = lease.recorded if lease else "", _in_doubt(records, events, schema)

@@ -13,10 +13,11 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.expansion import expand
 from calldrop_migrate.core.fencing import taken_back
 from calldrop_migrate.core.files import Migration
-from calldrop_migrate.core.operations import Proof, Run, hash_of, run
+from calldrop_migrate.core.operations import Copy, Proof, Run, hash_of, run
 from calldrop_migrate.core.plan import Attempt, Direction, Facts, tables_at_stake
 from calldrop_migrate.core.schema import Schema, from_json
 from calldrop_migrate.engine.history import Record
@@ -71,11 +72,12 @@ def resume(
     before = from_json(begun[0]["before"])
     stored = Facts.from_json([d for d in details if "facts" in d][-1]["facts"])
     done = applied_operations(events)
-    sent = arrived(unsettled(events, len(done)), live)
+    sent = unsettled(events, len(done))
+    ran = [*done, *([sent] if _is_fence(sent) else arrived(sent, live))]
     fault: HistoryError | None = None
     for facts in _facts(stored, wishes, _filled_now(database, migration, way, before, live)):
         attempt = expand(migration, way, events[0].attempt, before, facts)
-        fault = _not_what_ran(attempt, [*done, *sent])
+        fault = _not_what_ran(attempt, ran) or _not_what_is_copied(attempt, sent)
         if fault is None:
             break
     if fault is not None:
@@ -164,11 +166,12 @@ def _facts(stored: Facts, wishes: Wishes, filled: dict[str, bool]) -> Iterator[F
     """What an attempt may go on from: the present call first, as it was begun last."""
     known = stored.filled - filled.keys() | {name for name, has in filled.items() if has}
     accepted = stored.outage_accepted or wishes.outage_accepted
+    fences = tuple(fence.trusting(wishes.trusted) for fence in stored.fences)
     flags = stored
     if wishes.set_aside or wishes.discard:
         flags = replace(stored, set_aside=wishes.set_aside, discard=wishes.discard)
     for facts in (replace(flags, filled=known), flags, stored):
-        yield replace(facts, outage_accepted=accepted)
+        yield replace(facts, outage_accepted=accepted, fences=fences)
 
 
 def verified(events: Sequence[Event]) -> list[tuple[str, str, str]]:
@@ -199,6 +202,49 @@ def applied_operations(events: Sequence[Event]) -> list[Event]:
         if event.event == "applied" and event.operation == len(done):
             done.append(event)
     return done
+
+
+def in_the_way(events: Sequence[Event], live: Schema) -> list[str]:
+    """Tables that an attempt has dropped to make them anew, and that somebody else has made."""
+    gone: dict[str, None] = {}
+    for event in events:
+        if event.event == "applied" and event.digest:
+            effect = run(event.statement or "").effect
+            if effect.drops_table:
+                gone[effect.name] = None
+            elif effect.makes_table:
+                gone.pop(effect.name, None)
+    return [name for name in gone if live.table(name)]
+
+
+def to_clear(names: Sequence[str], live: Schema) -> str:
+    """What a person does about these."""
+    drops = "".join(f"\n  DROP TABLE {quote(live.keyspace)}.{quote(name)};" for name in names)
+    return (
+        f"A rebuild is about to make {', '.join(names)} anew, with its rows. What somebody else has"
+        f" made meanwhile is in its way; take from it what you need, then in cqlsh:{drops}\n"
+        "and the same command again."
+    )
+
+
+def _is_fence(sent: Event | None) -> bool:
+    """Whether it is part of putting up a fence: it has no object that shows whether it has run."""
+    return bool(sent and sent.detail and json.loads(sent.detail).get("fence") == "up")
+
+
+def _not_what_is_copied(attempt: Attempt, sent: Event | None) -> HistoryError | None:
+    """How an attempt differs from a copy that was begun: what it wrote is there. Which rows it is
+    about may change with the flags, but not which cells go where.
+    """
+    text = (sent and sent.statement) or ""
+    copies = [op for op in attempt.operations if isinstance(op, Copy)]
+    if not text.startswith("COPY ") or any(text.startswith(copy.head) for copy in copies):
+        return None
+    return HistoryError(
+        f"{attempt.migration.file} changed in a part that has already run in part: \n    {text}",
+        state=f"{attempt.migration.name} is half-way ({attempt.direction}).",
+        hint="Put that part of the file back as it was, or begin anew:  calldrop-migrate abort",
+    )
 
 
 def _not_what_ran(attempt: Attempt, done: Collection[Event]) -> HistoryError | None:

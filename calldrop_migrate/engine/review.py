@@ -149,8 +149,10 @@ class Review:
         outages = [(a, table) for a in attempts for table in a.outages]
         problems += [
             (f"{a.label}, {a.direction}: {table} can't be fenced:" + _lines(found), _OPEN)
-            for a, table in outages
-            if not a.resumed and (found := a.facts.fence(table).open)
+            for a in attempts
+            if not a.resumed
+            for table in (fence.table for fence in a.facts.fences)
+            if (found := a.facts.fence(table).open)
         ]
         problems += [
             (f"{a.label}, {a.direction}: while {table} is rebuilt, {_meets(a, table)}", hint)

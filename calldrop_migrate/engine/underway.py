@@ -59,7 +59,7 @@ def underway(database: Database, events: Sequence[Event], now: datetime | None) 
         f"{quote(database.bookkeeping)}.{copying.TABLE} WHERE attempt = ? AND operation = ?",
         [last.attempt, last.operation],
     )
-    if not done:
+    if not done or "parts" not in detail:  # of a copy that had its place before, perhaps
         return at
     parts, furthest = detail["parts"], max(row["range"] for row in done) + 1
     times = [(row, _EPOCH + timedelta(microseconds=row["written"])) for row in done]

@@ -77,11 +77,12 @@ class Upkeep:
         way = events[0].direction if events else "up"
         return HalfWay(record, way, unsettled(events, done))
 
-    def abort(self, *, discard: bool) -> Review:
+    def abort(self, *, discard: bool, keep_shadow: float) -> Review:
         """What takes back the revision that is under way.
 
         Args:
             discard: a table that it made may be dropped with rows that are nowhere else.
+            keep_shadow: days; with 0 nothing is kept for the sake of what arrives late.
 
         Raises:
             UsageError: none is.
@@ -106,6 +107,11 @@ class Upkeep:
         begun = {e.operation: e for e in events if e.event == "before"}
         ran = [_operation(begun[index]) for index in range(count)]
         operations, blocked = undo(ran, from_json(before), schema)
+        if sent is not None and not begun_too and keep_shadow:
+            doubtful = _operation(sent)
+            if isinstance(doubtful, Run) and doubtful.effect.destroys:
+                # Its copies would be dropped, and then it could arrive.
+                blocked.append(f"{doubtful.label} was sent, and may still arrive")
         if blocked:
             hint = f"Only forwards:  calldrop-migrate {half.to_go_on}"
             if gone := stranded(events, schema):
@@ -138,7 +144,9 @@ class Upkeep:
             )
         title = f"what was begun of it ({half.direction})"
         number = half.record.number
-        return _review(schema, number, [_Planned("abort", number, title, operations)])
+        lands_at = number - (half.direction == "up")
+        review = _review(schema, lands_at, [_Planned("abort", number, title, operations)])
+        return replace(review, chores=(f"{number:04d} is as it was before",))
 
     def _has_only_copy(self, operation: Operation, schema: Schema) -> bool:
         """Whether a DROP would take rows with it that aren't known to be elsewhere."""
@@ -170,7 +178,12 @@ class Upkeep:
         kept: list[str] = []
         for shadow in shadows:
             story = _story(shadow.name, events)
-            if story is None:
+            if story is None and not under_way and not self._database.has_rows(shadow):
+                # Made by a run that was stopped, when that was aborted already.
+                drop = run(f"DROP TABLE {quote(shadow.name)}", Proof.EMPTY)
+                number = names.revision_of(shadow.name)
+                plans.append(_Planned("clean", number, shadow.name, [drop]))
+            elif story is None:
                 kept.append(f"{shadow.name} stays: the journal doesn't know it")
             elif story.attempt in under_way:
                 kept.append(f"{shadow.name} stays: its revision is half-way")

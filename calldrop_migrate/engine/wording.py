@@ -67,7 +67,7 @@ def counted(attempt: Attempt, results: dict[int, RangeResult]) -> list[str]:
                 f"{result.retimed:,} collections of {operation.source.name} have one write time for"
                 " all their elements now"
             )
-        if result.unfit:
+        if result.unfit and operation.rows.moved:
             notes.append(
                 f"{result.unfit:,} rows stay in {operation.source.name}: their key is taken"
             )

@@ -17,6 +17,7 @@ import pytest
 from tests.conftest import Address, Cli, Result
 from tests.server.test_compat import peer
 from tests.server.test_kills import Killing, history
+from tests.server.test_late import First
 from tests.told import ok, told
 from tests.wire import Fault
 
@@ -235,3 +236,28 @@ def test_a_table_of_another_name_stays(cli: Cli, client: Any, project: Path, pee
     assert len(list(client.execute(f"SELECT * FROM {cli.keyspace}.versions"))) == 2
     assert history(client, cli) == [(1, "SUCCEEDED"), (2, "SUCCEEDED")]
     ok(cli("up"))
+
+
+def test_up_behind_an_adoption_that_was_killed(
+    cli: Cli, client: Any, project: Path, peer: Peer, server: Address
+) -> None:
+    """Its table has another name: nothing of theirs is in the way of `up`."""
+    yml = cli.folder / "cassandra-migrate.yml"
+    yml.write_text(yml.read_text("utf-8") + "migrations_table: versions\n", encoding="utf-8")
+    make = "CREATE TABLE users (id int PRIMARY KEY, name text);\n"
+    (project / "v1_create_users.cql").write_text(make)
+    (project / "v2_AddTowers.cql").write_text("INSERT INTO users (id, name) VALUES (1, 'a');\n")
+    (project / "v10_more.cql").write_text("INSERT INTO users (id, name) VALUES (2, 'b');\n")
+    assert peer("--assume-yes", "migrate").code == 0
+    first = First(cli, server)
+    fault = Fault(3, "swallow request", of=r"^INSERT INTO .*database_migrations", act=first.kill)
+    with first.begun(fault, "adopt", "--yes", env={}) as tap:
+        first.process.communicate(timeout=60)
+        assert tap.struck
+    client.execute(f"UPDATE {cli.keyspace}.users SET name = 'by the application' WHERE id = 1")
+    result = cli("up", "--yes")
+    (name,) = (
+        r["name"] for r in client.execute(f"SELECT name FROM {cli.keyspace}.users WHERE id = 1")
+    )
+    assert name == "by the application", (name, result.code, result.err)
+    ok(cli("adopt", "--yes"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ BY_A, BY_B = (
     f" WITH default_time_to_live = {HOUR};\n"
     for key in ("a", "a, b")
 )
+SHORT = {"CALLDROP_LEASE_TTL": "10", "CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_SETTLE_TIME": "0.2"}
 REBUILD = "-- migrate:rebuild\n"
 
 
@@ -62,3 +64,29 @@ def test_a_row_keeps_its_life_where_the_table_has_one_for_each(
         ok(cli(*command, *GO))
         left = client.execute(f"SELECT TTL(v) AS left FROM {cli.keyspace}.t").one()["left"]
         assert left is None if life == 0 else life - 60 < left <= life
+
+
+def test_what_was_removed_from_a_copy_hides_nothing_that_is_written_later(
+    cli: Cli, client: Any, insert: Any
+) -> None:
+    """By a clock that is behind, or USING TIMESTAMP: it is removed at its own time, not at ours."""
+    insert(f"TIMESTAMP {WRITTEN} AND TTL 0", v=3)
+    killed(cli, "noted | COPY")
+    client.execute(f"DELETE FROM {cli.keyspace}.t USING TIMESTAMP {WRITTEN + 1} WHERE a = 1")
+    killed(cli, "before | DROP TABLE t")
+    assert copies(client, cli) == [0]
+    insert(f"TIMESTAMP {WRITTEN + 2} AND TTL 0", v=4)
+    ok(cli("up", "2", *GO, env=SHORT))
+    assert client.execute(f"SELECT v FROM {cli.keyspace}.t").one() == {"v": 4}
+
+
+def killed(cli: Cli, at: str) -> None:
+    result = cli.at(f"kill | {at}", "up", "2", *GO, env=SHORT)
+    assert result.code == -signal.SIGKILL, result
+
+
+def copies(client: Any, cli: Cli) -> list[int]:
+    """How many rows the tables have that a run made for itself."""
+    asked = "SELECT table_name AS n FROM system_schema.tables WHERE keyspace_name = %s"
+    names = [row["n"] for row in client.execute(asked, [cli.keyspace]) if "__" in row["n"]]
+    return [len(list(client.execute(f"SELECT a FROM {cli.keyspace}.{n}"))) for n in names]

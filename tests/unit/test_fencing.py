@@ -28,7 +28,7 @@ def test_direct_grants_are_revoked_whoever_has_them_but_us() -> None:
             Role("m", True, False, frozenset({"group"})),
         )
     )
-    assert found == Fence("t", ("app", "group"))
+    assert found == Fence("t", ("app", "group"), trusted=("us",))
     assert [run.text for run in found.up()] == [
         "REVOKE MODIFY ON TABLE t FROM app",
         "REVOKE MODIFY ON TABLE t FROM group",
@@ -60,8 +60,13 @@ def test_superusers_and_members_of_them_are_named() -> None:
     )
 
 
-def test_roles_that_can_not_log_in_write_nothing() -> None:
-    assert around(access({"data": {"nobody"}}, Role("nobody", can_login=False))).open == ()
+def test_a_role_that_can_not_log_in_any_more_may_still_have_a_session() -> None:
+    nobody = Role("nobody", can_login=False)
+    (why,) = around(access({"data": {"nobody"}}, nobody)).open
+    assert why.startswith("nobody has MODIFY on ALL KEYSPACES (it has no LOGIN, but")
+    member = Role("member", True, False, frozenset({"nobody"}))  # so that one is a group
+    (why,) = around(access({"data": {"nobody"}}, nobody, member)).open
+    assert why == "member is a member of nobody, which has MODIFY on ALL KEYSPACES"
 
 
 def test_what_we_write_by_ourselves_is_not_taken_from_us() -> None:
@@ -73,12 +78,12 @@ def test_what_we_write_by_ourselves_is_not_taken_from_us() -> None:
         "us", {role.name: role for role in (us, app, shared)}, {TABLE: frozenset({"both"})}
     )
     why = "app is a member of both, which has MODIFY on t, as we have by it"
-    assert around(found) == Fence("t", (), (why,))
+    assert around(found) == Fence("t", (), (why,), ("us",))
 
 
 def test_members_of_each_other_end() -> None:
     ring = (Role("a", True, False, frozenset({"b"})), Role("b", True, False, frozenset({"a"})))
-    assert around(access({TABLE: {"b"}}, *ring)) == Fence("t", ("b",))
+    assert around(access({TABLE: {"b"}}, *ring)) == Fence("t", ("b",), trusted=("us",))
 
 
 def test_the_longest_node_is_waited_for() -> None:
@@ -94,6 +99,8 @@ def test_the_longest_node_is_waited_for() -> None:
         "write_request_timeout_in_ms": "2000",
     }
     assert patience({"1": quick, "2": slow}) == (13, [])
+    # A member of a group that it was taken out of writes as long as both are remembered.
+    assert patience({"1": quick | {"roles_validity": "20s"}, "2": slow}) == (25, [])
 
 
 @pytest.mark.parametrize(
