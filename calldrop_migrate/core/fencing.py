@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.ddl import read
 from calldrop_migrate.core.files import Step
 from calldrop_migrate.core.operations import Operation, Run, run
 
@@ -123,7 +124,30 @@ def fence(access: Access, keyspace: str, table: str, trusted: frozenset[str]) ->
     return Fence(table, tuple(sorted(direct - ours)), tuple(can)).trusting(trusted | {access.us})
 
 
-def ungrantable(steps: Sequence[Step]) -> list[str]:
+def fences(
+    tables: Sequence[str],
+    steps: Sequence[Step],
+    access: Access,
+    keyspace: str,
+    settings: Mapping[str, Mapping[str, str] | None],
+    trusted: frozenset[str],
+) -> tuple[Fence, ...]:
+    """The fences around those of the tables that a section rebuilds; what it drops itself has none
+    that could stand.
+    """
+    _, faults = patience(settings)
+    faults += _ungrantable(steps)
+    effects = [(step.rebuild is not None, read(step.statement)) for step in steps]
+    rebuilt = {effect.name for is_rebuild, effect in effects if is_rebuild}
+    dropped = {effect.name for _, effect in effects if effect.drops_table}
+    alone = ("the file drops it itself, and only a rebuild is fenced",)
+    made = (fence(access, keyspace, t, trusted) for t in tables if t in rebuilt | dropped)
+    return tuple(
+        replace(f, open=(*faults, *f.open, *(alone if f.table in dropped else ()))) for f in made
+    )
+
+
+def _ungrantable(steps: Sequence[Step]) -> list[str]:
     """What in a section would be undone by its fence, or undo it, a line each."""
     words = [[token.text.lower() for token in step.statement.tokens[:2]] for step in steps]
     rebuilds = [at for at, step in enumerate(steps) if step.rebuild]

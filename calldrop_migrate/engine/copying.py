@@ -6,44 +6,39 @@ package's hot loop. The number of ranges is fixed when an operation begins and k
 row, so a resumed copy has the same grid. Every write repeats safely: cells carry their original
 times. That is why a Verify that finds rows missing copies their range once more before it gives up:
 they came while it was copied, or were seen by no quorum, only at ALL.
-
-Which rows of a table don't fit a shape is found once per attempt and kept for its operations on
-them: "the newest of a group" can change by the mere passing of time, when a cell expires, and a row
-that is neither put aside nor copied is lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from time import monotonic
-from typing import Any
-from uuid import UUID
 
-from calldrop_migrate.core.carrying import can_collide, can_misfit, can_tell, elements_of
+from calldrop_migrate.core.carrying import can_tell, elements_of
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.names import is_internal
 from calldrop_migrate.core.operations import Carried, Copy, Rows, Verify
 from calldrop_migrate.core.ranges import Range, grid
 from calldrop_migrate.core.schema import Table
-from calldrop_migrate.engine.misfits import EXAMPLES, Misfits, Search
+from calldrop_migrate.engine.misfits import EXAMPLES, Search
 from calldrop_migrate.engine.news import Progress
 from calldrop_migrate.engine.pacing import Pace
+from calldrop_migrate.engine.place import Place
 from calldrop_migrate.engine.ports import (
     Bulk,
     CopyTask,
     Database,
     Difference,
-    Key,
     RangeResult,
     Size,
     Sums,
 )
 from calldrop_migrate.engine.ranging import By, Do, Ranging
 from calldrop_migrate.engine.sameness import see_same
+from calldrop_migrate.engine.selecting import Selection, changed, unfit
 from calldrop_migrate.engine.spreading import Spread
-from calldrop_migrate.errors import MisfitRows, RowsAtRisk, Unreachable
+from calldrop_migrate.errors import RowsAtRisk, Unreachable
 
 TABLE = "migration_progress"
 FEWEST_RANGES = 64
@@ -69,25 +64,6 @@ def create_table(keyspace: str) -> str:
     bytes bigint,
     PRIMARY KEY (attempt, operation, range)
 )"""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Which operation of which attempt: the key of its checkpoints.
-
-    Attributes:
-        parts: how many ranges its grid has.
-        ids: of its two tables, as far as they are known: those that the attempt began with or made.
-        aside: the operation that put aside rows that don't fit, if an earlier run may have done it.
-        began: how many rows of the journal the attempt had when it began: more in each run.
-    """
-
-    attempt: UUID
-    operation: int
-    parts: int
-    ids: Mapping[str, str] = field(default_factory=dict)
-    aside: Copy | None = None
-    began: int = 0
 
 
 class Copier:
@@ -118,7 +94,7 @@ class Copier:
         self.search = Search(lambda: database.bulk, self._ranging, emit, self._pace)
         self._final_consistency = "" if repaired else "ALL"
         self._progress = f"{quote(database.bookkeeping)}.{TABLE}"
-        self._known: dict[tuple[Any, ...], Misfits] = {}
+        self._selection = Selection(self.search, self._final_consistency, self._by)
         self._turn, self._last_turn = 0, 0
 
     def size_of(self, table: Table) -> Size:
@@ -144,7 +120,7 @@ class Copier:
         self._begin(place)
         if operation.rows.looked_up:
             return self._move(operation, place)
-        task = self._selected(operation, self._task(operation, place), place)
+        task = self._selection.narrowed(operation, self._task(operation, place), place)
         if task.only is not None and not task.only:
             return RangeResult()
         finished = self._finished(place)
@@ -154,7 +130,7 @@ class Copier:
         by = self._by(copied, task, place)
         for part, result in self._ranging.over(todo, lambda r: by(self._next_turn(task), r)):
             if result.unfit:
-                raise _unfit(operation.source.name, result.unfit)
+                raise unfit(operation.source.name, result.unfit)
             if result.rows:  # an empty range is read again sooner than it is noted
                 self._checkpoint(place, part, result)
             total, done = _sum(total, result), done + 1
@@ -240,47 +216,6 @@ class Copier:
             )
         return replace(task, turn=self._turn)
 
-    def _selected(self, operation: Carried, task: CopyTask, place: Place) -> CopyTask:
-        """The task narrowed to the rows that fit, or to those that don't."""
-        source, fits, columns = operation.source, operation.fits, operation.fit_columns
-        if fits is None or not can_misfit(source, fits, columns):
-            return task
-        if operation.rows is Rows.ALL and not can_collide(source, fits, columns):
-            return task  # a null key shows in the copy itself
-        misfits = self._misfits(operation, fits, place)
-        match operation.rows:
-            case Rows.ALL if misfits.count:
-                raise _unfit(source.name, misfits.count, misfits.examples)
-            case Rows.FITS:
-                return replace(task, skip=misfits.keys)
-            case Rows.MISFITS:
-                return replace(task, only=misfits.keys)
-        return task
-
-    def _misfits(self, operation: Carried, fits: Table, place: Place) -> Misfits:
-        at = (place.attempt, operation.source.name, fits.key, operation.fit_columns)
-        known = self._known.get(at)
-
-        def find(held: Collection[Key]) -> Misfits:
-            return self.search.find(
-                *(operation.source, fits, operation.fit_columns, place.parts),
-                held=held,
-                consistency=self._final_consistency,
-                by=lambda do, task: self._by(do, task, place),
-            )
-
-        if known is None:
-            held = self.search.held(place.aside, place.parts) if place.aside else set[Key]()
-            known = self._known[at] = find(held)
-        elif isinstance(operation, Verify) and operation.final and _meets(operation, fits):
-            # A row with the key of another one may have come since: neither copied nor put aside.
-            since = find(known.keys)
-            if operation.rows is Rows.ALL:
-                return since
-            if since.keys - known.keys:
-                raise _changed(operation)
-        return known
-
     def _finished(self, place: Place) -> dict[int, int]:
         rows = self._database.query(
             f"SELECT range, rows FROM {self._progress} WHERE attempt = ? AND operation = ?",
@@ -305,7 +240,7 @@ class Copier:
         """
         self._begin(place)
         consistency = self._final_consistency if operation.final else ""
-        task = self._selected(operation, self._task(operation, place, consistency), place)
+        task = self._selection.narrowed(operation, self._task(operation, place, consistency), place)
         none = task.only is not None and not task.only
         by = self._by(summed, task, place)
         sums = partial(self._sums, by, task, place.parts, operation.label)
@@ -321,7 +256,7 @@ class Copier:
             if not can_tell(operation.source, operation.columns):
                 here = {} if none else sums(of_target=False)
                 if _differing(here, sums(of_target=True, read=read)):
-                    raise _changed(operation)
+                    raise changed(operation)
             # What is deleted was read just before: the look between the two must not be an old one.
             strict = replace(task, between=self._watched(place, 0))
             self._no_more(operation, strict, differing, place.parts)
@@ -415,33 +350,6 @@ def _sum(one: RangeResult, other: RangeResult) -> RangeResult:
         one.bare + other.bare,
         one.unfit + other.unfit,
         one.retimed + other.retimed,
-    )
-
-
-def _unfit(table: str, count: int, examples: Iterable[str] = ()) -> MisfitRows:
-    lines = "".join(f"\n      {example}" for example in examples)
-    return MisfitRows(
-        f"{table}: {count:,} rows do not fit into the new shape{lines}",
-        state="Nothing was dropped; the shadow table that was begun stays until the next attempt.",
-        hint="--set-aside keeps them in a table beside it, --discard-rows deletes them.",
-    )
-
-
-def _meets(operation: Carried, fits: Table) -> bool:
-    """Whether of rows that share a key in another shape these are the ones that fit."""
-    of_fits = operation.rows is not Rows.MISFITS
-    return of_fits and can_collide(operation.source, fits, operation.fit_columns)
-
-
-def _changed(operation: Carried) -> RowsAtRisk:
-    return RowsAtRisk(
-        f"rows of {operation.source.name} came or changed while they were copied, and share their"
-        " key in the new shape with others",
-        state="Nothing was dropped.",
-        hint=(
-            "Stop the writers, then run the same command again. If it says the same then, begin"
-            " anew:  calldrop-migrate abort"
-        ),
     )
 
 

@@ -24,11 +24,12 @@ from calldrop_migrate.core.fencing import fence as around
 from calldrop_migrate.core.operations import Await, Copy, Operation, Proof, Run, Verify
 from calldrop_migrate.core.plan import Attempt
 from calldrop_migrate.core.schema import Schema, Table
-from calldrop_migrate.engine.copying import Copier, Place
+from calldrop_migrate.engine.copying import Copier
 from calldrop_migrate.engine.drift import drift
 from calldrop_migrate.engine.journal import Event, Journal
 from calldrop_migrate.engine.lease import Clock
 from calldrop_migrate.engine.news import News, Note, Waiting
+from calldrop_migrate.engine.place import Place
 from calldrop_migrate.engine.ports import Database, RangeResult
 from calldrop_migrate.engine.wording import located
 from calldrop_migrate.errors import (

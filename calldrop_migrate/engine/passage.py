@@ -35,13 +35,14 @@ from calldrop_migrate.core.operations import (
 )
 from calldrop_migrate.core.plan import Attempt
 from calldrop_migrate.core.schema import Table, from_json, to_json
-from calldrop_migrate.engine.copying import Copier, Place
+from calldrop_migrate.engine.copying import Copier
 from calldrop_migrate.engine.drift import without
 from calldrop_migrate.engine.executing import Executor
 from calldrop_migrate.engine.history import History
 from calldrop_migrate.engine.journal import Event, Journal, unsettled
 from calldrop_migrate.engine.lease import Clock
 from calldrop_migrate.engine.news import Began, Finished, News, Note
+from calldrop_migrate.engine.place import Place
 from calldrop_migrate.engine.ports import RangeResult
 from calldrop_migrate.engine.resuming import verified
 from calldrop_migrate.engine.upkeep import refuse_lacking

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 from calldrop_migrate.core.carrying import can_misfit
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.expansion import expand
-from calldrop_migrate.core.fencing import Fence, fence, patience, ungrantable
+from calldrop_migrate.core.fencing import Fence, fences
 from calldrop_migrate.core.files import Migration
 from calldrop_migrate.core.operations import Await, Copy, Run, is_replaced
 from calldrop_migrate.core.plan import (
@@ -24,7 +24,6 @@ from calldrop_migrate.core.plan import (
     Direction,
     Facts,
     Plan,
-    effect_of,
     path,
     steps_of,
     tables_at_stake,
@@ -291,23 +290,10 @@ class Planner:
         """What would keep writers from tables, if that is wished for."""
         if not self._wishes.fence or not tables:
             return ()
-        _, faults = patience(self._database.server(()).settings)
-        steps = steps_of(migration, way)
-        faults += ungrantable(steps)
-        effects = [(step.rebuild is not None, effect_of(step.statement)) for step in steps]
-        rebuilt = {effect.name for is_rebuild, effect in effects if is_rebuild}
-        dropped = {effect.name for _, effect in effects if effect.drops_table}
+        settings = self._database.server(()).settings
         access, trusted = self._database.access(), self._wishes.trusted
-        made = (
-            fence(access, self._database.keyspace, table, trusted)
-            for table in tables
-            if table in rebuilt | dropped
-        )
-        alone = ("the file drops it itself, and only a rebuild is fenced",)
-        return tuple(
-            replace(f, open=(*faults, *f.open, *(alone if f.table in dropped else ())))
-            for f in made
-        )
+        steps, keyspace = steps_of(migration, way), self._database.keyspace
+        return fences(tables, steps, access, keyspace, settings, trusted)
 
     def _elder(
         self, tables: Sequence[str], live: Schema, lease: LeaseState | None

@@ -1,0 +1,113 @@
+"""Which rows of a table an operation is about: all, those that fit another shape, or the others.
+
+Which don't fit is found once per attempt and kept for its operations on them: "the newest of a
+group" can change by the mere passing of time, when a cell expires, and a row that is neither put
+aside nor copied is lost. Rows that come meanwhile are looked for once more before the last proof.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
+from typing import Any
+
+from calldrop_migrate.core.carrying import can_collide, can_misfit
+from calldrop_migrate.core.operations import Carried, Rows, Verify
+from calldrop_migrate.core.schema import Table
+from calldrop_migrate.engine.misfits import Misfits, Search
+from calldrop_migrate.engine.place import Place
+from calldrop_migrate.engine.ports import CopyTask, Key
+from calldrop_migrate.engine.ranging import By, Do
+from calldrop_migrate.errors import MisfitRows, RowsAtRisk
+
+
+class Selection:
+    """Of one run.
+
+    Args:
+        consistency: of the search.
+        by: who looks at the ranges of a task.
+    """
+
+    def __init__(
+        self, search: Search, consistency: str, by: Callable[[Do, CopyTask, Place], By]
+    ) -> None:
+        self._search = search
+        self._consistency = consistency
+        self._by = by
+        self._known: dict[tuple[Any, ...], Misfits] = {}
+
+    def narrowed(self, operation: Carried, task: CopyTask, place: Place) -> CopyTask:
+        """The task narrowed to the rows that fit, or to those that don't.
+
+        Raises:
+            MisfitRows: there are some, and no flag says what to do with them.
+            RowsAtRisk: some came since they were looked for.
+        """
+        source, fits, columns = operation.source, operation.fits, operation.fit_columns
+        if fits is None or not can_misfit(source, fits, columns):
+            return task
+        if operation.rows is Rows.ALL and not can_collide(source, fits, columns):
+            return task  # a null key shows in the copy itself
+        misfits = self._misfits(operation, fits, place)
+        match operation.rows:
+            case Rows.ALL if misfits.count:
+                raise unfit(source.name, misfits.count, misfits.examples)
+            case Rows.FITS:
+                return replace(task, skip=misfits.keys)
+            case Rows.MISFITS:
+                return replace(task, only=misfits.keys)
+        return task
+
+    def _misfits(self, operation: Carried, fits: Table, place: Place) -> Misfits:
+        at = (place.attempt, operation.source.name, fits.key, operation.fit_columns)
+        known = self._known.get(at)
+
+        def find(held: Collection[Key]) -> Misfits:
+            return self._search.find(
+                *(operation.source, fits, operation.fit_columns, place.parts),
+                held=held,
+                consistency=self._consistency,
+                by=lambda do, task: self._by(do, task, place),
+            )
+
+        if known is None:
+            held = self._search.held(place.aside, place.parts) if place.aside else set[Key]()
+            known = self._known[at] = find(held)
+        elif isinstance(operation, Verify) and operation.final and _meets(operation, fits):
+            # A row with the key of another one may have come since: neither copied nor put aside.
+            since = find(known.keys)
+            if operation.rows is Rows.ALL:
+                return since
+            if since.keys - known.keys:
+                raise changed(operation)
+        return known
+
+
+def _meets(operation: Carried, fits: Table) -> bool:
+    """Whether of rows that share a key in another shape these are the ones that fit."""
+    of_fits = operation.rows is not Rows.MISFITS
+    return of_fits and can_collide(operation.source, fits, operation.fit_columns)
+
+
+def changed(operation: Carried) -> RowsAtRisk:
+    """What is said of rows that came too late to be told from others."""
+    return RowsAtRisk(
+        f"rows of {operation.source.name} came or changed while they were copied, and share their"
+        " key in the new shape with others",
+        state="Nothing was dropped.",
+        hint=(
+            "Stop the writers, then run the same command again. If it says the same then, begin"
+            " anew:  calldrop-migrate abort"
+        ),
+    )
+
+
+def unfit(table: str, count: int, examples: Iterable[str] = ()) -> MisfitRows:
+    """What is said of rows that don't fit."""
+    lines = "".join(f"\n      {example}" for example in examples)
+    return MisfitRows(
+        f"{table}: {count:,} rows do not fit into the new shape{lines}",
+        state="Nothing was dropped; the shadow table that was begun stays until the next attempt.",
+        hint="--set-aside keeps them in a table beside it, --discard-rows deletes them.",
+    )
