@@ -19,6 +19,7 @@ from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.resuming import still_revoked, without_late
 from calldrop_migrate.engine.underway import Underway, underway
 from calldrop_migrate.engine.upkeep import TO_RESTORE, lacking
+from calldrop_migrate.engine.wording import to_go_on
 from calldrop_migrate.errors import HistoryError
 
 
@@ -67,8 +68,7 @@ class Situation:
         half = next((r for r in self.revisions if r.state == "half-way"), None)
         if half is None:
             return ""
-        down = f"down {half.number - 1 or 'base'}"
-        return f"calldrop-migrate {down if half.direction == 'down' else 'up'}"
+        return to_go_on(half.direction, half.number)
 
 
 def situation(database: Database, migrations: Sequence[Migration], log: Journal) -> Situation:

@@ -32,6 +32,7 @@ from calldrop_migrate.engine.resuming import (
     without_late,
 )
 from calldrop_migrate.engine.review import Review
+from calldrop_migrate.engine.wording import to_go_on
 from calldrop_migrate.errors import DriftError, HistoryError, RowsAtRisk, UsageError
 
 
@@ -42,11 +43,6 @@ class HalfWay:
     record: Record
     direction: str
     in_doubt: Event | None
-
-    @property
-    def to_go_on(self) -> str:
-        """The command that finishes it."""
-        return "up" if self.direction == "up" else f"down {self.record.number - 1 or 'base'}"
 
 
 class Upkeep:
@@ -107,13 +103,17 @@ class Upkeep:
         begun = {e.operation: e for e in events if e.event == "before"}
         ran = [_operation(begun[index]) for index in range(count)]
         operations, blocked = undo(ran, from_json(before), schema)
-        if sent is not None and not begun_too and keep_shadow:
-            doubtful = _operation(sent)
-            if isinstance(doubtful, Run) and doubtful.effect.destroys:
-                # Its copies would be dropped, and then it could arrive.
-                blocked.append(f"{doubtful.label} was sent, and may still arrive")
+        forwards = to_go_on(half.direction, half.record.number)
+        hint = f"Only forwards:  {forwards}"
+        doubtful = _operation(sent) if sent and not begun_too and keep_shadow else None
+        if isinstance(doubtful, Run) and doubtful.effect.destroys:
+            # What holds a copy of it would be dropped, and then it could arrive.
+            blocked.append(f"{doubtful.label} was sent, perhaps, and may still arrive")
+            hint += (
+                "\nor, if it can't any more (all nodes were restarted since, or it is long ago):\n"
+                "  calldrop-migrate abort --keep-shadow 0"
+            )
         if blocked:
-            hint = f"Only forwards:  calldrop-migrate {half.to_go_on}"
             if gone := stranded(events, schema):
                 hint = (
                     f"Nor forwards: {', '.join(gone)} is gone, and with it what was not back yet."
@@ -138,7 +138,7 @@ class Upkeep:
                 f"{half.record.name} made tables that have rows which may be nowhere else:{tables}",
                 state="Nothing was changed.",
                 hint=(
-                    f"To finish it:       calldrop-migrate {half.to_go_on}\n"
+                    f"To finish it:       {forwards}\n"
                     "To delete the rows: calldrop-migrate abort --discard-rows"
                 ),
             )

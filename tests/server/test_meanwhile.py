@@ -85,7 +85,7 @@ def test_a_group_whose_newest_row_comes_while_rows_are_copied(
     client.execute(f"{insert_into} (src, ts, note, x) VALUES ('a', 1, 'old', 'X')")
     client.execute(f"{insert_into} (src, ts, note, x) VALUES ('b', 1, 'one', 'Y')")
     running = cli.begin(
-        "pause 6 | noted | COPY calls TO calls__0002", "up", *GO, "--set-aside", env=SHORT
+        "pause 4 | noted | COPY calls TO calls__0002", "up", *GO, "--set-aside", env=SHORT
     )
     until(lambda: done(cli, 2, 8 if dropped else 5))
     client.execute(f"{insert_into} (src, ts, note) VALUES ('a', 2, 'new')")
@@ -108,7 +108,7 @@ def test_a_group_whose_newest_row_comes_while_rows_are_copied(
 
 
 def test_a_column_that_becomes_key_is_written_while_it_is_copied(filled: Cli, client: Any) -> None:
-    running = filled.begin("pause 6 | noted | COPY call_records", "up", "2", *GO, env=SHORT)
+    running = filled.begin("pause 4 | noted | COPY call_records", "up", "2", *GO, env=SHORT)
     until(lambda: done(filled, 2, 2))
     ddl(
         client,
@@ -127,7 +127,7 @@ def test_a_column_that_becomes_key_is_written_while_it_is_copied(filled: Cli, cl
 
 def test_a_column_that_somebody_adds_while_rows_are_copied(filled: Cli, client: Any) -> None:
     """It is in no proof, and would go with the old table."""
-    running = filled.begin("pause 6 | noted | COPY call_records", "up", "2", *GO, env=SHORT)
+    running = filled.begin("pause 4 | noted | COPY call_records", "up", "2", *GO, env=SHORT)
     until(lambda: done(filled, 2, 2))
     ddl(client, filled, *EXTRA)
     _, err = running.communicate(timeout=90)
@@ -151,7 +151,7 @@ def test_a_column_that_somebody_adds_and_repair_accepts(filled: Cli, client: Any
 
 
 def test_a_table_made_anew_between_the_last_verify_and_the_drop(filled: Cli, client: Any) -> None:
-    running = filled.begin("pause 6 | noted | VERIFY call_records", "up", "2", *GO, env=SHORT)
+    running = filled.begin("pause 4 | noted | VERIFY call_records", "up", "2", *GO, env=SHORT)
     until(lambda: done(filled, 2, 3))
     ddl(client, filled, f"DROP TABLE KS.{TABLE}", again(filled))
     insert(client, filled, 7)
@@ -181,7 +181,7 @@ def test_a_foreign_column_is_not_recorded_as_ours(cli: Cli, client: Any) -> None
         r0002_more=f"-- migrate:up\nALTER TABLE one ADD b int;\nALTER TABLE two ADD b int;\n{end}",
     )
     ok(cli("up", "1"))
-    running = cli.begin("pause 6 | noted | ALTER TABLE one", "up", "2", env=SHORT)
+    running = cli.begin("pause 4 | noted | ALTER TABLE one", "up", "2", env=SHORT)
     until(lambda: done(cli, 2, 1))
     client.execute(f"ALTER TABLE {cli.keyspace}.two ADD foreign_one int")
     _, err = running.communicate(timeout=90)
