@@ -248,6 +248,8 @@ class Copier:
         read = sum(count for count, _ in here.values())
         there = sums(of_target=True, read=read)
         differing = _differing(here, there)
+        if differing and operation.final:
+            self._selection.see_same(operation, place)
         for part in grid(place.parts):
             if part.index in differing or -1 in differing:
                 self._complete(operation, task, part)

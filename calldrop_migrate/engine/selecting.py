@@ -2,7 +2,7 @@
 
 Which don't fit is found once per attempt and kept for its operations on them: "the newest of a
 group" can change by the mere passing of time, when a cell expires, and a row that is neither put
-aside nor copied is lost. Rows that come meanwhile are looked for once more before the last proof.
+aside nor copied is lost. Where the last proof finds a difference they are looked for once more.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ class Selection:
 
         Raises:
             MisfitRows: there are some, and no flag says what to do with them.
-            RowsAtRisk: some came since they were looked for.
         """
         source, fits, columns = operation.source, operation.fits, operation.fit_columns
         if fits is None or not can_misfit(source, fits, columns):
@@ -59,35 +58,39 @@ class Selection:
                 return replace(task, only=misfits.keys)
         return task
 
+    def see_same(self, operation: Verify, place: Place) -> None:
+        """That no row has come, since they were looked for, which shares its key in the new shape
+        with another one: it would be neither copied nor put aside.
+
+        Raises:
+            MisfitRows, RowsAtRisk: one has.
+        """
+        source, fits, columns = operation.source, operation.fits, operation.fit_columns
+        if fits is None or operation.rows is Rows.MISFITS or not can_collide(source, fits, columns):
+            return
+        known = self._misfits(operation, fits, place)
+        since = self._find(operation, fits, place, known.keys)
+        if operation.rows is Rows.ALL and since.count:
+            raise unfit(source.name, since.count, since.examples)
+        if since.keys - known.keys:
+            raise changed(operation)
+
     def _misfits(self, operation: Carried, fits: Table, place: Place) -> Misfits:
         at = (place.attempt, operation.source.name, fits.key, operation.fit_columns)
-        known = self._known.get(at)
+        if at not in self._known:
+            held = self._search.held(place.aside, place.parts) if place.aside else ()
+            self._known[at] = self._find(operation, fits, place, held)
+        return self._known[at]
 
-        def find(held: Collection[Key]) -> Misfits:
-            return self._search.find(
-                *(operation.source, fits, operation.fit_columns, place.parts),
-                held=held,
-                consistency=self._consistency,
-                by=lambda do, task: self._by(do, task, place),
-            )
-
-        if known is None:
-            held = self._search.held(place.aside, place.parts) if place.aside else set[Key]()
-            known = self._known[at] = find(held)
-        elif isinstance(operation, Verify) and operation.final and _meets(operation, fits):
-            # A row with the key of another one may have come since: neither copied nor put aside.
-            since = find(known.keys)
-            if operation.rows is Rows.ALL:
-                return since
-            if since.keys - known.keys:
-                raise changed(operation)
-        return known
-
-
-def _meets(operation: Carried, fits: Table) -> bool:
-    """Whether of rows that share a key in another shape these are the ones that fit."""
-    of_fits = operation.rows is not Rows.MISFITS
-    return of_fits and can_collide(operation.source, fits, operation.fit_columns)
+    def _find(
+        self, operation: Carried, fits: Table, place: Place, held: Collection[Key]
+    ) -> Misfits:
+        return self._search.find(
+            *(operation.source, fits, operation.fit_columns, place.parts),
+            held=held,
+            consistency=self._consistency,
+            by=lambda do, task: self._by(do, task, place),
+        )
 
 
 def changed(operation: Carried) -> RowsAtRisk:

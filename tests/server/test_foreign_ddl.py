@@ -58,13 +58,15 @@ def test_foreign_schema_changes_stop_the_next_run(
         client.execute(BACK[foreign].replace("KS", cli.keyspace))
     else:
         ok(filled.cli("repair", out, "--yes", env=SHORT))
-    ok(filled.cli("up", "2", *GO, *aside(foreign, out), env=SHORT))
+    if foreign is COLUMN and out == "--accept":
+        # It was accepted, and the run that began before that would lose it.
+        told(filled.cli("up", "2", *GO, env=SHORT), 9, "sneaked", "calldrop-migrate abort")
+        ok(filled.cli("abort", "--yes", env=SHORT))
+        told(filled.cli("up", "2", *GO, env=SHORT), 4, "doesn't take call_records.sneaked")
+        client.execute(BACK[foreign].replace("KS", cli.keyspace))
+        ok(filled.cli("repair", "--accept", "--yes", env=SHORT))
+    ok(filled.cli("up", "2", *GO, env=SHORT))
     filled.check(2)
-
-
-def aside(foreign: tuple[str, str], out: str) -> tuple[str, ...]:
-    """A column that was accepted, and that the revision doesn't know, goes aside."""
-    return ("--set-aside",) if foreign is COLUMN and out == "--accept" else ()
 
 
 def test_a_table_of_that_name_made_by_somebody_else_is_not_ours(
