@@ -171,7 +171,7 @@ class Executor:
         sent_again = _about(attempt.operations[: min(index, attempt.done + 1)])
         if effect.destroys or not attempt.resumed or effect.name in sent_again:
             self._settle()
-        if effect.verb == "alter" and not unsettled:
+        if effect.verb == "alter" and not unsettled and effect.name not in self.made:
             self._see_unchanged_by_others(effect)
         if effect.destroys:
             self._read_back(effect)
