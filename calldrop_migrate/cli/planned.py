@@ -110,10 +110,11 @@ def notes_of(attempt: Attempt, review: Review) -> tuple[str, ...]:
             about = f"for about {lasting(estimate.outage)} of that"
         elif estimate is not None:
             about += f" ({estimate.rows:,})"
-        fenced = attempt.facts.fence(table).roles
         writers = "writers must be stopped"
-        if fenced:
-            writers = f"{', '.join(fenced)} may not write to it until then"
+        if fence := attempt.facts.fence(table):
+            writers = "nobody else can write to it"
+            if fence.roles:
+                writers = f"{', '.join(fence.roles)} may not write to it until then"
         notes.append(f"{table} is incomplete for readers {about}; {writers}")
     return tuple(notes)
 

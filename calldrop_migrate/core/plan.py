@@ -58,9 +58,9 @@ class Facts:
         fences = tuple(map(Fence.from_json, stored.get("fences", ())))
         return cls(**{**stored, **sets, "fences": fences})
 
-    def fence(self, table: str) -> Fence:
-        """The fence around a table; one of nothing where there is none."""
-        return next((f for f in self.fences if f.table == table), Fence(table))
+    def fence(self, table: str) -> Fence | None:
+        """The fence around a table, if one was asked for."""
+        return next((fence for fence in self.fences if fence.table == table), None)
 
 
 @dataclass(frozen=True, slots=True)

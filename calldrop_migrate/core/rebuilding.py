@@ -84,7 +84,7 @@ def _in_place(draft: Draft, create: Run, source: Table, target: Table, columns: 
         draft.add(*drop_views, run(drop, Proof.EMPTY), create, *make_indexes, *make_views)
         return
     fence = draft.facts.fence(source.name)
-    draft.add(*fence.up())
+    draft.add(*(fence.up() if fence else ()))
     shadow_name = names.shadow(target.name, draft.migration.number, draft.attempt)
     marked = becomes_key(source, target, columns) and target.column(names.MARKER) is None
     shadow = _created(draft, create.statement, shadow_name, marked=marked)
@@ -93,7 +93,7 @@ def _in_place(draft: Draft, create: Run, source: Table, target: Table, columns: 
     back = identity(c.name for c in target.columns)
     at_once = draft.facts.keep_shadow == 0
     draft.add(Copy(shadow, target, back), Verify(shadow, target, back, final=at_once))
-    draft.add(*fence.away())
+    draft.add(*(fence.away() if fence else ()))
     draft.add(*make_views)
     if at_once:
         draft.add(run(f"DROP TABLE {quote(shadow.name)}", Proof.VERIFIED))

@@ -181,9 +181,8 @@ class Executor:
                 return
         if effect.destroys:
             self._log.append(None)  # what came before may have taken long
-            for fence in attempt.facts.fences:
-                if effect.drops_table and fence.table == effect.name:
-                    self._see_fenced(fence)
+            if effect.drops_table and (fence := attempt.facts.fence(effect.name)):
+                self._see_fenced(fence)
         self._log.check()
         sent = self._sent(attempt, operation, index)
         try:

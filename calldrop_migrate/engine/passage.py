@@ -217,10 +217,10 @@ class Passage:
 
     def _close_fence(self, table: str) -> None:
         """Once in each run, before rows are carried out of a fenced table or proven to be."""
-        for fence in self._attempt.facts.fences:
-            if fence.table == table and table not in self._closed:
-                self._do.executor.close_fence(fence)
-                self._closed.add(table)
+        fence = self._attempt.facts.fence(table)
+        if fence and table not in self._closed:
+            self._do.executor.close_fence(fence)
+            self._closed.add(table)
 
     def _append(self, event: str, index: int, *, recorded: bool = False, **more: object) -> None:
         """A row of the journal; `recorded`: the schema as it is now becomes the recorded one."""

@@ -148,11 +148,14 @@ class Review:
         ]
         outages = [(a, table) for a in attempts for table in a.outages]
         problems += [
-            (f"{a.label}, {a.direction}: {table} can't be fenced:" + _lines(found), _OPEN)
+            (
+                f"{a.label}, {a.direction}: {fence.table} can't be fenced:" + _lines(fence.open),
+                _OPEN,
+            )
             for a in attempts
             if not a.resumed
-            for table in (fence.table for fence in a.facts.fences)
-            if (found := a.facts.fence(table).open)
+            for fence in a.facts.fences
+            if fence.open
         ]
         problems += [
             (f"{a.label}, {a.direction}: while {table} is rebuilt, {_meets(a, table)}", hint)
@@ -180,7 +183,7 @@ def _lines(texts: Iterable[str]) -> str:
 
 def _meets(attempt: Attempt, table: str) -> str:
     """What an outage is for others."""
-    if attempt.facts.fence(table).roles:
+    if attempt.facts.fence(table):
         return "writers are refused, and readers see it incomplete for a part of that"
     return "readers see it incomplete, and what is written to it is lost"
 
