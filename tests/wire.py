@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 _HEADER = struct.Struct(">BBhBi")  # version, flags, stream, opcode, length of the body
-_QUERY, _RESULT, _PREPARE, _EXECUTE = 7, 8, 9, 10
+_QUERY, _RESULT, _PREPARE, _EXECUTE, _BATCH = 7, 8, 9, 10, 13
 _ERROR, _INVALID, _FROM_SERVER = 0, (0x2200).to_bytes(4, "big"), 0x84
 _IS_PREPARED = (4).to_bytes(4, "big")
 _NAMES = {
@@ -57,7 +57,8 @@ class Fault:
     Attributes:
         delay: seconds that a delayed reply is kept back.
         says: why a request is refused, which then doesn't come to the server.
-        of: only requests whose CQL matches are counted; all but those of the handshake when empty.
+        of: only requests whose CQL matches are counted, and of a batch: BATCH and the number of its
+            statements; all but those of the handshake when empty.
         act: is called first, while the request waits here: to kill or to stop who sent it.
     """
 
@@ -71,10 +72,13 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request; `cql` of QUERY, PREPARE, and of EXECUTE what was prepared through this proxy."""
+    """One request; `cql` of QUERY, PREPARE, and of EXECUTE what was prepared through this proxy;
+    `statements` of a BATCH are counted.
+    """
 
     kind: str
     cql: str = ""
+    statements: int = 0
 
     @property
     def changes(self) -> bool:
@@ -112,7 +116,8 @@ class Tap:
             fault = self.fault
             if fault is None or self.struck or request.kind in HANDSHAKE:
                 return None
-            if fault.of and not re.search(fault.of, request.cql):
+            said = request.cql or f"{request.kind} {request.statements}"
+            if fault.of and not re.search(fault.of, said):
                 return None
             self._counted += 1
             if self._counted < fault.number:
@@ -268,6 +273,8 @@ def _request(opcode: int, body: bytes, prepared: Mapping[bytes, str]) -> Request
     if opcode == _EXECUTE:
         length = int.from_bytes(body[:2], "big")
         return Request(_NAMES[opcode], prepared.get(body[2 : 2 + length], ""))
+    if opcode == _BATCH:
+        return Request(_NAMES[opcode], "", int.from_bytes(body[1:3], "big"))
     if opcode not in (_QUERY, _PREPARE):
         return Request(_NAMES.get(opcode, str(opcode)))
     length = int.from_bytes(body[:4], "big")

@@ -64,14 +64,14 @@ class Partitions:
         return found
 
 
-def rows_per_page(rows: Sequence[RawRow], asked_for: int) -> int:
+def rows_per_page(rows: Sequence[RawRow], asked_for: int, calm: int = 0) -> int:
     """How many rows the next page shall have, by the size of some rows of this one.
 
-    At most four times as many: the first rows may be small ones.
+    At most four times as many: the first rows may be small ones. Half of it for each of `calm`.
     """
     sample = rows[:: max(1, len(rows) // 50)]
     if not sample:
         return asked_for
     mean = sum(len(cell or b"") for row in sample for cell in row) / len(sample)
     fewest, most = PAGE_ROWS
-    return max(fewest, min(most, 4 * asked_for, int(PAGE_BYTES / max(1, mean))))
+    return max(fewest, min(most, 4 * asked_for, int(PAGE_BYTES / max(1, mean))) >> calm)

@@ -188,7 +188,7 @@ class Wire:
 
     def _begin(self, cql: str, task: CopyTask, part: Range) -> _Begun:
         statement = self.bound(cql, [long(part.low), long(part.high)], task.consistency)
-        statement.fetch_size = FIRST_PAGE_ROWS
+        statement.fetch_size = FIRST_PAGE_ROWS >> task.calm
         return _Begun(statement, time.monotonic(), self.send(statement))
 
     def _pages(self, first: _Begun, task: CopyTask) -> Iterator[Page]:
@@ -205,7 +205,7 @@ class Wire:
             page = Page(result.current_rows, asked)
             more = result.paging_state
             if more:
-                statement.fetch_size = rows_per_page(page.rows, statement.fetch_size)
+                statement.fetch_size = rows_per_page(page.rows, statement.fetch_size, task.calm)
                 asked, request = time.monotonic(), self.send(statement, more)
             yield page
             task.pace(len(page.rows))
@@ -243,7 +243,7 @@ class Wire:
             yield part, self._copy(task, pages)
 
     def _copy(self, task: CopyTask, pages: Iterator[Page]) -> RangeResult:
-        layout, window = self.layout(task), Window(self, task.between)
+        layout, window = self.layout(task), Window(self, task.between, task.calm)
         partitions = Partitions(layout)
         rows = size = bare = unfit = retimed = 0
         for page in pages:
@@ -301,20 +301,24 @@ def _keys(layout: Layout, pages: Iterator[Page], *, times: bool) -> Iterator[tup
 
 
 class Window:
-    """At most WINDOW batches in flight; an error of any comes up at the next step.
+    """At most WINDOW batches in flight, half of that and of their size for each of `calm`; an error
+    of any comes up at the next step.
 
     `between` is called before each: a run that was stopped and goes on when its lease has long run
     out must not write into a table that is another runner's now.
     """
 
-    def __init__(self, wire: Wire, between: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, wire: Wire, between: Callable[[], None] = lambda: None, calm: int = 0
+    ) -> None:
         self.wire = wire
+        self.calm = calm
         self._between = between
         self._flying: deque[Request] = deque()
 
     def make_room(self, size: int = WINDOW) -> None:
         """Waits until fewer than `size` are in flight."""
-        while len(self._flying) >= size:
+        while len(self._flying) >= max(1, size >> self.calm):
             with failures.of_write():
                 self._flying.popleft().result()
 
@@ -347,7 +351,8 @@ class Batch:
 
     def make_room(self) -> None:
         """Sends a full batch; waits for room before the first statement of the next one."""
-        if len(self._statements) >= BATCH_ROWS or self._bytes >= BATCH_BYTES:
+        calm = self._window.calm
+        if len(self._statements) >= BATCH_ROWS >> calm or self._bytes >= BATCH_BYTES >> calm:
             self.flush()
         if not self._statements:
             self._window.make_room()

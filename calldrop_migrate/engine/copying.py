@@ -43,6 +43,7 @@ from calldrop_migrate.errors import RowsAtRisk, Unreachable
 TABLE = "migration_progress"
 FEWEST_RANGES = 64
 SMALL = 1000  # rows
+CALMEST = 4
 RANGE_BYTES = 32 * 2**20
 MOST_SENT = 10_000  # keys
 WATCHED = 1.0  # seconds between two looks at the ids of both tables, while rows are carried
@@ -214,7 +215,11 @@ class Copier:
                 state="What is done is checkpointed.",
                 hint="Run the same command again: it goes on from there.",
             )
-        return replace(task, turn=self._turn)
+        return replace(self._calmed(task), turn=self._turn)
+
+    def _calmed(self, task: CopyTask) -> CopyTask:
+        """The task for a server to which it was too much, if it was."""
+        return replace(task, calm=min(self._ranging.failed, CALMEST))
 
     def _finished(self, place: Place) -> dict[int, int]:
         rows = self._database.query(
@@ -312,7 +317,7 @@ class Copier:
         sums: dict[int, tuple[int, int]] = {}
         rows = read
         found = self._ranging.over(
-            grid(parts), lambda r: by(task, r, parts=parts, of_target=of_target)
+            grid(parts), lambda r: by(self._calmed(task), r, parts=parts, of_target=of_target)
         )
         for done, (_, some) in enumerate(found, 1 + (parts if of_target else 0)):
             for bucket, (count, total) in some.items():

@@ -86,6 +86,7 @@ class CopyTask:
         element_times: whether the server tells the times of a collection's elements.
         turn: microseconds that a list is written later than its elements: more each time that it
             may be written.
+        calm: how often work on it has failed: halves pages, batches, and what is in flight.
         between: called between the pages of a long range and before each write: keeps the lease,
             and raises to end the work.
         pace: told how many rows a page has; returns when it is time for more.
@@ -100,6 +101,7 @@ class CopyTask:
     consistency: str = ""
     element_times: bool = True
     turn: int = 0
+    calm: int = 0
     between: Callable[[], None] = field(default=go_on, compare=False)
     pace: Callable[[int], None] = field(default=at_once, compare=False)
 

@@ -21,10 +21,14 @@ class Ranging:
 
     `between` is called between ranges and between the pages of one: it renews the lease, and raises
     when it is lost or when the user interrupts.
+
+    Attributes:
+        failed: how often work has failed since it was begun.
     """
 
     def __init__(self, between: Callable[[], None], sleep: Callable[[float], None]) -> None:
         self.between = between
+        self.failed = 0
         self._sleep = sleep
 
     def over(
@@ -38,7 +42,7 @@ class Ranging:
             OutcomeUnknown, Unreachable, StatementRefused: no range got done in several tries.
         """
         left = {part.index: part for part in ranges}
-        tries = 0
+        tries = self.failed = 0
         while left:
             try:
                 for part, result in work(list(left.values())):
@@ -48,6 +52,7 @@ class Ranging:
                     self.between()
             except (OutcomeUnknown, Unreachable, StatementRefused) as error:
                 tries += 1
+                self.failed += 1
                 final = isinstance(error, StatementRefused) and not error.absent
                 if final or tries == TRIES:
                     raise

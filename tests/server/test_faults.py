@@ -200,3 +200,24 @@ def test_a_node_does_not_know_yet_what_its_schema_shows(
     result, request = struck(cli, server, fault, *leg.command)
     assert (result.code, request is not None) == (0, True), result
     leg.check()
+
+
+def test_what_was_too_much_is_tried_again_in_smaller_parts(
+    cli: Cli, client: Any, server: Address
+) -> None:
+    ok(cli("up", "1"))
+    rows = [(f"+{n % 3}", n, f"d{n}") for n in range(600)]
+    insert = client.prepare(
+        f"INSERT INTO {cli.keyspace}.call_records (source_phone_number, call_timestamp, "
+        "destination_number) VALUES (?, ?, ?)"
+    )
+    for row in rows:
+        client.execute(insert, row)
+    with tapped(server.hosts[0], server.port, Fault(2, "swallow reply", of=r"^BATCH \d\d")) as tap:
+        env = {**SHORT, "CALLDROP_HOSTS": tap.host, "CALLDROP_PORT": str(tap.port)}
+        ok(cli("up", "2", *GO, env=env))
+    sizes = [request.statements for request in tap.requests if request.statements > 9]
+    assert sizes[0] == max(sizes) == 100
+    assert sizes.count(50) > 6, sizes
+    found = client.execute(f"SELECT destination_number AS d FROM {cli.keyspace}.call_records")
+    assert sorted(row["d"] for row in found) == sorted(d for *_, d in rows)
