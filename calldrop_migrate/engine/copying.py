@@ -41,10 +41,11 @@ from calldrop_migrate.engine.spreading import Spread
 from calldrop_migrate.errors import RowsAtRisk, Unreachable
 
 TABLE = "migration_progress"
-FEWEST_RANGES = 64
+FEWEST_RANGES, MOST_RANGES = 64, 2**17
 SMALL = 1000  # rows
 CALMEST = 4
-RANGE_BYTES = 32 * 2**20
+# A run that is killed repeats a range: 3 s of it.
+RANGE_BYTES, RANGE_ROWS = 32 * 2**20, 100_000
 MOST_SENT = 10_000  # keys
 WATCHED = 1.0  # seconds between two looks at the ids of both tables, while rows are carried
 SLACK = 60.0  # seconds: clocks, and the time between reading one side and the other
@@ -107,7 +108,8 @@ class Copier:
         size = self.size_of(table)
         if size.exact:
             return 1
-        return max(FEWEST_RANGES, min(65_536, size.bytes // RANGE_BYTES))
+        wanted = max(size.bytes // RANGE_BYTES, size.rows // RANGE_ROWS)
+        return max(FEWEST_RANGES, min(MOST_RANGES, wanted))
 
     # -- copy ------------------------------------------------------------------------------------
 
