@@ -201,29 +201,52 @@ def _return_rows(draft: Draft, aside: Table, table: Table) -> None:
     if not columns:
         return
     fresh = table.name in draft.made and table.name not in draft.filled
-    name = names.shadow(table.name, draft.migration.number, draft.attempt)
+    found = _second_copy(draft, table)
+    made = _make_second_copy(draft, table) if fresh and not found else None
+    back = identity(c.name for c in table.columns)
     if not fresh or can_misfit(aside, table):
-        # A DROP that comes late takes the table; then its second copy must have them as well.
-        if shadow := draft.schema.table(name):
-            draft.add(Copy(aside, shadow, columns, Rows.FREE_TOO))
+        _return_to(draft, aside, found or made, columns, Rows.FREE_TOO)
         draft.add(Copy(aside, table, columns, Rows.FREE), run(drop, Proof.EMPTY_ELSE_KEEP))
-        return
-    source = aside
-    if draft.facts.keep_shadow:
-        source = replace(table, name=name, options=())
-        draft.add(run(describe(source)))
-        draft.add(Copy(aside, source, columns), Verify(aside, source, columns, final=True))
-        columns = identity(c.name for c in table.columns)
-        draft.notes.append(
-            f"{name} stays for {draft.facts.keep_shadow:g} days as a second copy of these"
-        )
-    final = not draft.facts.keep_shadow
-    draft.add(Copy(source, table, columns), Verify(source, table, columns, final=final))
-    draft.add(run(drop, Proof.VERIFIED))
+        if made:
+            draft.add(Verify(made, table, back))
+    elif made:
+        draft.add(Copy(aside, made, columns), Verify(aside, made, columns, final=True))
+        draft.add(Copy(made, table, back), Verify(made, table, back), run(drop, Proof.VERIFIED))
+    else:
+        draft.add(Copy(aside, table, columns), Verify(aside, table, columns, final=True))
+        draft.add(run(drop, Proof.VERIFIED))
 
 
 def _return_cells(draft: Draft, aside: Table, table: Table) -> None:
     """Values of a dropped column return to the rows that still are: none comes to life by them."""
     if columns := _way_back(draft, aside, table):
+        _return_to(draft, aside, _second_copy(draft, table), columns, Rows.PRESENT_TOO)
         draft.add(Copy(aside, table, columns, Rows.PRESENT))
         draft.add(run(f"DROP TABLE {quote(aside.name)}", Proof.EMPTY_ELSE_KEEP))
+
+
+# A DROP that comes late takes the table, with all that has come back to it by then: its second copy
+# must have that as well.
+
+
+def _second_copy(draft: Draft, table: Table) -> Table | None:
+    name = names.shadow(table.name, draft.migration.number, draft.attempt)
+    return draft.schema.table(name)
+
+
+def _make_second_copy(draft: Draft, table: Table) -> Table | None:
+    if not draft.facts.keep_shadow:
+        return None
+    name = names.shadow(table.name, draft.migration.number, draft.attempt)
+    draft.add(run(describe(replace(table, name=name, options=()))))
+    days = f"{draft.facts.keep_shadow:g} days"
+    draft.notes.append(f"{name} stays for {days} as a second copy of what comes back")
+    return draft.schema.table(name)
+
+
+def _return_to(draft: Draft, aside: Table, copy: Table | None, columns: Pairs, rows: Rows) -> None:
+    """Also to the second copy, as far as it has the columns: some may have been added since."""
+    if copy is not None:
+        known = tuple((name, what) for name, what in columns if copy.column(name))
+        if set(copy.key) <= {name for name, _ in known}:
+            draft.add(Copy(aside, copy, known, rows))

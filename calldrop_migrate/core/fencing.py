@@ -137,9 +137,9 @@ def fences(
     """
     _, faults = patience(settings)
     faults += _ungrantable(steps)
-    effects = [(step.rebuild is not None, read(step.statement)) for step in steps]
-    rebuilt = {effect.name for is_rebuild, effect in effects if is_rebuild}
-    dropped = {effect.name for _, effect in effects if effect.drops_table}
+    effects = [(step.rebuild, read(step.statement)) for step in steps]
+    rebuilt = {e.name for rebuild, e in effects if rebuild and not rebuild.into}
+    dropped = {e.name for _, e in effects if e.drops_table}
     alone = ("the file drops it itself, and only a rebuild is fenced",)
     made = (fence(access, keyspace, t, trusted) for t in tables if t in rebuilt | dropped)
     return tuple(

@@ -48,6 +48,7 @@ class Rows(StrEnum):
     FREE = "rows whose key is free, moved"
     FREE_TOO = "rows whose key is free, copied"
     PRESENT = "rows whose key is there, moved"
+    PRESENT_TOO = "rows whose key is there, copied"
 
     @property
     def moved(self) -> bool:
@@ -57,7 +58,7 @@ class Rows(StrEnum):
     @property
     def looked_up(self) -> bool:
         """Whether what the target has of a row's key decides on it."""
-        return self.moved or self is Rows.FREE_TOO
+        return self.moved or self in (Rows.FREE_TOO, Rows.PRESENT_TOO)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ TABLE = "migration_progress"
 FEWEST_RANGES, MOST_RANGES = 64, 2**17
 SMALL = 1000  # rows
 CALMEST = 4
+_LOOKS = 3
 # A run that is killed repeats a range: 3 s of it.
 RANGE_BYTES, RANGE_ROWS = 32 * 2**20, 100_000
 MOST_SENT = 10_000  # keys
@@ -143,7 +144,8 @@ class Copier:
 
     def _move(self, operation: Copy, place: Place) -> RangeResult:
         task = self._task(operation, place)
-        present, stay = operation.rows is Rows.PRESENT, not operation.rows.moved
+        present = operation.rows in (Rows.PRESENT, Rows.PRESENT_TOO)
+        stay = not operation.rows.moved
         total = RangeResult()
         moved = self._ranging.over(
             grid(place.parts),
@@ -263,14 +265,31 @@ class Copier:
         # Nobody else writes into a table of ours: what is in it alone was deleted meanwhile.
         if operation.final and is_internal(operation.target.name) and differing:
             if not can_tell(operation.source, operation.columns):
-                here = {} if none else sums(of_target=False)
-                if _differing(here, sums(of_target=True, read=read)):
-                    raise changed(operation)
+                self._see_alike(operation, differing, sums)
             # What is deleted was read just before: the look between the two must not be an old one.
             strict = replace(task, between=self._watched(place, 0))
             self._no_more(operation, strict, differing, place.parts)
         see_same(self._database, place.ids)
         return RangeResult(rows=sum(count for count, _ in here.values()))
+
+    def _see_alike(
+        self, operation: Verify, differing: Collection[int], sums: Callable[..., Sums]
+    ) -> None:
+        """That what differed doesn't any more, where a row of the target doesn't tell which of the
+        source it is.
+
+        A cell may end between reading one side and the other, so it is looked at several times; and
+        only where the same rows lie in the same ranges, so that the two are read at once.
+        """
+        chosen = dict(operation.columns)
+        partition = tuple(chosen.get(name) for name in operation.target.partition_key)
+        if partition != operation.source.partition_key:
+            return
+        for _ in range(_LOOKS):
+            here, there = (sums(of_target=of, only=differing) for of in (False, True))
+            if not (differing := _differing(here, there)):
+                return
+        raise changed(operation)
 
     def _complete(self, operation: Verify, task: CopyTask, part: Range) -> None:
         """That a range's rows are in the target; those that aren't are copied once more."""
@@ -315,11 +334,13 @@ class Copier:
         *,
         of_target: bool,
         read: int = 0,
+        only: Collection[int] | None = None,
     ) -> Sums:
+        ranges = [part for part in grid(parts) if only is None or part.index in only]
         sums: dict[int, tuple[int, int]] = {}
         rows = read
         found = self._ranging.over(
-            grid(parts), lambda r: by(self._calmed(task), r, parts=parts, of_target=of_target)
+            ranges, lambda r: by(self._calmed(task), r, parts=parts, of_target=of_target)
         )
         for done, (_, some) in enumerate(found, 1 + (parts if of_target else 0)):
             for bucket, (count, total) in some.items():

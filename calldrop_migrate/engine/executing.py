@@ -51,6 +51,7 @@ class Executor:
     Attributes:
         schema: the keyspace as it is now.
         made: tables that this run created.
+        sent: whether the operation that was begun last has sent a statement.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Executor:
     ) -> None:
         self.schema = Schema(database.keyspace)
         self.made: set[str] = set()
+        self.sent = False
         self._database = database
         self._log = log
         self._copier = copier
@@ -139,6 +141,7 @@ class Executor:
         Raises:
             StatementRefused, OutcomeUnknown, RowsAtRisk, Unreachable: see errors.py.
         """
+        self.sent = False
         match attempt.operations[index]:
             case Run() as operation:
                 self._run(attempt, operation, index, proven, unsettled=unsettled)
@@ -189,6 +192,7 @@ class Executor:
             if effect.changes_schema:
                 self._ddl(effect, sent, unsettled=unsettled)
             else:
+                self.sent = True
                 self._database.write(sent)
         except StatementRefused as refused:
             if not (operation.fence and refused.absent):
@@ -227,7 +231,11 @@ class Executor:
         raise RowsAtRisk(
             f"{operation.label}: {proven.name} is not the table any more that was verified:{lines}",
             state="It was not dropped.",
-            hint="Take back what was begun:  calldrop-migrate abort",
+            hint=(
+                "Take back what was begun:  calldrop-migrate abort\nWhere that is too late, bring"
+                f" {proven.name} back to that shape by hand, have it recorded, and run the same"
+                " command again:  calldrop-migrate repair --accept"
+            ),
         )
 
     def _may_destroy(self, operation: Run) -> bool:
@@ -297,21 +305,24 @@ class Executor:
                 )
 
     def _once_it_is_there(self, on: tuple[str, str], sent: str) -> None:
-        """Sends a schema change, and again while the server doesn't know what its own schema shows:
-        it is written there first (PROTOCOLS.md 1). A refusal was not applied.
+        """Sends a schema change, and again while the server names what it has to be there for, says
+        that it isn't, and shows it in its own schema: it is written there first (PROTOCOLS.md 1). A
+        refusal was not applied.
         """
         end = self._clock.monotonic() + TABLE_PATIENCE
         while True:
             try:
+                self.sent = True
                 return self._database.ddl(sent)
             except StatementRefused as refused:
-                if not refused.absent or self._clock.monotonic() > end:
+                waits = refused.absent and on[1] and on[1] in refused.message
+                if not waits or self._clock.monotonic() > end:
                     raise
                 self.schema = self._database.refresh(self.schema, [on])
                 if self.schema.digest_of(on[1]) == "absent":
                     raise
-            self._between()
             self._clock.sleep(0.2)
+            self._between()
             self._log.check()
 
     def _is_done(self, effect: Effect) -> bool:

@@ -278,8 +278,11 @@ class Journal:
             raise _lost(self._database.keyspace)
 
     def keep(self) -> None:
-        """Renews the lease when a third of it is used up: for long operations, between ranges."""
-        if self._clock.monotonic() > self._valid_until - self._timing.lease_ttl / 2:
+        """Renews the lease when a third of it is used up, and before it is too little for one more
+        statement: for what takes long, now and then.
+        """
+        enough = max(self._timing.lease_ttl / 2, self._sends_take + 0.5)
+        if self._clock.monotonic() > self._valid_until - enough:
             self.append(None)
 
     def append(self, event: Event | None, recorded: str | None = None) -> None:

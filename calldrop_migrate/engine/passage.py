@@ -169,7 +169,7 @@ class Passage:
             self._append("applied", index, recorded=True)
             return None
         if isinstance(operation, Copy | Verify):
-            self._close_fence(operation.source.name)
+            self._close_fence(operation.source.name, index)
         for proof in proofs_of(self._attempt.operations, index):
             if proof not in self._proven:
                 self._operation(proof)
@@ -186,8 +186,7 @@ class Passage:
             )
         except CalldropError as error:
             kind = "refused" if isinstance(error, StatementRefused) else "unknown"
-            sent = isinstance(error, OutcomeUnknown | Unreachable | LeaseLost)
-            if isinstance(operation, Run) and before is None and not sent:
+            if isinstance(operation, Run) and before is None and not do.executor.sent:
                 kind = "refused"  # by ourselves
             self._is_open = self._is_open and isinstance(error, OutcomeUnknown | Unreachable)
             try:
@@ -215,10 +214,15 @@ class Passage:
         known = self._ids.get(source.name)
         return replace(source, id=UUID(known) if known else None)
 
-    def _close_fence(self, table: str) -> None:
-        """Once in each run, before rows are carried out of a fenced table or proven to be."""
+    def _close_fence(self, table: str, index: int) -> None:
+        """Once in each run, before rows are carried out of a fenced table or proven to be: as long
+        as the fence is up.
+        """
         fence = self._attempt.facts.fence(table)
-        if fence and table not in self._closed:
+        earlier = [op for op in self._attempt.operations[:index] if isinstance(op, Run)]
+        is_up = fence and {op.text for op in fence.up()} <= {op.text for op in earlier}
+        swapped = any(op.effect.drops_table and op.effect.name == table for op in earlier)
+        if fence and is_up and not swapped and table not in self._closed:
             self._do.executor.close_fence(fence)
             self._closed.add(table)
 

@@ -17,6 +17,7 @@ from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.expansion import expand
 from calldrop_migrate.core.fencing import taken_back
 from calldrop_migrate.core.files import Migration
+from calldrop_migrate.core.names import is_shadow
 from calldrop_migrate.core.operations import Copy, Proof, Run, hash_of, run
 from calldrop_migrate.core.plan import Attempt, Direction, Facts, tables_at_stake
 from calldrop_migrate.core.schema import Schema, from_json
@@ -205,7 +206,13 @@ def applied_operations(events: Sequence[Event]) -> list[Event]:
 
 
 def in_the_way(events: Sequence[Event], live: Schema) -> list[str]:
-    """Tables that an attempt has dropped to make them anew, and that somebody else has made."""
+    """Tables that an attempt has dropped to make them anew, and that somebody else has made;
+    details included.
+    """
+    details = (json.loads(event.detail) for event in events if event.detail)
+    carried = [detail["carried"][:2] for detail in details if "carried" in detail]
+    rebuilt = {source for source, target in carried if is_shadow(target)}
+    ours = in_doubt(events, len(applied_operations(events)), live)
     gone: dict[str, None] = {}
     for event in events:
         if event.event == "applied" and event.digest:
@@ -214,7 +221,7 @@ def in_the_way(events: Sequence[Event], live: Schema) -> list[str]:
                 gone[effect.name] = None
             elif effect.makes_table:
                 gone.pop(effect.name, None)
-    return [name for name in gone if live.table(name)]
+    return [name for name in gone if name in rebuilt and name not in ours and live.table(name)]
 
 
 def to_clear(names: Sequence[str], live: Schema) -> str:

@@ -214,3 +214,11 @@ def test_status_says_who_may_not_write(mine: Cli, client: Any, written: tuple[st
     assert killed.code == -signal.SIGKILL
     assert app in ok(mine("status"))
     assert app in told(mine("verify"), 5)
+
+
+def test_a_rebuild_into_another_table_needs_no_fence(mine: Cli, written: tuple[str, str]) -> None:
+    file = next((mine.folder / "migrations").glob("0002*"))
+    text = file.read_text(encoding="utf-8").partition("-- migrate:down")[0]
+    into = text.replace("-- migrate:rebuild", "-- migrate:rebuild into=other", 1)
+    file.write_text(f"{into}-- migrate:irreversible x\n")
+    ok(mine("up", "2", *FENCED))

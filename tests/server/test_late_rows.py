@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.conftest import Address, Cli
 from tests.server.test_half_way import ALL, filled
 from tests.server.test_late import DROP, OTHERS, First, let_go
 from tests.server.test_schedules import GO, insert, numbers
 from tests.server.test_upkeep import internal
-from tests.told import ok, told
+from tests.told import ok, only, told
 from tests.wire import Fault
 
 __all__ = ["filled"]
@@ -71,3 +73,48 @@ def test_a_shadow_that_is_made_behind_an_abort(filled: Cli, client: Any, server:
         let_go(tap)
     ok(filled("clean", "--yes", env=OTHERS))
     assert internal(client, filled) == []
+
+
+T = "CREATE TABLE t (a int, b int, c int, d int, PRIMARY KEY (a, b));\n"
+FEWER = "-- migrate:rebuild drop=d\nCREATE TABLE t (b int PRIMARY KEY, a int, c int);\n"
+WITH_D = "-- migrate:rebuild\n" + T
+D_LATER = (
+    "-- migrate:rebuild\nCREATE TABLE t (a int, b int, c int, PRIMARY KEY (a, b));\n"
+    "ALTER TABLE t ADD d int;\n"
+)
+DROP_T = Fault(1, "hold request", of=r"^DROP TABLE t\b")
+
+
+@pytest.mark.parametrize("back", [WITH_D, D_LATER])
+def test_rows_and_values_come_back_to_a_second_copy_too(
+    cli: Cli, client: Any, server: Address, back: str
+) -> None:
+    """As far as it has the columns: one that is added behind the rebuild it has not."""
+    only(
+        cli,
+        r0001_t=f"-- migrate:up\n{T}-- migrate:down\nDROP TABLE t;\n",
+        r0002_t=f"-- migrate:up\n{FEWER}-- migrate:down\n{back}",
+    )
+    ok(cli("up", "1"))
+    every = {(1, 1, 1, 1), (2, 1, 2, 2), (3, 3, 3, 3)}
+    for row in every:
+        client.execute(f"INSERT INTO {cli.keyspace}.t (a, b, c, d) VALUES {row}")
+    ok(cli("up", "2", *GO, "--set-aside", env=OTHERS))
+    first = First(cli, server)
+    with first.begun(DROP_T, "down", "1", *GO, "--set-aside") as tap:
+        told(first.ended(), 8, "not known yet")
+        ok(cli("down", "1", *GO, "--set-aside", env=OTHERS))
+        assert rows(client, cli) == every
+        let_go(tap)
+    ok(cli("repair", "--restore", "--yes", env=OTHERS))
+    found = rows(client, cli)
+    assert (
+        found == every if back == WITH_D else {row[:3] for row in found} == {r[:3] for r in every}
+    )
+
+
+def rows(client: Any, cli: Cli) -> set[tuple[int, ...]]:
+    return {
+        (row["a"], row["b"], row["c"], row["d"])
+        for row in client.execute(f"SELECT a, b, c, d FROM {cli.keyspace}.t")
+    }

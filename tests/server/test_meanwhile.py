@@ -4,6 +4,7 @@ one: rows, columns and whole tables that no proof knows.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -170,6 +171,28 @@ def test_a_table_that_an_application_makes_behind_the_drop(filled: Cli, client: 
     client.execute(clear)
     ok(filled("up", "2", *GO, env=SHORT))
     assert len(numbers(client, filled)) == 5
+
+
+def test_our_own_table_is_nobody_elses(filled: Cli, client: Any) -> None:
+    """It was made, and no row says so yet; another one has drifted."""
+    killed(filled, "after | CREATE TABLE call_records (", "up", "2", *GO)
+    ddl(client, filled, "CREATE TABLE KS.other (a int PRIMARY KEY)")
+    said = told(filled("up", "2", *GO, env=SHORT), 5, "other: exists", "calldrop-migrate repair")
+    assert "DROP TABLE" not in said
+    ok(filled("repair", "--accept", "--yes", env=SHORT))
+    ok(filled("up", "2", *GO, env=SHORT))
+    assert len(numbers(client, filled)) == 5
+
+
+def test_a_column_that_is_not_there_is_refused_at_once(cli: Cli) -> None:
+    only(
+        cli,
+        r0001_t="-- migrate:up\nCREATE TABLE t (a int PRIMARY KEY);\nCREATE INDEX i ON t (typo);\n"
+        "-- migrate:irreversible x\n",
+    )
+    began = time.monotonic()
+    told(cli("up"), 7, "0001_t.cql:3:1", "typo")
+    assert time.monotonic() - began < 15
 
 
 def test_a_foreign_column_is_not_recorded_as_ours(cli: Cli, client: Any) -> None:
