@@ -45,7 +45,7 @@ from calldrop_migrate.engine.news import Began, Finished, News, Note
 from calldrop_migrate.engine.place import Place
 from calldrop_migrate.engine.ports import RangeResult
 from calldrop_migrate.engine.resuming import verified
-from calldrop_migrate.engine.upkeep import refuse_lacking
+from calldrop_migrate.engine.shadows import refuse_lacking
 from calldrop_migrate.engine.wording import at_revision, counted, summary
 from calldrop_migrate.errors import (
     CalldropError,

@@ -48,7 +48,7 @@ from calldrop_migrate.engine.resuming import (
     without_late,
 )
 from calldrop_migrate.engine.review import Review, Wishes
-from calldrop_migrate.engine.upkeep import refuse_lacking
+from calldrop_migrate.engine.shadows import refuse_lacking
 from calldrop_migrate.engine.wording import at_revision
 from calldrop_migrate.errors import (
     DriftError,

@@ -17,8 +17,8 @@ from calldrop_migrate.engine.keyspace import replication_differences
 from calldrop_migrate.engine.lease import LeaseState
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.resuming import still_revoked, without_late
+from calldrop_migrate.engine.shadows import TO_RESTORE, lacking
 from calldrop_migrate.engine.underway import Underway, underway
-from calldrop_migrate.engine.upkeep import TO_RESTORE, lacking
 from calldrop_migrate.engine.wording import to_go_on
 from calldrop_migrate.errors import HistoryError
 

@@ -10,8 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from calldrop_migrate.core import names
 from calldrop_migrate.core.carrying import left_behind, shared_columns
@@ -28,12 +27,19 @@ from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.resuming import (
     applied_operations,
     arrived,
-    verified,
     without_late,
 )
 from calldrop_migrate.engine.review import Review
+from calldrop_migrate.engine.shadows import (
+    bereft,
+    detail_of,
+    is_superseded,
+    story_of,
+    stranded,
+    unlike,
+)
 from calldrop_migrate.engine.wording import to_go_on
-from calldrop_migrate.errors import DriftError, HistoryError, RowsAtRisk, UsageError
+from calldrop_migrate.errors import HistoryError, RowsAtRisk, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,7 @@ class Upkeep:
         schema = self._database.schema()
         half = self.half_way(schema)
         events = self._log.events(half.record.attempt, detail=True) if has_journal(schema) else []
-        before = next((d["before"] for d in map(_detail, events) if "before" in d), None)
+        before = next((d["before"] for d in map(detail_of, events) if "before" in d), None)
         if before is None:
             raise HistoryError(
                 f"the journal doesn't know how revision {half.record.name} began",
@@ -168,7 +174,8 @@ class Upkeep:
         """What drops the second copies that rebuilds have kept for long enough.
 
         A copy may go when the table that took its place is still that very table and holds all of
-        it. Rows deleted since can't be told from lost ones: then a person decides.
+        it, or was rebuilt since, with a copy of its own. Rows deleted since can't be told from lost
+        ones: then a person decides.
         """
         shadows = [t for t in schema.tables if names.is_shadow(t.name)]
         events = self._log.events(detail=True) if shadows and has_journal(schema) else []
@@ -179,7 +186,7 @@ class Upkeep:
         plans: list[_Planned] = []
         kept: list[str] = []
         for shadow in shadows:
-            story = _story(shadow.name, events)
+            story = story_of(shadow.name, events)
             if story is None and not under_way and not self._database.has_rows(shadow):
                 # Made by a run that was stopped, when that was aborted already.
                 drop = run(f"DROP TABLE {quote(shadow.name)}", Proof.EMPTY)
@@ -195,7 +202,10 @@ class Upkeep:
             elif discard:
                 drop = run(f"DROP TABLE {quote(shadow.name)}", Proof.DISCARD)
                 plans.append(_Planned("clean", story.revision, shadow.name, [drop]))
-            elif why := _unlike(shadow, schema.table(story.live), story, events):
+            elif is_superseded(story, events, under_way):
+                drop = run(f"DROP TABLE {quote(shadow.name)}", Proof.VERIFIED)
+                plans.append(_Planned("clean", story.revision, shadow.name, [drop]))
+            elif why := unlike(shadow, schema.table(story.live), story, events):
                 kept.append(f"{shadow.name} stays: {why}; --discard-rows drops it all the same")
             else:
                 live = schema.table(story.live)
@@ -266,63 +276,6 @@ class Upkeep:
         return found
 
 
-def stranded(events: Sequence[Event], schema: Schema) -> list[str]:
-    """The second copies that an attempt has made and not dropped, and that are gone."""
-    made = {name: id for e in events for name, id in _detail(e).get("ids", {}).items()}
-    dropped = {
-        name
-        for e in events
-        if e.digest and run(e.statement or "").effect.drops_table
-        for name in json.loads(e.digest)
-    }
-    live = {table.name: str(table.id) for table in schema.tables}
-    return [
-        n for n, id in made.items() if names.is_shadow(n) and live.get(n) != id and n not in dropped
-    ]
-
-
-TO_RESTORE = (
-    "To bring them back:         calldrop-migrate repair --restore\n"
-    "or, if they aren't missed:  calldrop-migrate clean --discard-rows"
-)
-
-
-def lacking(log: Journal, schema: Schema) -> list[str]:
-    """What is to be told of tables that are there and may lack the rows of a second copy."""
-    return [
-        f"{name} was dropped since {copy.name} was copied into it, and may lack rows"
-        for copy, name in bereft(log, schema)
-        if schema.table(name)
-    ]
-
-
-def refuse_lacking(log: Journal, schema: Schema, state: str, hint: str = TO_RESTORE) -> None:
-    """That no table lacks such rows.
-
-    Raises:
-        DriftError: one does.
-    """
-    if lines := lacking(log, schema):
-        raise DriftError("\n".join(lines), state=state, hint=hint)
-
-
-def bereft(log: Journal, schema: Schema) -> list[tuple[Table, str]]:
-    """Second copies, each with the name of the table that it was copied into, where that table was
-    dropped since and whatever has its name now hasn't got the rows.
-    """
-    shadows = [t for t in schema.tables if names.is_shadow(t.name)]
-    events = log.events(detail=True) if shadows else []
-    found = []
-    for shadow in shadows:
-        story = _story(shadow.name, events)
-        # An older copy has been superseded by the rebuild that made the table anew.
-        if story and story.live_id == _made_last(story.live, events):
-            live = schema.table(story.live)
-            if live is None or not _holds(live, story, shadow.name, events):
-                found.append((shadow, story.live))
-    return found
-
-
 def _concerned(operation: Operation) -> tuple[str, ...]:
     """The objects that an operation is about, and those that it needs."""
     match operation:
@@ -357,81 +310,13 @@ def _review(
     return Review(plan, schema, {}, warnings=tuple(warnings))
 
 
-def _detail(event: Event) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = json.loads(event.detail) if event.detail else {}
-    return found
-
-
 def _operation(event: Event) -> Operation:
     """An operation from the journal, as far as `undo` has to know it."""
     text = event.statement or ""
-    if carried := _detail(event).get("carried"):
+    if carried := detail_of(event).get("carried"):
         source, target, rows = carried
         kind = Copy if text.startswith("COPY") else Verify
         return kind(Table(source, ()), Table(target, ()), (), Rows(rows))
     if text.startswith("AWAIT "):
         return Await(text.removeprefix("AWAIT "))
-    return replace(run(text), fence=_detail(event).get("fence", ""))
-
-
-# -- what the journal tells of a shadow ------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Story:
-    attempt: UUID
-    revision: int
-    ended: datetime
-    live: str
-    live_id: str
-
-
-def _story(shadow: str, events: Sequence[Event]) -> _Story | None:
-    """Which attempt made a shadow, and the table that took the old one's place."""
-    for event in events:
-        if event.event == "applied" and shadow in _detail(event).get("ids", {}):
-            return _rest_of(shadow, [e for e in events if e.attempt == event.attempt])
-    return None
-
-
-def _rest_of(shadow: str, events: Sequence[Event]) -> _Story | None:
-    copied = (c for c in (_detail(e).get("carried") for e in events) if c and c[0] == shadow)
-    live = next((target for _, target, _ in copied), "")
-    applied = (e for e in events if e.event == "applied")
-    ids = {name: made for e in applied for name, made in _detail(e).get("ids", {}).items()}
-    at = events[-1].at
-    if not live or live not in ids or at is None:
-        return None
-    return _Story(events[0].attempt, events[0].revision, at, live, ids[live])
-
-
-def _made_last(table: str, events: Sequence[Event]) -> str:
-    """The id of the table of that name that a revision made last; none behind a DROP of it."""
-    made, before = "", ""
-    for event in events:
-        of_it = table in json.loads(event.digest or "{}") and event.direction in ("up", "down")
-        if event.event == "aborting" or (of_it and event.event == "refused"):
-            made = made or before  # that DROP was not applied
-        elif of_it and run(event.statement or "").effect.drops_table:
-            before = made or before if event.event in ("before", "unknown") else ""
-            made = ""
-        elif of_it and event.event == "applied":
-            made = str(_detail(event).get("ids", {}).get(table, made))
-    return made
-
-
-def _holds(live: Table, story: _Story, shadow: str, events: Sequence[Event]) -> bool:
-    """Whether a table is the one that got a shadow's rows in a rebuild, or one that they were
-    brought back to since.
-    """
-    return str(live.id) == story.live_id or (shadow, live.name, str(live.id)) in verified(events)
-
-
-def _unlike(shadow: Table, live: Table | None, story: _Story, events: Sequence[Event]) -> str:
-    """Why the live table can't be compared with a shadow; empty when it can."""
-    if live is None or not _holds(live, story, shadow.name, events):
-        return f"{story.live} is not the table any more that took its place"
-    gone = [
-        name for name in left_behind(shadow, shared_columns(shadow, live)) if name != names.MARKER
-    ]
-    return f"{story.live} has no {', '.join(gone)} any more" if gone else ""
+    return replace(run(text), fence=detail_of(event).get("fence", ""))

@@ -266,10 +266,23 @@ def test_what_was_deleted_since_is_for_a_person(filled: Cli, client: Any) -> Non
     assert internal(client, filled) == []
 
 
-def test_a_copy_of_a_table_that_was_made_anew_is_for_a_person(filled: Cli, client: Any) -> None:
+def test_a_copy_of_a_table_that_was_rebuilt_since_goes_with_its_time(
+    filled: Cli, client: Any
+) -> None:
+    """Nothing reads it: what was deleted since is no reason to keep it."""
     ok(filled("up", "2", *GO, env=KEPT))
+    ddl(client, filled, f"DELETE FROM KS.{TABLE} WHERE source_phone_number = '+11'")
     ok(filled("down", "1", *GO, env=KEPT))
+    assert "stays until" in ok(filled("clean", "--yes", env=KEPT))
     assert len(internal(client, filled)) == 2
+    ok(filled("clean", "--yes"))
+    assert internal(client, filled) == []
+    assert len(numbers(client, filled)) == 4
+
+
+def test_a_copy_of_a_table_that_somebody_dropped_is_for_a_person(filled: Cli, client: Any) -> None:
+    ok(filled("up", "2", *GO, env=KEPT))
+    ddl(client, filled, f"DROP TABLE KS.{TABLE}")
     said = ok(filled("clean", "--yes"))
     assert "is not the table any more that took its place" in said
     assert len(internal(client, filled)) == 1

@@ -1,0 +1,166 @@
+"""What the journal tells of the second copies that rebuilds keep: whose they are, whether the table
+that took the old one's place still has their rows, and when nobody needs them any more. Reads only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from calldrop_migrate.core import names
+from calldrop_migrate.core.carrying import left_behind, shared_columns
+from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.operations import run
+from calldrop_migrate.core.schema import Schema, Table
+from calldrop_migrate.engine.journal import Event, Journal
+from calldrop_migrate.engine.resuming import verified
+from calldrop_migrate.errors import DriftError
+
+
+def detail_of(event: Event) -> Mapping[str, Any]:
+    """What a row of the journal tells besides; nothing where it was read without."""
+    found: Mapping[str, Any] = json.loads(event.detail) if event.detail else {}
+    return found
+
+
+def stranded(events: Sequence[Event], schema: Schema) -> list[str]:
+    """The second copies that an attempt has made and not dropped, and that are gone."""
+    made = {name: id for e in events for name, id in detail_of(e).get("ids", {}).items()}
+    dropped = {
+        name
+        for e in events
+        if e.digest and run(e.statement or "").effect.drops_table
+        for name in json.loads(e.digest)
+    }
+    live = {table.name: str(table.id) for table in schema.tables}
+    return [
+        n for n, id in made.items() if names.is_shadow(n) and live.get(n) != id and n not in dropped
+    ]
+
+
+TO_RESTORE = (
+    "To bring them back:         calldrop-migrate repair --restore\n"
+    "or, if they aren't missed:  calldrop-migrate clean --discard-rows"
+)
+
+
+def lacking(log: Journal, schema: Schema) -> list[str]:
+    """What is to be told of tables that are there and may lack the rows of a second copy."""
+    return [
+        f"{name} was dropped since {copy.name} was copied into it, and may lack rows"
+        for copy, name in bereft(log, schema)
+        if schema.table(name)
+    ]
+
+
+def refuse_lacking(log: Journal, schema: Schema, state: str, hint: str = TO_RESTORE) -> None:
+    """That no table lacks such rows.
+
+    Raises:
+        DriftError: one does.
+    """
+    if lines := lacking(log, schema):
+        raise DriftError("\n".join(lines), state=state, hint=hint)
+
+
+def bereft(log: Journal, schema: Schema) -> list[tuple[Table, str]]:
+    """Second copies, each with the name of the table that it was copied into, where that table was
+    dropped since and whatever has its name now hasn't got the rows.
+    """
+    shadows = [t for t in schema.tables if names.is_shadow(t.name)]
+    events = log.events(detail=True) if shadows else []
+    found = []
+    for shadow in shadows:
+        story = story_of(shadow.name, events)
+        # An older copy has been superseded by the rebuild that made the table anew.
+        if story and story.live_id == _made_last(story.live, events):
+            live = schema.table(story.live)
+            if live is None or not _holds(live, story, shadow.name, events):
+                found.append((shadow, story.live))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Which attempt of which revision made a shadow, when it ended, and the table that took the old
+    one's place, with its id.
+    """
+
+    attempt: UUID
+    revision: int
+    ended: datetime
+    live: str
+    live_id: str
+
+
+def story_of(shadow: str, events: Sequence[Event]) -> Story | None:
+    """Which attempt made a shadow, and the table that took the old one's place."""
+    for event in events:
+        if event.event == "applied" and shadow in detail_of(event).get("ids", {}):
+            return _rest_of(shadow, [e for e in events if e.attempt == event.attempt])
+    return None
+
+
+def _rest_of(shadow: str, events: Sequence[Event]) -> Story | None:
+    copied = (c for c in (detail_of(e).get("carried") for e in events) if c and c[0] == shadow)
+    live = next((target for _, target, _ in copied), "")
+    applied = (e for e in events if e.event == "applied")
+    ids = {name: made for e in applied for name, made in detail_of(e).get("ids", {}).items()}
+    at = events[-1].at
+    if not live or live not in ids or at is None:
+        return None
+    return Story(events[0].attempt, events[0].revision, at, live, ids[live])
+
+
+def _made_last(table: str, events: Sequence[Event]) -> str:
+    """The id of the table of that name that a revision made last; none behind a DROP of it."""
+    made, before = "", ""
+    for event in events:
+        of_it = table in json.loads(event.digest or "{}") and event.direction in ("up", "down")
+        if event.event == "aborting" or (of_it and event.event == "refused"):
+            made = made or before  # that DROP was not applied
+        elif of_it and run(event.statement or "").effect.drops_table:
+            before = made or before if event.event in ("before", "unknown") else ""
+            made = ""
+        elif of_it and event.event == "applied":
+            made = str(detail_of(event).get("ids", {}).get(table, made))
+    return made
+
+
+def _holds(live: Table, story: Story, shadow: str, events: Sequence[Event]) -> bool:
+    """Whether a table is the one that got a shadow's rows in a rebuild, or one that they were
+    brought back to since.
+    """
+    return str(live.id) == story.live_id or (shadow, live.name, str(live.id)) in verified(events)
+
+
+def is_superseded(
+    story: Story, events: Sequence[Event], under_way: Collection[UUID | None]
+) -> bool:
+    """Whether the table that got a shadow's rows was rebuilt since: before it was dropped all that
+    it had was proven to be elsewhere.
+    """
+    proof, drop = f"VERIFY {story.live} IN ", f"DROP TABLE {quote(story.live)}"
+    proven = set[UUID]()
+    for event in events:
+        text = event.statement or ""
+        if text.startswith(proof) and text.endswith(" AT ALL"):
+            if detail_of(event).get("ids", {}).get(story.live) == story.live_id:
+                proven.add(event.attempt)
+        elif event.event == "applied" and text == drop and event.attempt in proven:
+            return event.attempt not in under_way
+    return False
+
+
+def unlike(shadow: Table, live: Table | None, story: Story, events: Sequence[Event]) -> str:
+    """Why the live table can't be compared with a shadow; empty when it can."""
+    if live is None or not _holds(live, story, shadow.name, events):
+        return f"{story.live} is not the table any more that took its place"
+    gone = [
+        name for name in left_behind(shadow, shared_columns(shadow, live)) if name != names.MARKER
+    ]
+    return f"{story.live} has no {', '.join(gone)} any more" if gone else ""
