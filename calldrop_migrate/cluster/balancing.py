@@ -7,32 +7,28 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from cassandra.policies import DCAwareRoundRobinPolicy, RoundRobinPolicy
+from cassandra.policies import DCAwareRoundRobinPolicy, HostFilterPolicy, RoundRobinPolicy
 
 
-class _Patient:
+class Patient(HostFilterPolicy):  # type: ignore[misc]  # the driver has no types
     """Stops proposing nodes when nobody has answered for long enough: the driver goes through them
     twice.
+
+    Attributes:
+        until: when that is (monotonic).
     """
 
     until = math.inf
 
     def make_query_plan(self, *args: Any, **more: Any) -> Iterator[Any]:
         """The nodes to ask, as long as there is time."""
-        for host in super().make_query_plan(*args, **more):  # type: ignore[misc]
+        for host in super().make_query_plan(*args, **more):
             if time.monotonic() > self.until:
                 return
             yield host
 
 
-class AnyNode(_Patient, RoundRobinPolicy):  # type: ignore[misc]
-    """All nodes in turn."""
-
-
-class DataCentre(_Patient, DCAwareRoundRobinPolicy):  # type: ignore[misc]
-    """Those of one data centre in turn."""
-
-
-def balancing(local_dc: str) -> AnyNode | DataCentre:
-    """For a data centre by name, or for all."""
-    return DataCentre(local_dc) if local_dc else AnyNode()
+def balancing(local_dc: str) -> Patient:
+    """Those of a data centre by name in turn, or all."""
+    policy = DCAwareRoundRobinPolicy(local_dc) if local_dc else RoundRobinPolicy()
+    return Patient(policy, lambda host: True)

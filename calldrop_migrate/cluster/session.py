@@ -54,7 +54,7 @@ from calldrop_migrate.cluster import (
     probing,
     survey,
 )
-from calldrop_migrate.cluster.balancing import AnyNode, DataCentre, balancing
+from calldrop_migrate.cluster.balancing import Patient, balancing
 from calldrop_migrate.cluster.bulk import ClusterBulk
 from calldrop_migrate.cluster.wire import Wire
 from calldrop_migrate.core.fencing import Access
@@ -154,7 +154,7 @@ def _hosts(endpoint: Endpoint) -> str:
     return f"{','.join(endpoint.hosts)}:{endpoint.port}"
 
 
-def _cluster(endpoint: Endpoint, policy: AnyNode | DataCentre, level: str) -> Cluster:
+def _cluster(endpoint: Endpoint, policy: Patient, level: str) -> Cluster:
     profile = ExecutionProfile(
         load_balancing_policy=policy,
         retry_policy=FallthroughRetryPolicy(),

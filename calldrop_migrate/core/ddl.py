@@ -59,13 +59,6 @@ class Effect:
     id: str = ""
 
     @property
-    def on(self) -> tuple[str, str]:
-        """Kind and name of what has to be there for it: a view's base, an index's table."""
-        if self.verb != "create":
-            return self.kind, self.name
-        return "table", self.extra.table if self.extra else self.table.base if self.table else ""
-
-    @property
     def destroys(self) -> bool:
         """Whether rows or cells that exist now are gone afterwards."""
         if self.kind == "table" and self.verb in ("drop", "truncate", "delete"):

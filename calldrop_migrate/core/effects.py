@@ -50,6 +50,14 @@ def after(schema: Schema, effect: Effect) -> Schema:
     return schema
 
 
+def needed_by(effect: Effect) -> tuple[str, str]:
+    """Kind and name of what has to be there for it: of a view its base, of an index its table."""
+    if effect.verb != "create":
+        return effect.kind, effect.name
+    base = effect.extra.table if effect.extra else effect.table.base if effect.table else ""
+    return "table", base
+
+
 def completed(declared: Table, schema: Schema) -> Table:
     """A declared view with what it takes from its base: the types, and for SELECT * the columns."""
     base = schema.table(declared.base) if declared.base else None

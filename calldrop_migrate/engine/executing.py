@@ -11,16 +11,13 @@ the lease has enough left; send. What was read or proven before the wait counts 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from uuid import uuid5
 
 from calldrop_migrate.core.comparing import diff
-from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ddl import Effect, with_id
-from calldrop_migrate.core.effects import happened
-from calldrop_migrate.core.fencing import Fence, is_up, patience
-from calldrop_migrate.core.fencing import fence as around
+from calldrop_migrate.core.effects import happened, needed_by
+from calldrop_migrate.core.fencing import is_up
 from calldrop_migrate.core.operations import Await, Copy, Operation, Proof, Run, Verify
 from calldrop_migrate.core.plan import Attempt
 from calldrop_migrate.core.schema import Schema, Table
@@ -29,6 +26,7 @@ from calldrop_migrate.engine.drift import drift
 from calldrop_migrate.engine.journal import Event, Journal
 from calldrop_migrate.engine.lease import Clock
 from calldrop_migrate.engine.news import News, Note, Waiting
+from calldrop_migrate.engine.permissions import Permissions
 from calldrop_migrate.engine.place import Place
 from calldrop_migrate.engine.ports import Database, RangeResult
 from calldrop_migrate.engine.wording import located
@@ -52,6 +50,7 @@ class Executor:
         schema: the keyspace as it is now.
         made: tables that this run created.
         sent: whether the operation that was begun last has sent a statement.
+        permissions: who may do what to its tables.
     """
 
     def __init__(
@@ -72,6 +71,7 @@ class Executor:
         self._clock = clock
         self._between = between
         self._emit = emit
+        self.permissions = Permissions(database, log, clock, between, emit)
 
     def digest(self, operation: Operation) -> str | None:
         """The objects that a statement names, with their digests as they are now: JSON."""
@@ -185,7 +185,7 @@ class Executor:
         if effect.destroys:
             self._log.append(None)  # what came before may have taken long
             if effect.drops_table and (fence := attempt.facts.fence(effect.name)):
-                self._see_fenced(fence)
+                self.permissions.see_fenced(fence)
         self._log.check()
         sent = self._sent(attempt, operation, index)
         try:
@@ -284,7 +284,7 @@ class Executor:
         if effect.makes_table:
             self.made.add(effect.name)
         try:
-            self._once_it_is_there(effect.on, sent)
+            self._once_it_is_there(needed_by(effect), sent)
         except StatementRefused:
             if not (unsettled and self._is_done(effect)):
                 raise
@@ -304,7 +304,7 @@ class Executor:
                     hint="Run the same command again.",
                 )
 
-    def _once_it_is_there(self, on: tuple[str, str], sent: str) -> None:
+    def _once_it_is_there(self, needed: tuple[str, str], sent: str) -> None:
         """Sends a schema change, and again while the server names what it has to be there for, says
         that it isn't, and shows it in its own schema: it is written there first (PROTOCOLS.md 1). A
         refusal was not applied.
@@ -315,11 +315,11 @@ class Executor:
                 self.sent = True
                 return self._database.ddl(sent)
             except StatementRefused as refused:
-                waits = refused.absent and on[1] and on[1] in refused.message
+                waits = refused.absent and needed[1] and needed[1] in refused.message
                 if not waits or self._clock.monotonic() > end:
                     raise
-                self.schema = self._database.refresh(self.schema, [on])
-                if self.schema.digest_of(on[1]) == "absent":
+                self.schema = self._database.refresh(self.schema, [needed])
+                if self.schema.digest_of(needed[1]) == "absent":
                     raise
             self._clock.sleep(0.2)
             self._between()
@@ -346,67 +346,6 @@ class Executor:
             views = self.schema.views_on(effect.name) if follow else ()
             objects = [(effect.kind, effect.name), *(("view", view.name) for view in views)]
             self.schema = self._database.refresh(self.schema, objects)
-
-    def close_fence(self, fence: Fence) -> None:
-        """That nobody can write to a fenced table: not by what was revoked, nor by what a node
-        still remembers of the time before.
-
-        Raises:
-            RowsAtRisk: somebody was let through since it was put up.
-        """
-        self._see_fenced(fence)
-        self._until_nobody_writes()
-
-    def _see_fenced(self, fence: Fence) -> None:
-        keyspace, access = self._database.keyspace, self._database.access()
-        now = around(access, keyspace, fence.table, frozenset(fence.trusted))
-        if can := [who for who in (*now.roles, *now.open) if who not in fence.trusted]:
-            lines = "".join(f"\n    {who}" for who in can)
-            raise RowsAtRisk(
-                f"{fence.table} is fenced, and was opened to writers since:{lines}",
-                state="It was not dropped.",
-                hint=(
-                    f"Take MODIFY on {fence.table} from them again, then run the same command"
-                    " again.\nTo take the fence away:  calldrop-migrate abort"
-                ),
-            )
-
-    def _until_nobody_writes(self) -> None:
-        """Until what was revoked counts on every node, and what was let through has ended."""
-        seconds, faults = patience(self._database.server(()).settings)
-        if faults:
-            raise Unreachable(
-                f"whether a fence holds can't be known: {'; '.join(faults)}",
-                hint="Run the same command again; to take the fence away:  calldrop-migrate abort",
-            )
-        self._emit(Waiting("no node may let a writer through any more", seconds))
-        end = self._clock.monotonic() + seconds
-        while (left := end - self._clock.monotonic()) > 0:
-            self._between()
-            self._clock.sleep(min(0.2, left))
-
-    # -- grants ------------------------------------------------------------------------------------
-
-    def grants_of(self, table: str) -> list[tuple[str, str]] | None:
-        """What ends with a table that is to be made anew: permissions, each with its role. None
-        where this role may not know.
-        """
-        with suppress(StatementRefused):
-            return self._database.grants(table)
-        return None
-
-    def give_back(self, table: str, grants: Iterable[tuple[str, str]]) -> list[str]:
-        """Grants them on the new table; gives what was refused, for a person to grant."""
-        full, refused = f"{quote(self._database.keyspace)}.{quote(table)}", []
-        for permission, role in grants:
-            cql = f"GRANT {permission} ON TABLE {full} TO {quote(role)}"
-            self._between()
-            self._log.check()
-            try:
-                self._database.ddl(cql)
-            except StatementRefused as error:
-                refused.append(f"not granted again ({error.message}):  {cql};")
-        return refused
 
     # -- waiting -----------------------------------------------------------------------------------
 

@@ -153,8 +153,8 @@ class Jobs:
             current = sum(record.applied for record in records.values())
             found = drift(schema, recorded, applied=current)
             half = next((record for record in records.values() if not record.applied), None)
-            known = half and has_journal(schema)
-            events = self._log.events(half.attempt, detail=True) if half and known else []
+            its = half.attempt if half and has_journal(schema) else None
+            events = self._log.events(its, detail=True) if its else []
             if others := in_the_way(events, schema):
                 raise DriftError(
                     f"{', '.join(others)} can't be taken as it is: a rebuild is half-way",

@@ -220,10 +220,11 @@ class Passage:
         """
         fence = self._attempt.facts.fence(table)
         earlier = [op for op in self._attempt.operations[:index] if isinstance(op, Run)]
-        is_up = fence and {op.text for op in fence.up()} <= {op.text for op in earlier}
         swapped = any(op.effect.drops_table and op.effect.name == table for op in earlier)
-        if fence and is_up and not swapped and table not in self._closed:
-            self._do.executor.close_fence(fence)
+        if fence is None or swapped or table in self._closed:
+            return
+        if {op.text for op in fence.up()} <= {op.text for op in earlier}:
+            self._do.executor.permissions.close_fence(fence)
             self._closed.add(table)
 
     def _append(self, event: str, index: int, *, recorded: bool = False, **more: object) -> None:
@@ -281,7 +282,7 @@ class Passage:
             detail["carried"] = [*operation.names, operation.rows]
         if is_replaced(self._attempt.operations, index):
             name = operation.names[0]
-            found = self._do.executor.grants_of(name)
+            found = self._do.executor.permissions.grants_of(name)
             if found is not None:
                 self._grants[name] = found
                 detail["grants"] = {name: found}
@@ -293,7 +294,7 @@ class Passage:
         """What roles were granted on a table that is made anew: it ended with the old one."""
         if isinstance(operation, Run) and operation.effect.makes_table:
             name = operation.effect.name
-            refused = self._do.executor.give_back(name, self._grants.get(name, ()))
+            refused = self._do.executor.permissions.give_back(name, self._grants.get(name, ()))
             for note in refused:
                 self._do.emit(Note(note))  # also of a run that ends before it can say what it did
             self._notes += refused

@@ -118,8 +118,8 @@ class Planner:
         applied = sum(record.applied for record in records.values())
         drifted = drift(schema, recorded, in_doubt, applied=applied)
         if attempts or current != goal:
-            begun = drifted and under_way and has_journal(schema)
-            events = self._log.events(under_way.attempt, detail=True) if begun and under_way else []
+            its = resumed.attempt.id if resumed and drifted else None
+            events = self._log.events(its, detail=True) if its else []
             _refuse(schema, drifted, in_the_way(events, schema))
             if not resumed and has_journal(schema):
                 refuse_lacking(self._log, schema, "Nothing was changed.")

@@ -111,9 +111,9 @@ class Upkeep:
         operations, blocked = undo(ran, from_json(before), schema)
         forwards = to_go_on(half.direction, half.record.number)
         hint = f"Only forwards:  {forwards}"
-        in_doubt = sent and not begun_too and keep_shadow
         going_on = any(event.event == "aborting" for event in events)
-        doubtful = _operation(sent) if sent and in_doubt and not going_on else None
+        waits = keep_shadow and not begun_too and not going_on
+        doubtful = _operation(sent) if sent and waits else None
         if isinstance(doubtful, Run) and doubtful.effect.destroys:
             # What holds a copy of it would be dropped, and then it could arrive.
             blocked.append(f"{doubtful.label} was sent, perhaps, and may still arrive")

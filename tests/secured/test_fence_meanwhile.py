@@ -43,20 +43,6 @@ def test_interrupted_while_it_waits_until_nobody_writes(
     assert app in err, err
 
 
-def test_a_role_that_is_dropped_before_its_revoke(
-    mine: Cli, client: Any, make_role: Callable[..., str]
-) -> None:
-    table, app, short = f"{mine.keyspace}.call_records", make_role("app"), make_role("short")
-    for role in (app, short):
-        client.execute(f"GRANT MODIFY ON TABLE {table} TO {role}")
-    killed = mine.at("kill | noted | REVOKE", "up", "2", *FENCED)
-    assert killed.code == -signal.SIGKILL
-    client.execute(f"DROP ROLE {short}")
-    again = [mine("up", "2", *GO) for _ in range(2)]
-    client.execute(f"CREATE ROLE {short}")
-    assert again[-1].code == 0, again[-1].err
-
-
 def test_a_new_superuser_behind_a_drop_of_which_no_row_tells(
     mine: Cli, client: Any, make_role: Callable[..., str]
 ) -> None:

@@ -1,0 +1,99 @@
+"""Who may do what to a table, while a revision makes it anew: fences are closed and watched here,
+and grants that end with a table are read and given back. What a fence is, core/fencing.py says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.fencing import Fence, patience
+from calldrop_migrate.core.fencing import fence as around
+from calldrop_migrate.engine.journal import Journal
+from calldrop_migrate.engine.lease import Clock
+from calldrop_migrate.engine.news import News, Waiting
+from calldrop_migrate.engine.ports import Database
+from calldrop_migrate.errors import RowsAtRisk, StatementRefused, Unreachable
+
+
+class Permissions:
+    """Of one database, for one run."""
+
+    def __init__(
+        self,
+        database: Database,
+        log: Journal,
+        clock: Clock,
+        between: Callable[[], None],
+        emit: Callable[[News], None],
+    ) -> None:
+        self._database = database
+        self._log = log
+        self._clock = clock
+        self._between = between
+        self._emit = emit
+
+    def close_fence(self, fence: Fence) -> None:
+        """That nobody can write to a fenced table: not by what was revoked, nor by what a node
+        still remembers of the time before.
+
+        Raises:
+            RowsAtRisk: somebody was let through since it was put up.
+        """
+        self.see_fenced(fence)
+        self._until_nobody_writes()
+
+    def see_fenced(self, fence: Fence) -> None:
+        """That nobody was let through a fence since it was put up.
+
+        Raises:
+            RowsAtRisk: somebody was.
+        """
+        keyspace, access = self._database.keyspace, self._database.access()
+        now = around(access, keyspace, fence.table, frozenset(fence.trusted))
+        if can := [who for who in (*now.roles, *now.open) if who not in fence.trusted]:
+            lines = "".join(f"\n    {who}" for who in can)
+            raise RowsAtRisk(
+                f"{fence.table} is fenced, and was opened to writers since:{lines}",
+                state="It was not dropped.",
+                hint=(
+                    f"Take MODIFY on {fence.table} from them again, then run the same command"
+                    " again.\nTo take the fence away:  calldrop-migrate abort"
+                ),
+            )
+
+    def _until_nobody_writes(self) -> None:
+        """Until what was revoked counts on every node, and what was let through has ended."""
+        seconds, faults = patience(self._database.server(()).settings)
+        if faults:
+            raise Unreachable(
+                f"whether a fence holds can't be known: {'; '.join(faults)}",
+                hint="Run the same command again; to take the fence away:  calldrop-migrate abort",
+            )
+        self._emit(Waiting("no node may let a writer through any more", seconds))
+        end = self._clock.monotonic() + seconds
+        while (left := end - self._clock.monotonic()) > 0:
+            self._between()
+            self._clock.sleep(min(0.2, left))
+
+    def grants_of(self, table: str) -> list[tuple[str, str]] | None:
+        """What ends with a table that is to be made anew: permissions, each with its role. None
+        where this role may not know.
+        """
+        with suppress(StatementRefused):
+            return self._database.grants(table)
+        return None
+
+    def give_back(self, table: str, grants: Iterable[tuple[str, str]]) -> list[str]:
+        """Grants them on the new table; gives what was refused, for a person to grant."""
+        full, refused = f"{quote(self._database.keyspace)}.{quote(table)}", []
+        for permission, role in grants:
+            cql = f"GRANT {permission} ON TABLE {full} TO {quote(role)}"
+            self._between()
+            self._log.check()
+            try:
+                self._database.ddl(cql)
+            except StatementRefused as error:
+                refused.append(f"not granted again ({error.message}):  {cql};")
+        return refused
