@@ -33,6 +33,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from calldrop_migrate.embedded import ports, processes
 from calldrop_migrate.embedded import server as embedded
+from tests.asking import Asking
 from tests.forks import Forks, forking
 
 PROJECT = Path(__file__).parent.parent
@@ -427,7 +428,7 @@ def client(server: Address, pytestconfig: pytest.Config) -> Iterator[Any]:
     session = cluster.connect()
     pytestconfig.stash[_RAN_ON] = f"{_named(server)}, {_version(session)}"
     try:
-        yield session
+        yield Asking(session)
     finally:
         cluster.shutdown()
 

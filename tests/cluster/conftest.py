@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 from cassandra import ConsistencyLevel
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.io.asyncioreactor import AsyncioConnection
 from cassandra.policies import ConstantReconnectionPolicy, WhiteListRoundRobinPolicy
 from cassandra.query import dict_factory
 
+from tests.asking import Asking
 from tests.cluster.ring import NODES, Ring, ring
 from tests.conftest import DATA, Address, Cli
 
@@ -43,7 +44,7 @@ def server(nodes: Ring) -> Address:
     return Address(nodes.hosts, nodes.port, "embedded")
 
 
-def connected(hosts: tuple[str, ...], port: int) -> Session:
+def connected(hosts: tuple[str, ...], port: int) -> Asking:
     profile = ExecutionProfile(
         WhiteListRoundRobinPolicy(list(hosts)),
         row_factory=dict_factory,
@@ -56,21 +57,22 @@ def connected(hosts: tuple[str, ...], port: int) -> Session:
         connection_class=AsyncioConnection,
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         connect_timeout=20,
+        idle_heartbeat_interval=0,  # a node that is frozen on purpose comes back
         reconnection_policy=ConstantReconnectionPolicy(0.3, None),
         max_schema_agreement_wait=60,
     )
-    return cluster.connect()
+    return Asking(cluster.connect())
 
 
 @pytest.fixture(scope="package")
-def client(nodes: Ring) -> Iterator[Session]:
+def client(nodes: Ring) -> Iterator[Asking]:
     session = connected(nodes.hosts, nodes.port)
     yield session
     session.cluster.shutdown()
 
 
 @pytest.fixture(scope="package")
-def each(nodes: Ring) -> Iterator[list[Session]]:
+def each(nodes: Ring) -> Iterator[list[Asking]]:
     """A client for each node, which asks that one alone."""
     sessions = [connected((host,), nodes.port) for host in nodes.hosts]
     yield sessions

@@ -67,4 +67,4 @@ def test_each_revision_runs_once(
         assert all(other == one for other in others)
         for n in range(3):
             assert cli("verify", env=through(nodes, n)).code == 0
-        client.execute(f"DROP KEYSPACE {cli.keyspace}")
+        client.execute(f"DROP KEYSPACE IF EXISTS {cli.keyspace}")

@@ -152,7 +152,7 @@ def test_a_history_of_no_keyspace(two: tuple[Cli, Cli], client: Any) -> None:
     one, other = two
     ok(one("up"))
     ok(other("up", "1"))
-    client.execute(f"DROP KEYSPACE {one.keyspace}")
+    client.execute(f"DROP KEYSPACE IF EXISTS {one.keyspace}")
     told(one("up"), 5, "there is no keyspace", "stamp base")
     told(one("verify"), 5, "there is no keyspace")
     ok(one("stamp", "base", "--yes"))

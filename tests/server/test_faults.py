@@ -157,7 +157,7 @@ def test_one_request_is_lost(make_cli: Any, client: Any, server: Address) -> Non
     def one(at: int, cli: Cli, way: str, fault: Fault) -> None:
         print(f"{at} {way} {fault}", flush=True)
         passes(cli, client, server, way, fault)
-        client.execute(f"DROP KEYSPACE {cli.keyspace}")
+        client.execute(f"DROP KEYSPACE IF EXISTS {cli.keyspace}")
 
     # Each in a keyspace of its own; a run that is struck spends its time waiting.
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -187,7 +187,7 @@ def test_killed_at_any_moment_and_run_again(
             keyspace.pass_through(way, partial(killing.until_done, several, requests[way]))
             assert keyspace.schema() == schemas[way]
         kills += killing.kills
-        client.execute(f"DROP KEYSPACE {cli.keyspace}")
+        client.execute(f"DROP KEYSPACE IF EXISTS {cli.keyspace}")
     print(f"{ROUNDS} rounds, {kills} kills")
     assert kills >= ROUNDS * 0.8
 

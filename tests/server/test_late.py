@@ -238,4 +238,4 @@ def test_stopped_at_any_moment(
         # A read that it stood still in looks to it like a server that doesn't answer: 10.
         assert ended.code in (0, 6, 10), f"{tap.struck}\n{ended.err}"
         made.check(revision, perhaps_gone=True)
-        client.execute(f"DROP KEYSPACE {cli.keyspace}")
+        client.execute(f"DROP KEYSPACE IF EXISTS {cli.keyspace}")

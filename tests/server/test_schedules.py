@@ -121,7 +121,7 @@ def test_a_second_runner_plans_from_what_the_first_one_left(cli: Cli, client: An
         codes = [runner.wait(100) for runner in runners]
         assert codes == [0, 9]
         assert [row["a"] for row in client.execute(f"SELECT a FROM {cli.keyspace}.t")] == [1]
-        client.execute(f"DROP KEYSPACE {cli.keyspace}")
+        client.execute(f"DROP KEYSPACE IF EXISTS {cli.keyspace}")
 
 
 def test_the_plan_knows_which_tables_an_earlier_revision_fills(cli: Cli) -> None:

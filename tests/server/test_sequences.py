@@ -266,7 +266,7 @@ def test_any_sequence_of_commands(
             counts[step.what] += 1
         sequence.end()
         counts["killed"] += killing.kills
-        client.execute(f"DROP KEYSPACE {cli.keyspace}")
+        client.execute(f"DROP KEYSPACE IF EXISTS {cli.keyspace}")
 
     run()
     print(dict(counts))
