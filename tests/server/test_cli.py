@@ -121,7 +121,7 @@ def made(client: Session, keyspace: str) -> int:
 
 def test_interrupted_in_the_middle(cli: Cli, client: Session) -> None:
     """It stops behind the statement that is under way; the same command goes on there."""
-    names = [f"t_{n:02d}" for n in range(14)]
+    names = [f"t_{n:02d}" for n in range(30)]
     only(cli, r0001_many=tables(*names))
     process = cli.start("up")
     until(lambda: made(client, cli.keyspace) > 2)
@@ -131,17 +131,17 @@ def test_interrupted_in_the_middle(cli: Cli, client: Session) -> None:
         result, 130, "stopping at the next safe point", "interrupted", "Run the same command again"
     )
     done = made(client, cli.keyspace)
-    assert 2 < done < 14
-    assert f"0001 is half-way (up): {done} of 14 operations are applied." in result.err
+    assert 2 < done < 30
+    assert f"0001 is half-way (up): {done} of 30 operations are applied." in result.err
     status = cli("status")
     assert f"up, {done} operations applied" in status.out
     assert "Nobody holds the lease. To go on: calldrop-migrate up" in status.out
     again = cli("up")
     assert again.code == 0, again.err
-    assert f"resumes at operation {done + 1} of 14: CREATE TABLE t_{done:02d}" in again.err
-    assert made(client, cli.keyspace) == 14
+    assert f"resumes at operation {done + 1} of 30: CREATE TABLE t_{done:02d}" in again.err
+    assert made(client, cli.keyspace) == 30
     log = cli.json("status", "--log")["log"]
-    assert sum(event["event"] == "applied" for event in log) == 14
+    assert sum(event["event"] == "applied" for event in log) == 30
 
 
 def test_interrupted_while_waiting_for_a_server(cli: Cli) -> None:
@@ -150,7 +150,7 @@ def test_interrupted_while_waiting_for_a_server(cli: Cli) -> None:
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     told(ends(process), 130, "interrupted", "Nothing was changed.", "Run the same command again")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30  # not the 60 that it would have waited
 
 
 @contextmanager
@@ -201,7 +201,7 @@ def test_a_lease_that_another_holds(cli: Cli, client: Session) -> None:
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         told(ends(process), 130, "interrupted", "Run the same command again")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30  # not the 60 that it would have waited
         process = cli.start("up", "--wait-for-lease", "60")
         says(process, "waiting up to 60 s: the lease on")
     result = ends(process)

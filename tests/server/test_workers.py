@@ -210,7 +210,7 @@ def test_ctrl_c_ends_a_load_at_once(cli: Cli, times: int) -> None:
         loading.send_signal(signal.SIGINT)
     started = time.monotonic()
     _, err = loading.communicate(timeout=30)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 25  # of the half hour that it would take
     assert loading.returncode == 130, err
     assert "Traceback" not in err
     until(lambda: gone(others), PATIENCE)
