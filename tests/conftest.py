@@ -33,7 +33,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from calldrop_migrate.embedded import ports, processes
 from calldrop_migrate.embedded import server as embedded
-from tests.asking import Asking
+from tests.asking import asking_again
 from tests.forks import Forks, forking
 
 PROJECT = Path(__file__).parent.parent
@@ -428,7 +428,7 @@ def client(server: Address, pytestconfig: pytest.Config) -> Iterator[Any]:
     session = cluster.connect()
     pytestconfig.stash[_RAN_ON] = f"{_named(server)}, {_version(session)}"
     try:
-        yield Asking(session)
+        yield asking_again(session)
     finally:
         cluster.shutdown()
 

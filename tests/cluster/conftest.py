@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 from cassandra import ConsistencyLevel
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
 from cassandra.io.asyncioreactor import AsyncioConnection
 from cassandra.policies import ConstantReconnectionPolicy, WhiteListRoundRobinPolicy
 from cassandra.query import dict_factory
 
-from tests.asking import Asking
+from tests.asking import asking_again
 from tests.cluster.ring import NODES, Ring, ring
 from tests.conftest import DATA, Address, Cli
 
@@ -44,7 +44,7 @@ def server(nodes: Ring) -> Address:
     return Address(nodes.hosts, nodes.port, "embedded")
 
 
-def connected(hosts: tuple[str, ...], port: int) -> Asking:
+def connected(hosts: tuple[str, ...], port: int) -> Session:
     profile = ExecutionProfile(
         WhiteListRoundRobinPolicy(list(hosts)),
         row_factory=dict_factory,
@@ -61,18 +61,18 @@ def connected(hosts: tuple[str, ...], port: int) -> Asking:
         reconnection_policy=ConstantReconnectionPolicy(0.3, None),
         max_schema_agreement_wait=60,
     )
-    return Asking(cluster.connect())
+    return asking_again(cluster.connect())
 
 
 @pytest.fixture(scope="package")
-def client(nodes: Ring) -> Iterator[Asking]:
+def client(nodes: Ring) -> Iterator[Session]:
     session = connected(nodes.hosts, nodes.port)
     yield session
     session.cluster.shutdown()
 
 
 @pytest.fixture(scope="package")
-def each(nodes: Ring) -> Iterator[list[Asking]]:
+def each(nodes: Ring) -> Iterator[list[Session]]:
     """A client for each node, which asks that one alone."""
     sessions = [connected((host,), nodes.port) for host in nodes.hosts]
     yield sessions
