@@ -15,7 +15,8 @@ looked at by themselves: they are there whatever becomes of the rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from itertools import compress
 from time import monotonic
@@ -23,6 +24,7 @@ from time import monotonic
 from cassandra.metadata import Murmur3Token
 
 from calldrop_migrate.cluster import failures
+from calldrop_migrate.cluster.hidden import raiser, shown_from
 from calldrop_migrate.cluster.layout import Fate, Layout
 from calldrop_migrate.cluster.lookup import GONE, Lookup
 from calldrop_migrate.cluster.pages import Page, Partitions
@@ -55,6 +57,9 @@ class Comparison:
         self.layout = wire.layout(task)
         self.lookup = Lookup(wire.keyspace, task.target, self.layout)
         self.static_lookup = Lookup(wire.keyspace, task.target, self.layout, of_statics=True)
+        self._raised: Callable[[RawRow], RawRow] = lambda row: row
+        self._written = task
+        self._at_once = max(1, _LOOKUPS >> task.calm)
 
     # -- sums ------------------------------------------------------------------------------------
 
@@ -122,8 +127,8 @@ class Comparison:
             partitions = Partitions(self.layout)
             for page in pages:
                 found = list(partitions.of(page).items())
-                for first in range(0, len(found), _LOOKUPS):
-                    some = found[first : first + _LOOKUPS]
+                for first in range(0, len(found), self._at_once):
+                    some = found[first : first + self._at_once]
                     there = self._ask(self.static_lookup.cql, [key for key, _ in some])
                     for (_, row), held in zip(some, there, strict=True):
                         yield row, held, page.asked
@@ -147,7 +152,7 @@ class Comparison:
                 if self.layout.fate(row) in (Fate.STATICS, Fate.NOTHING):
                     continue
                 key = self.layout.target_key_of(row)
-                if len(group) == _LOOKUPS or key in group:
+                if len(group) == self._at_once or key in group:
                     yield list(group.values()), page.asked
                     group = {}
                 group[key] = row
@@ -181,6 +186,11 @@ class Comparison:
         self, ranges: Sequence[Range], slack: float, *, present: bool, stay: bool
     ) -> Iterator[tuple[Range, RangeResult]]:
         """See `Bulk`."""
+        parts = [self.layout.row] + ([self.layout.statics] if self.layout.statics else [])
+        shown = shown_from(self._wire, self._task.target)
+        self._raised = raiser(parts, shown)
+        if present and shown:  # elements whose times are not told; no marker is written
+            self._written = replace(self._task, low_timestamp=max(shown.values()))
         for part, pages in self._wire.chosen(self._task, ranges):
             moved = left = 0
             for rows, asked in self._groups(pages):
@@ -202,22 +212,23 @@ class Comparison:
         another row.
         """
         layout = self.layout
+        rows, own = [self._raised(row) for row in rows], rows
         there = self._look_up(rows)
         written = [
             None not in layout.target_key_of(row) and (found is not None) == present
             for row, found in zip(rows, there, strict=True)
         ]
-        window = Window(self._wire, self._task.between)
+        window = Window(self._wire, self._task.between, self._task.calm)
         for row in compress(rows, written):
             batch = Batch(window)
-            batch.put(layout, row, asked, self._task, with_marker=not present)
+            batch.put(layout, row, asked, self._written, with_marker=not present)
             batch.flush()
         window.drain()
         again = iter(self._look_up(list(compress(rows, written))))
         there = [next(again) if new else found for new, found in zip(written, there, strict=True)]
         return [
-            row
-            for row, found in zip(rows, there, strict=True)
+            mine
+            for mine, row, found in zip(own, rows, there, strict=True)
             if not self.lookup.lacks(row, found, slack, exactly=not present, alone=not present)
         ]
 
@@ -225,15 +236,15 @@ class Comparison:
         """The statics of a range's partitions, whatever has become of their rows; gives how many
         stay. What the target has newer stays newer: one cell is in question, not a row.
         """
-        window = Window(self._wire, self._task.between)
+        window = Window(self._wire, self._task.between, self._task.calm)
         for row, _, asked in self.statics([part]):
             batch = Batch(window)
-            batch.put_statics(self.layout, row, asked, self._task)
+            batch.put_statics(self.layout, self._raised(row), asked, self._written)
             batch.flush()
         window.drain()
         left = 0
         for row, there, _ in self.statics([part]):
-            if self.static_lookup.lacks(row, there, slack):
+            if self.static_lookup.lacks(self._raised(row), there, slack):
                 left += 1
             elif not stay:
                 self._delete_statics(window, row)
@@ -261,7 +272,7 @@ class Comparison:
             f"DELETE FROM {quote(self._wire.keyspace)}.{quote(source.name)} "
             f"USING TIMESTAMP ? WHERE {where(source.key)}"
         )
-        window = Window(self._wire, self._task.between)
+        window = Window(self._wire, self._task.between, self._task.calm)
         for row in rows:
             at = max(self.layout.newest(row), self._task.low_timestamp)
             window.send(self._wire.bound(cql, [long(at), *self.layout.key_of(row)]))

@@ -74,4 +74,5 @@ def rows_per_page(rows: Sequence[RawRow], asked_for: int, calm: int = 0) -> int:
         return asked_for
     mean = sum(len(cell or b"") for row in sample for cell in row) / len(sample)
     fewest, most = PAGE_ROWS
-    return max(fewest, min(most, 4 * asked_for, int(PAGE_BYTES / max(1, mean))) >> calm)
+    calmly = 4 * (asked_for << calm)  # what was asked for was halved, too
+    return max(fewest, min(most, calmly, int(PAGE_BYTES / max(1, mean))) >> calm)

@@ -134,7 +134,7 @@ class Strays:
         table, columns = self._back.source, dict(self._back.columns)
         into = f"{quote(self._wire.keyspace)}.{quote(table.name)}"
         of_key = table.key if len(key) == len(table.key) else table.partition_key
-        window = Window(self._wire, self._task.between)
+        window = Window(self._wire, self._task.between, self._task.calm)
 
         def send(verb: str, change: str, values: Sequence[bytes], at: int) -> None:
             cql = (

@@ -321,7 +321,7 @@ class Copier:
     def _missing(self, task: CopyTask, part: Range) -> list[Difference]:
         def look(ranges: Sequence[Range]) -> Iterator[tuple[Range, list[Difference]]]:
             for one in ranges:
-                yield one, self._database.bulk.missing(task, one, SLACK)
+                yield one, self._database.bulk.missing(self._calmed(task), one, SLACK)
 
         return next(found for _, found in self._ranging.over([part], look))
 

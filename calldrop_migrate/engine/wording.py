@@ -76,7 +76,8 @@ def counted(attempt: Attempt, results: dict[int, RangeResult]) -> list[str]:
             )
         if result.unfit and operation.rows.moved:
             notes.append(
-                f"{result.unfit:,} rows stay in {operation.source.name}: their key is taken"
+                f"{result.unfit:,} rows stay in {operation.source.name}: their key is"
+                " taken, or the server hides what is as old as they are (DELETE)"
             )
     return notes
 

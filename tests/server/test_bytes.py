@@ -280,6 +280,15 @@ def test_pages_of_large_rows_are_short() -> None:
     assert rows_per_page([], 777) == 777
 
 
+def test_pages_are_halved_for_each_of_calm_and_not_again_for_each_page() -> None:
+    _, most = PAGE_ROWS
+    for calm in range(5):
+        size = 1000 >> calm
+        for _ in range(20):
+            size = rows_per_page([(b"x" * 10,)] * 100, size, calm)
+        assert size == most >> calm, calm
+
+
 def test_keys_are_shown_even_where_python_has_no_value_for_them() -> None:
     key = (b"+1", long(0), long(10**15), None, b"\x01")
     types = ("text", "timestamp", "timestamp", "int", "frozen<x>")

@@ -1,0 +1,71 @@
+"""Values of a column that an ALTER drops, and the way back: a server shows nothing of such a column
+that is older than the DROP.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import Cli
+from tests.server.test_half_way import killed
+from tests.server.test_late import OTHERS
+from tests.server.test_schedules import GO
+from tests.server.test_upkeep import internal
+from tests.told import ok, only
+
+COLUMNS = {
+    "d": "int",
+    "t": "text",
+    "m": "map<text, int>",
+    "l": "list<int>",
+    "e": "set<text>",
+    "s": "int static",
+}
+TABLE = (
+    "-- migrate:up\n"
+    f"CREATE TABLE t (a int, b int, c int, {', '.join(f'{n} {k}' for n, k in COLUMNS.items())},"
+    " PRIMARY KEY (a, b));\n-- migrate:down\nDROP TABLE t;\n"
+)
+WITHOUT = f"-- migrate:up\nALTER TABLE t DROP ({', '.join(COLUMNS)});\n-- migrate:down\n" + "".join(
+    f"ALTER TABLE t ADD {name} {kind};\n" for name, kind in COLUMNS.items()
+)
+
+
+def rows(client: Any, cli: Cli) -> list[Any]:
+    found = client.execute(f"SELECT JSON a, b, c, d, t, m, l, e, s FROM {cli.keyspace}.t")
+    return sorted(row["[json]"] for row in found)
+
+
+@pytest.mark.parametrize("killed_at", ["", "after | COPY t__aside_0002_up_cells TO t"])
+def test_values_of_a_dropped_column_come_back(cli: Cli, client: Any, killed_at: str) -> None:
+    only(cli, r0001_t=TABLE, r0002_without=WITHOUT)
+    ok(cli("up", "1"))
+    into = f"INSERT INTO {cli.keyspace}.t"
+    client.execute(
+        f"{into} (a, b, c, d, t, m, l, e, s) VALUES (1, 1, 1, 7, 'x', {{'one': 1, 'two': 2}},"
+        " [3, 1, 3], {'x', 'y'}, 9)"
+    )
+    client.execute(f"{into} (a, b, c, d, m) VALUES (1, 2, 1, 8, {{'three': 3}}) USING TTL 5000")
+    client.execute(f"{into} (a, b, c, d) VALUES (2, 1, 1, 9)")
+    before = rows(client, cli)
+    ok(cli("up", "2", *GO, "--set-aside", env=OTHERS))
+    client.execute(f"DELETE FROM {cli.keyspace}.t WHERE a = 2")
+    if killed_at:
+        killed(cli, killed_at, "down", "1", *GO, env=OTHERS)
+        client.execute(f"UPDATE {cli.keyspace}.t SET d = 70 WHERE a = 1 AND b = 1")
+        before = [row.replace('"d": 7,', '"d": 70,') for row in before]
+    said = ok(cli("down", "1", *GO, env=OTHERS))
+    assert rows(client, cli) == before[:2]
+    found = client.execute(
+        f"SELECT TTL(d) AS d, TTL(m) AS m FROM {cli.keyspace}.t WHERE b = 2 ALLOW FILTERING"
+    )
+    lives = found.one()
+    assert 4000 < lives["d"] <= 5000
+    assert all(4000 < life <= 5000 for life in lives["m"])
+    # What has no row any more stays aside.
+    (aside,) = internal(client, cli)
+    assert f"1 rows stay in {aside}" in said
+    assert [r["a"] for r in client.execute(f"SELECT a FROM {cli.keyspace}.{aside}")] == [2]
+    ok(cli("verify"))
