@@ -9,6 +9,7 @@ import select
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -68,8 +69,20 @@ class Terminal:
             pass
         return self._process.wait(seconds)
 
-    def _read(self) -> bool:
-        ready, _, _ = select.select([self._ours], [], [], 60)
+    def interrupted(self) -> int:
+        """Its exit code behind Ctrl-C; again where that came too soon, as a person would: Python
+        doesn't see one that comes between the question and the reading of the answer.
+        """
+        for _ in range(6):
+            self.types("\x03")
+            while self._read(10):
+                pass
+            with suppress(subprocess.TimeoutExpired):
+                return self._process.wait(1)
+        raise AssertionError(self.text)
+
+    def _read(self, seconds: float = 60) -> bool:
+        ready, _, _ = select.select([self._ours], [], [], seconds)
         try:
             found = os.read(self._ours, 65536) if ready else b""
         except OSError:  # the last one closed its end

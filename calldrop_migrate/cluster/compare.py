@@ -15,7 +15,7 @@ looked at by themselves: they are there whatever becomes of the rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from itertools import compress
@@ -66,12 +66,17 @@ class Comparison:
     def sums_of_source(self, ranges: Sequence[Range]) -> Iterator[tuple[Range, Sums]]:
         """Rows and an order-free sum over them, of each range."""
         layout = self.layout
-        cells = getter([*layout.key_at, *(at for held in _summed(layout) for _, at in held)])
+        if self._task.lasting:
+            places = (at for _, *places in _timed(layout) for at in places)
+        else:
+            places = (at for held in _summed(layout) for _, at in held)
+        cells = getter([*layout.key_at, *places])
         for part, pages in self._wire.chosen(self._task, ranges):
             count = total = 0
             for page in pages:
-                count += len(page.rows)
-                total += sum(_digest(cells(row)) for row in page.rows)
+                rows = self._counted(map(cells, page.rows))
+                count += len(rows)
+                total += sum(map(_digest, rows))
             yield part, {part.index: (count, total % _SUM)} if count else {}
 
     def sums_of_target(self, ranges: Sequence[Range], parts: int) -> Iterator[tuple[Range, Sums]]:
@@ -82,8 +87,12 @@ class Comparison:
         whole = len(bucket) == len(source.partition_key)
         selected = [*map(quote, bucket), *map(quote, target.key)]
         values, times = _summed(layout)
-        selected += [quote(name) for name, _ in values]
-        selected += [f"WRITETIME({quote(name)})" for name, _ in times]
+        if self._task.lasting:
+            names = [quote(name) for name, *_ in _timed(layout)]
+            selected += [s for n in names for s in (n, f"WRITETIME({n})", f"TTL({n})")]
+        else:
+            selected += [quote(name) for name, _ in values]
+            selected += [f"WRITETIME({quote(name)})" for name, _ in times]
         cql = ranged(self._wire.keyspace, target, selected)
         first = len(bucket)
         for part, pages in self._wire.ranges(cql, self._task, ranges):
@@ -91,9 +100,27 @@ class Comparison:
             for page in pages:
                 for row in page.rows:
                     at = index_of(partition_token(row[:first]), parts) if whole else -1
-                    count, total = sums.get(at, (0, 0))
-                    sums[at] = (count + 1, (total + _digest(row[first:])) % _SUM)
+                    for cells in self._counted([row[first:]]):
+                        count, total = sums.get(at, (0, 0))
+                        sums[at] = (count + 1, (total + _digest(cells)) % _SUM)
             yield part, sums
+
+    def _counted(self, rows: Iterable[RawRow]) -> Sequence[RawRow]:
+        """The rows as they are summed up: key and cells, or what of them never ends."""
+        if not self._task.lasting:
+            return list(rows)
+        width = len(self._task.target.key)
+        found = []
+        for row in rows:
+            cells = zip(row[width::3], row[width + 1 :: 3], row[width + 2 :: 3], strict=True)
+            lasting = [
+                part
+                for value, written, ttl in cells
+                for part in ((None, None) if ttl is not None else (value, written))
+            ]
+            if any(part is not None for part in lasting):
+                found.append([*row[:width], *lasting])
+        return found
 
     # -- row by row ------------------------------------------------------------------------------
 
@@ -296,6 +323,18 @@ def _summed(layout: Layout) -> tuple[list[tuple[str, int]], list[tuple[str, int]
         if many.times_at and not many.is_list
     ]
     return values, times
+
+
+def _timed(layout: Layout) -> list[tuple[str, int, int, int]]:
+    """The cells that have a write time on both sides, with the places of value, write time and TTL
+    in the source's row.
+    """
+    row = layout.row
+    return [
+        (name, at, row.written_at[name], row.ttl_at[name])
+        for name, at in row.cells
+        if name in row.written_at
+    ]
 
 
 def _digest(cells: Sequence[bytes | None]) -> int:

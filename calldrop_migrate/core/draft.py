@@ -105,9 +105,8 @@ class Draft:
             # What the new shape holds of their partitions must not come back over its own values.
             held = holds_statics(table, fits, fit_columns)
             kept = tuple(c for c in kept if c.name not in held)
-        name = next(
-            n for nth in count(1) if not self.schema.table(n := self._aside(table, nth, cells))
-        )
+        taken = self.facts.spent | {other.name for other in self.schema.tables}
+        name = next(n for nth in count(1) if (n := self._aside(table, nth, cells)) not in taken)
         # No default TTL of its own: each cell brings the one it has left.
         options = tuple(o for o in table.options if o[0] == "compaction")
         shape = Table(name, kept, options)

@@ -24,6 +24,7 @@ from calldrop_migrate.errors import MigrationFileError, UsageError
 Direction = Literal["up", "down"]
 # What an attempt is for, besides a revision's own two directions.
 Purpose = Literal["up", "down", "abort", "clean", "repair"]
+_SETS = ("filled", "elder", "spent")  # of `Facts`
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class Facts:
         keep_shadow: days that a shadow table stays; 0 drops it at the end of the attempt.
         element_times: whether the server tells the times of a collection's elements.
         fences: around tables that are rebuilt, where one was asked for.
+        spent: names of tables of ours whose DROP got no answer: it would take another one by that
+            name.
     """
 
     filled: frozenset[str] = frozenset()
@@ -46,15 +49,16 @@ class Facts:
     keep_shadow: float = 7
     element_times: bool = True
     fences: tuple[Fence, ...] = ()
+    spent: frozenset[str] = frozenset()
 
     def to_json(self) -> dict[str, Any]:
         """For the journal."""
-        return asdict(self) | {"filled": sorted(self.filled), "elder": sorted(self.elder)}
+        return asdict(self) | {name: sorted(getattr(self, name)) for name in _SETS}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Facts:
         """What `to_json` gave."""
-        sets = {name: frozenset(stored[name]) for name in ("filled", "elder")}
+        sets = {name: frozenset(stored.get(name, ())) for name in _SETS}
         fences = tuple(map(Fence.from_json, stored.get("fences", ())))
         return cls(**{**stored, **sets, "fences": fences})
 

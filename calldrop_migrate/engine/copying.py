@@ -265,7 +265,9 @@ class Copier:
         # Nobody else writes into a table of ours: what is in it alone was deleted meanwhile.
         if operation.final and is_internal(operation.target.name) and differing:
             if not can_tell(operation.source, operation.columns):
-                self._see_alike(operation, differing, sums)
+                what_lasts = replace(task, lasting=True)
+                lasting = partial(self._sums, by, what_lasts, place.parts, operation.label)
+                self._see_alike(operation, differing, sums, lasting)
             # What is deleted was read just before: the look between the two must not be an old one.
             strict = replace(task, between=self._watched(place, 0))
             self._no_more(operation, strict, differing, place.parts)
@@ -273,23 +275,29 @@ class Copier:
         return RangeResult(rows=sum(count for count, _ in here.values()))
 
     def _see_alike(
-        self, operation: Verify, differing: Collection[int], sums: Callable[..., Sums]
+        self,
+        operation: Verify,
+        differing: Collection[int],
+        sums: Callable[..., Sums],
+        lasting: Callable[..., Sums],
     ) -> None:
         """That what differed doesn't any more, where a row of the target doesn't tell which of the
         source it is.
 
-        A cell may end between reading one side and the other, so it is looked at several times; and
-        only where the same rows lie in the same ranges, so that the two are read at once.
+        A cell may end between reading one side and the other, so it is looked at several times.
+        Where the same rows lie in the same ranges, the two are read at once. Where they don't, what
+        never ends has to be alike: in a large table something always ends in between.
         """
         chosen = dict(operation.columns)
         partition = tuple(chosen.get(name) for name in operation.target.partition_key)
-        if partition != operation.source.partition_key:
-            return
+        in_place = partition == operation.source.partition_key
         for _ in range(_LOOKS):
-            here, there = (sums(of_target=of, only=differing) for of in (False, True))
+            only = differing if in_place else None
+            here, there = (sums(of_target=of, only=only) for of in (False, True))
             if not (differing := _differing(here, there)):
                 return
-        raise changed(operation)
+        if in_place or _differing(*(lasting(of_target=of) for of in (False, True))):
+            raise changed(operation)
 
     def _complete(self, operation: Verify, task: CopyTask, part: Range) -> None:
         """That a range's rows are in the target; those that aren't are copied once more."""

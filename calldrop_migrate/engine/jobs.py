@@ -24,9 +24,8 @@ from calldrop_migrate.engine.history import History, Record, read_history
 from calldrop_migrate.engine.journal import Event, Journal, has_journal
 from calldrop_migrate.engine.planning import Planner
 from calldrop_migrate.engine.ports import Database
-from calldrop_migrate.engine.resuming import in_the_way, still_revoked, to_clear
+from calldrop_migrate.engine.resuming import in_the_way, still_revoked, stranded, to_clear
 from calldrop_migrate.engine.review import Review, Wishes
-from calldrop_migrate.engine.shadows import stranded
 from calldrop_migrate.engine.upkeep import Upkeep
 from calldrop_migrate.engine.wording import at_revision
 from calldrop_migrate.errors import DriftError, HistoryError

@@ -14,14 +14,16 @@ the first destroying statement after a lease that was never released (PROTOCOLS.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.effects import happened
+from calldrop_migrate.core.names import is_internal
 from calldrop_migrate.core.operations import run
 from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.lease import Clock, Holder, LeaseState, Timing
@@ -100,6 +102,12 @@ class Event:
     error: str | None = None
     who: str = ""
     epoch: int = 0
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """`detail`, read; empty where there is none, or the row was read without."""
+        found: Mapping[str, Any] = json.loads(self.detail) if self.detail else {}
+        return found
 
 
 class Journal:
@@ -405,6 +413,20 @@ def in_doubt(events: Sequence[Event], operation: int, live: Schema) -> tuple[str
     if row is None or not row.digest or not happened(run(row.statement or "").effect, live):
         return ()
     return tuple(json.loads(row.digest))
+
+
+def unanswered_drops(events: Sequence[Event]) -> frozenset[str]:
+    """Tables of our own whose DROP was sent by a run that got no answer: whatever was seen since,
+    another one may be on its way.
+    """
+    sent: dict[tuple[object, ...], str] = {}
+    for event in events:
+        at = event.epoch, event.attempt, event.operation
+        if event.event == "before" and (event.statement or "").startswith("DROP TABLE "):
+            sent[at] = run(event.statement or "").effect.name
+        elif event.event in ("applied", "refused"):
+            sent.pop(at, None)
+    return frozenset(filter(is_internal, sent.values()))
 
 
 def has_journal(schema: Schema) -> bool:

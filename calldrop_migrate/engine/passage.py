@@ -141,11 +141,10 @@ class Passage:
         self._events = len(self._past)
         made = dict[str, str]()
         for event in journal:
-            detail = json.loads(event.detail) if event.detail else {}
-            ids = detail.get("ids", {})
+            ids = event.details.get("ids", {})
             if event.attempt == self._attempt.id:
                 self._ids |= ids
-                self._grants |= detail.get("grants", {})
+                self._grants |= event.details.get("grants", {})
                 made |= ids if event.event == "applied" else {}
             elif event.event == "applied" and event.direction == "repair":
                 self._ids |= {name: ids[name] for name in ids.keys() & made.keys()}
@@ -281,7 +280,7 @@ class Passage:
         if isinstance(operation, Copy | Verify):
             detail["carried"] = [*operation.names, operation.rows]
         if is_replaced(self._attempt.operations, index):
-            name = operation.names[0]
+            detail["replaced"] = name = operation.names[0]
             found = self._do.executor.permissions.grants_of(name)
             if found is not None:
                 self._grants[name] = found
@@ -319,7 +318,7 @@ class Passage:
         """The number of ranges that the checkpoints of an operation begun by an earlier run count
         in.
         """
-        details = [json.loads(e.detail) for e in self._past if e.operation == index and e.detail]
+        details = [event.details for event in self._past if event.operation == index]
         return next((detail["parts"] for detail in details if "parts" in detail), None)
 
     # -- begin and end -----------------------------------------------------------------------------
@@ -394,9 +393,9 @@ class Passage:
             return []
         number, name = attempt.migration.number, attempt.migration.name
         ups = [
-            json.loads(e.detail)
-            for e in self._do.log.events(detail=True)
-            if e.detail and e.operation == 0 and e.revision == number and e.direction == "up"
+            event.details
+            for event in self._do.log.events(detail=True)
+            if event.operation == 0 and event.revision == number and event.direction == "up"
         ]
         found = [detail["before"] for detail in ups if "before" in detail]
         if not found:

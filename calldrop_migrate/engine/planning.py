@@ -34,7 +34,7 @@ from calldrop_migrate.engine.copying import Copier
 from calldrop_migrate.engine.drift import drift
 from calldrop_migrate.engine.estimating import Estimate, estimates
 from calldrop_migrate.engine.history import History, Record, check_files, kept, read_history
-from calldrop_migrate.engine.journal import Journal, has_journal
+from calldrop_migrate.engine.journal import Journal, has_journal, unanswered_drops
 from calldrop_migrate.engine.keyspace import making, replication_differences
 from calldrop_migrate.engine.lease import LeaseState
 from calldrop_migrate.engine.misfits import Misfits
@@ -282,6 +282,7 @@ class Planner:
             keep_shadow=self._wishes.keep_shadow,
             element_times=self._database.platform.element_times,
             fences=self._fences([t for t in stake if t in filled], migration, way),
+            spent=unanswered_drops(self._log.events() if filled and has_journal(live) else ()),
         )
         return self._told(expand(migration, way, attempt_id, at, facts))
 

@@ -87,6 +87,7 @@ class CopyTask:
         turn: microseconds that a list is written later than its elements: more each time that it
             may be written.
         calm: how often work on it has failed: halves pages, batches, and what is in flight.
+        lasting: sums are of cells that never end, and of rows that have one.
         between: called between the pages of a long range and before each write: keeps the lease,
             and raises to end the work.
         pace: told how many rows a page has; returns when it is time for more.
@@ -102,6 +103,7 @@ class CopyTask:
     element_times: bool = True
     turn: int = 0
     calm: int = 0
+    lasting: bool = False
     between: Callable[[], None] = field(default=go_on, compare=False)
     pace: Callable[[int], None] = field(default=at_once, compare=False)
 

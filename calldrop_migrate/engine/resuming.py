@@ -17,10 +17,21 @@ from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.expansion import expand
 from calldrop_migrate.core.fencing import taken_back
 from calldrop_migrate.core.files import Migration
-from calldrop_migrate.core.names import is_shadow
-from calldrop_migrate.core.operations import Copy, Proof, Run, hash_of, run
+from calldrop_migrate.core.names import is_internal
+from calldrop_migrate.core.operations import (
+    Await,
+    Copy,
+    Operation,
+    Proof,
+    Rows,
+    Run,
+    Verify,
+    hash_of,
+    run,
+)
 from calldrop_migrate.core.plan import Attempt, Direction, Facts, tables_at_stake
-from calldrop_migrate.core.schema import Schema, from_json
+from calldrop_migrate.core.schema import Schema, Table, from_json
+from calldrop_migrate.core.undoing import undo
 from calldrop_migrate.engine.history import Record
 from calldrop_migrate.engine.journal import Event, Journal, has_journal, in_doubt, unsettled
 from calldrop_migrate.engine.ports import Database
@@ -53,15 +64,15 @@ def resume(
         HistoryError: the journal doesn't know it, or its file changed in a part that has run.
     """
     events = log.events(record.attempt, detail=True) if has_journal(live) else []
-    details = [json.loads(event.detail) for event in events if event.detail]
-    if any(event.event == "aborting" for event in events):
+    details = [event.details for event in events]
+    if being_taken_back(events) and not _only_forwards(events, live):
         raise HistoryError(
             f"revision {record.name} is being taken back",
             state=f"{record.name} is half-way.",
             hint="Finish that:  calldrop-migrate abort",
         )
-    begun = [detail for detail in details if "before" in detail]
-    if not begun:
+    before = began_at(events)
+    if before is None:
         raise HistoryError(
             f"revision {record.name} is IN_PROGRESS by attempt {record.attempt}, which the"
             " journal doesn't know",
@@ -70,7 +81,6 @@ def resume(
             " keyspace is:  calldrop-migrate stamp REVISION",
         )
     way: Direction = "up" if events[0].direction == "up" else "down"
-    before = from_json(begun[0]["before"])
     stored = Facts.from_json([d for d in details if "facts" in d][-1]["facts"])
     done = applied_operations(events)
     sent = unsettled(events, len(done))
@@ -143,6 +153,67 @@ def without_late(
     return dict(sorted(settled.items())), late
 
 
+def began_at(events: Sequence[Event]) -> Schema | None:
+    """The schema that an attempt began at; None if the journal doesn't know it."""
+    found = (event.details["before"] for event in events if "before" in event.details)
+    return next(map(from_json, found), None)
+
+
+def being_taken_back(events: Sequence[Event]) -> bool:
+    """Whether an `abort` was begun, and nobody has gone forwards since."""
+    begun = [event.event for event in events if event.event in ("aborting", "before")]
+    return bool(begun) and begun[-1] == "aborting"
+
+
+def way_back(
+    events: Sequence[Event], sent: Event | None, before: Schema, live: Schema
+) -> tuple[list[Operation], list[str]]:
+    """What takes back what has run of an attempt, or may have, and what keeps it from being so."""
+    # A copy that was begun has run in part; a statement that wasn't applied has not.
+    begun_too = sent is not None and (sent.digest is None or bool(arrived(sent, live)))
+    count = len(applied_operations(events)) + begun_too
+    # The last one: a statement that was refused may have been mended in its file since.
+    begun = {e.operation: e for e in events if e.event == "before"}
+    return undo([operation_of(begun[index]) for index in range(count)], before, live)
+
+
+def _only_forwards(events: Sequence[Event], live: Schema) -> bool:
+    """Whether an attempt that is being taken back can only be gone on with: something of it was
+    destroyed meanwhile, and what it has made is still there.
+    """
+    before = began_at(events)
+    sent = unsettled(events, len(applied_operations(events)))
+    return bool(before and way_back(events, sent, before, live)[1] and not stranded(events, live))
+
+
+def stranded(events: Sequence[Event], schema: Schema) -> list[str]:
+    """The tables of its own that an attempt has made or copied from, and not dropped, and that are
+    gone.
+    """
+    known = {name: id for e in events for name, id in e.details.get("ids", {}).items()}
+    dropped = {
+        name
+        for e in events
+        if e.digest and run(e.statement or "").effect.drops_table
+        for name in json.loads(e.digest)
+    }
+    live = {table.name: str(table.id) for table in schema.tables}
+    gone = [name for name, id in known.items() if live.get(name) != id and name not in dropped]
+    return list(filter(is_internal, gone))
+
+
+def operation_of(event: Event) -> Operation:
+    """An operation from the journal, as far as `undo` has to know it."""
+    text = event.statement or ""
+    if carried := event.details.get("carried"):
+        source, target, rows = carried
+        kind = Copy if text.startswith("COPY") else Verify
+        return kind(Table(source, ()), Table(target, ()), (), Rows(rows))
+    if text.startswith("AWAIT "):
+        return Await(text.removeprefix("AWAIT "))
+    return replace(run(text), fence=event.details.get("fence", ""))
+
+
 def arrived(sent: Event | None, live: Schema) -> list[Event]:
     """The statement of which no outcome is known, if its objects show that it has run."""
     digests = json.loads(sent.digest) if sent and sent.digest else {}
@@ -179,7 +250,7 @@ def verified(events: Sequence[Event]) -> list[tuple[str, str, str]]:
     """What has been proven of copies: source, target, and the target's id; details included."""
     applied = {(e.attempt, e.operation) for e in events if e.event == "applied"}
     rows = (e for e in events if (e.statement or "").startswith("VERIFY") and e.detail)
-    details = (json.loads(e.detail or "{}") for e in rows if (e.attempt, e.operation) in applied)
+    details = (e.details for e in rows if (e.attempt, e.operation) in applied)
     return [
         (*detail["carried"][:2], detail["ids"].get(detail["carried"][1], ""))
         for detail in details
@@ -190,7 +261,7 @@ def verified(events: Sequence[Event]) -> list[tuple[str, str, str]]:
 def still_revoked(events: Sequence[Event]) -> list[str]:
     """The GRANTs that an attempt's fence has still to give back; details included."""
     before = [e for e in events if e.event == "before" and e.detail and e.statement]
-    up = [e for e in before if json.loads(e.detail or "{}").get("fence") == "up"]
+    up = [e for e in before if e.details.get("fence") == "up"]
     granted = {e.statement for e in events if e.event == "applied"}
     given = (taken_back(run(e.statement or "")).text for e in up)
     return [text for text in dict.fromkeys(given) if text not in granted]
@@ -209,9 +280,7 @@ def in_the_way(events: Sequence[Event], live: Schema) -> list[str]:
     """Tables that an attempt has dropped to make them anew, and that somebody else has made;
     details included.
     """
-    details = (json.loads(event.detail) for event in events if event.detail)
-    carried = [detail["carried"][:2] for detail in details if "carried" in detail]
-    rebuilt = {source for source, target in carried if is_shadow(target)}
+    replaced = {event.details.get("replaced") for event in events}
     ours = in_doubt(events, len(applied_operations(events)), live)
     gone: dict[str, None] = {}
     for event in events:
@@ -221,14 +290,14 @@ def in_the_way(events: Sequence[Event], live: Schema) -> list[str]:
                 gone[effect.name] = None
             elif effect.makes_table:
                 gone.pop(effect.name, None)
-    return [name for name in gone if name in rebuilt and name not in ours and live.table(name)]
+    return [name for name in gone if name in replaced and name not in ours and live.table(name)]
 
 
 def to_clear(names: Sequence[str], live: Schema) -> str:
     """What a person does about these."""
     drops = "".join(f"\n  DROP TABLE {quote(live.keyspace)}.{quote(name)};" for name in names)
     return (
-        f"A rebuild is about to make {', '.join(names)} anew, with its rows. What somebody else has"
+        f"The revision that is half-way makes {', '.join(names)} anew. What somebody else has"
         f" made meanwhile is in its way; take from it what you need, then in cqlsh:{drops}\n"
         "and the same command again."
     )
@@ -236,7 +305,7 @@ def to_clear(names: Sequence[str], live: Schema) -> str:
 
 def _is_fence(sent: Event | None) -> bool:
     """Whether it is part of putting up a fence: it has no object that shows whether it has run."""
-    return bool(sent and sent.detail and json.loads(sent.detail).get("fence") == "up")
+    return bool(sent and sent.details.get("fence") == "up")
 
 
 def _not_what_is_copied(attempt: Attempt, sent: Event | None) -> HistoryError | None:

@@ -5,10 +5,9 @@ that took the old one's place still has their rows, and when nobody needs them a
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from calldrop_migrate.core import names
@@ -19,28 +18,6 @@ from calldrop_migrate.core.schema import Schema, Table
 from calldrop_migrate.engine.journal import Event, Journal
 from calldrop_migrate.engine.resuming import verified
 from calldrop_migrate.errors import DriftError
-
-
-def detail_of(event: Event) -> Mapping[str, Any]:
-    """What a row of the journal tells besides; nothing where it was read without."""
-    found: Mapping[str, Any] = json.loads(event.detail) if event.detail else {}
-    return found
-
-
-def stranded(events: Sequence[Event], schema: Schema) -> list[str]:
-    """The second copies that an attempt has made and not dropped, and that are gone."""
-    made = {name: id for e in events for name, id in detail_of(e).get("ids", {}).items()}
-    dropped = {
-        name
-        for e in events
-        if e.digest and run(e.statement or "").effect.drops_table
-        for name in json.loads(e.digest)
-    }
-    live = {table.name: str(table.id) for table in schema.tables}
-    return [
-        n for n, id in made.items() if names.is_shadow(n) and live.get(n) != id and n not in dropped
-    ]
-
 
 TO_RESTORE = (
     "To bring them back:         calldrop-migrate repair --restore\n"
@@ -100,16 +77,16 @@ class Story:
 def story_of(shadow: str, events: Sequence[Event]) -> Story | None:
     """Which attempt made a shadow, and the table that took the old one's place."""
     for event in events:
-        if event.event == "applied" and shadow in detail_of(event).get("ids", {}):
+        if event.event == "applied" and shadow in event.details.get("ids", {}):
             return _rest_of(shadow, [e for e in events if e.attempt == event.attempt])
     return None
 
 
 def _rest_of(shadow: str, events: Sequence[Event]) -> Story | None:
-    copied = (c for c in (detail_of(e).get("carried") for e in events) if c and c[0] == shadow)
+    copied = (c for c in (e.details.get("carried") for e in events) if c and c[0] == shadow)
     live = next((target for _, target, _ in copied), "")
     applied = (e for e in events if e.event == "applied")
-    ids = {name: made for e in applied for name, made in detail_of(e).get("ids", {}).items()}
+    ids = {name: made for e in applied for name, made in e.details.get("ids", {}).items()}
     at = events[-1].at
     if not live or live not in ids or at is None:
         return None
@@ -127,7 +104,7 @@ def _made_last(table: str, events: Sequence[Event]) -> str:
             before = made or before if event.event in ("before", "unknown") else ""
             made = ""
         elif of_it and event.event == "applied":
-            made = str(detail_of(event).get("ids", {}).get(table, made))
+            made = str(event.details.get("ids", {}).get(table, made))
     return made
 
 
@@ -138,22 +115,46 @@ def _holds(live: Table, story: Story, shadow: str, events: Sequence[Event]) -> b
     return str(live.id) == story.live_id or (shadow, live.name, str(live.id)) in verified(events)
 
 
-def is_superseded(
-    story: Story, events: Sequence[Event], under_way: Collection[UUID | None]
-) -> bool:
-    """Whether the table that got a shadow's rows was rebuilt since: before it was dropped all that
-    it had was proven to be elsewhere.
+def successors(
+    shadow: Table,
+    story: Story,
+    events: Sequence[Event],
+    under_way: Collection[UUID | None],
+    schema: Schema,
+) -> list[Table]:
+    """What has the rows of a shadow, where the table that they went to was rebuilt since: what that
+    had was proven to be in these before its DROP. None if one of them is not there any more.
     """
-    proof, drop = f"VERIFY {story.live} IN ", f"DROP TABLE {quote(story.live)}"
-    proven = set[UUID]()
+    went = (shadow.name, story.live)
+    live = {story.live_id} | {made for *pair, made in verified(events) if tuple(pair) == went}
+    drop = f"DROP TABLE {quote(story.live)}"
+    proven: dict[UUID, dict[str, str]] = {}
     for event in events:
-        text = event.statement or ""
-        if text.startswith(proof) and text.endswith(" AT ALL"):
-            if detail_of(event).get("ids", {}).get(story.live) == story.live_id:
-                proven.add(event.attempt)
+        text, ids = event.statement or "", event.details.get("ids", {})
+        carried = event.details.get("carried", ("", ""))
+        final = text.startswith("VERIFY ") and text.endswith(" AT ALL")
+        if final and carried[0] == story.live and ids.get(story.live) in live:
+            proven.setdefault(event.attempt, {})[carried[1]] = ids[carried[1]]
         elif event.event == "applied" and text == drop and event.attempt in proven:
-            return event.attempt not in under_way
-    return False
+            if event.attempt in under_way:
+                return []
+            its = [e for e in events if e.attempt == event.attempt and e.event == "applied"]
+            left = {name: what for e in its for name, what in json.loads(e.digest or "{}").items()}
+            found = [
+                _heir(name, made, events, schema)
+                for name, made in proven[event.attempt].items()
+                if left.get(name) != "absent"  # an aside for which there were no rows
+            ]
+            return [table for table in found if table] if all(found) else []
+    return []
+
+
+def _heir(name: str, table_id: str, events: Sequence[Event], schema: Schema) -> Table | None:
+    """A second copy or an aside, or the table that was made from it."""
+    story = story_of(name, events) if names.is_shadow(name) else None
+    known = [(name, table_id)] + ([(story.live, story.live_id)] if story else [])
+    tables = ((schema.table(name), made) for name, made in known)
+    return next((table for table, made in tables if table and str(table.id) == made), None)
 
 
 def unlike(shadow: Table, live: Table | None, story: Story, events: Sequence[Event]) -> str:

@@ -13,29 +13,31 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from calldrop_migrate.core import names
-from calldrop_migrate.core.carrying import left_behind, shared_columns
+from calldrop_migrate.core.carrying import can_misfit, left_behind, shared_columns
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.files import Migration
-from calldrop_migrate.core.operations import Await, Copy, Operation, Proof, Rows, Run, Verify, run
+from calldrop_migrate.core.operations import Await, Copy, Operation, Proof, Run, Verify, run
 from calldrop_migrate.core.plan import Attempt, Facts, Plan, Purpose
 from calldrop_migrate.core.restoring import restore
-from calldrop_migrate.core.schema import Schema, Table, from_json
-from calldrop_migrate.core.undoing import undo
+from calldrop_migrate.core.schema import Schema, Table
 from calldrop_migrate.engine.history import History, Record, read_history
 from calldrop_migrate.engine.journal import Event, Journal, has_journal, in_doubt, unsettled
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.resuming import (
     applied_operations,
     arrived,
+    began_at,
+    being_taken_back,
+    operation_of,
+    stranded,
+    way_back,
     without_late,
 )
 from calldrop_migrate.engine.review import Review
 from calldrop_migrate.engine.shadows import (
     bereft,
-    detail_of,
-    is_superseded,
     story_of,
-    stranded,
+    successors,
     unlike,
 )
 from calldrop_migrate.engine.wording import to_go_on
@@ -94,7 +96,7 @@ class Upkeep:
         schema = self._database.schema()
         half = self.half_way(schema)
         events = self._log.events(half.record.attempt, detail=True) if has_journal(schema) else []
-        before = next((d["before"] for d in map(detail_of, events) if "before" in d), None)
+        before = began_at(events)
         if before is None:
             raise HistoryError(
                 f"the journal doesn't know how revision {half.record.name} began",
@@ -102,18 +104,11 @@ class Upkeep:
                 hint="Say which revision the keyspace is at:  calldrop-migrate stamp REVISION",
             )
         sent = half.in_doubt
-        # A copy that was begun has run in part; a statement that wasn't applied has not.
-        begun_too = sent is not None and (sent.digest is None or bool(arrived(sent, schema)))
-        count = len(applied_operations(events)) + begun_too
-        # The last one: a statement that was refused may have been mended in its file since.
-        begun = {e.operation: e for e in events if e.event == "before"}
-        ran = [_operation(begun[index]) for index in range(count)]
-        operations, blocked = undo(ran, from_json(before), schema)
+        operations, blocked = way_back(events, sent, before, schema)
         forwards = to_go_on(half.direction, half.record.number)
         hint = f"Only forwards:  {forwards}"
-        going_on = any(event.event == "aborting" for event in events)
-        waits = keep_shadow and not begun_too and not going_on
-        doubtful = _operation(sent) if sent and waits else None
+        waits = keep_shadow and not arrived(sent, schema) and not being_taken_back(events)
+        doubtful = operation_of(sent) if sent and waits else None
         if isinstance(doubtful, Run) and doubtful.effect.destroys:
             # What holds a copy of it would be dropped, and then it could arrive.
             blocked.append(f"{doubtful.label} was sent, perhaps, and may still arrive")
@@ -174,8 +169,8 @@ class Upkeep:
         """What drops the second copies that rebuilds have kept for long enough.
 
         A copy may go when the table that took its place is still that very table and holds all of
-        it, or was rebuilt since, with a copy of its own. Rows deleted since can't be told from lost
-        ones: then a person decides.
+        it, or was rebuilt since into what is still there. Rows deleted since can't be told from
+        lost ones: then a person decides.
         """
         shadows = [t for t in schema.tables if names.is_shadow(t.name)]
         events = self._log.events(detail=True) if shadows and has_journal(schema) else []
@@ -185,8 +180,9 @@ class Upkeep:
         missed = {copy.name for copy, _ in bereft(self._log, schema)} if events else set()
         plans: list[_Planned] = []
         kept: list[str] = []
-        for shadow in shadows:
-            story = story_of(shadow.name, events)
+        stories = [(story_of(shadow.name, events), shadow) for shadow in shadows]
+        # The oldest first: it may go while a later one has the rows.
+        for story, shadow in sorted(stories, key=lambda one: one[0].ended if one[0] else now):
             if story is None and not under_way and not self._database.has_rows(shadow):
                 # Made by a run that was stopped, when that was aborted already.
                 drop = run(f"DROP TABLE {quote(shadow.name)}", Proof.EMPTY)
@@ -202,8 +198,9 @@ class Upkeep:
             elif discard:
                 drop = run(f"DROP TABLE {quote(shadow.name)}", Proof.DISCARD)
                 plans.append(_Planned("clean", story.revision, shadow.name, [drop]))
-            elif is_superseded(story, events, under_way):
-                drop = run(f"DROP TABLE {quote(shadow.name)}", Proof.VERIFIED)
+            elif holders := successors(shadow, story, events, under_way, schema):
+                drop = run(f"DROP TABLE {quote(shadow.name)}", Proof.COPY)
+                drop = replace(drop, originals=tuple((t.name, t.id) for t in holders))
                 plans.append(_Planned("clean", story.revision, shadow.name, [drop]))
             elif why := unlike(shadow, schema.table(story.live), story, events):
                 kept.append(f"{shadow.name} stays: {why}; --discard-rows drops it all the same")
@@ -263,17 +260,26 @@ class Upkeep:
         found = list(operations)
         for shadow, name in bereft(self._log, schema):
             table = made.get(name) or schema.table(name)
-            columns = shared_columns(shadow, table) if table else ()
-            left = set(left_behind(shadow, columns)) - {names.MARKER}
-            if table is None or left:
-                has_not = f" and {name} has no {', '.join(sorted(left))}" if table else ""
-                told.append(f"{shadow.name} has rows of {name}{has_not}: they stay there")
+            has_not = _no_way_into(shadow, table) if table else ""
+            if table is None or has_not:
+                why = f" and {name} has {has_not}" if has_not else ""
+                told.append(f"{shadow.name} has rows of {name}{why}: they stay there")
                 continue
+            columns = shared_columns(shadow, table)
             at = next((i + 1 for i, op in enumerate(found) if op.names == (name,)), len(found))
             copied = Copy(shadow, table, columns), Verify(shadow, table, columns)
             found[at:at] = copied
             told.append(f"{table.name}: gets back the rows that {shadow.name} has")
         return found
+
+
+def _no_way_into(table: Table, other: Table) -> str:
+    """What another one has or hasn't, so that the rows can't go there; empty if they can."""
+    columns = shared_columns(table, other)
+    if left := set(left_behind(table, columns)) - {names.MARKER}:
+        return f"no {', '.join(sorted(left))}"
+    keyed = set(other.key) <= {name for name, _ in columns}
+    return "" if keyed and not can_misfit(table, other, columns) else "another key"
 
 
 def _concerned(operation: Operation) -> tuple[str, ...]:
@@ -308,15 +314,3 @@ def _review(
     ]
     plan = Plan(None, tuple(attempts), current, current)
     return Review(plan, schema, {}, warnings=tuple(warnings))
-
-
-def _operation(event: Event) -> Operation:
-    """An operation from the journal, as far as `undo` has to know it."""
-    text = event.statement or ""
-    if carried := detail_of(event).get("carried"):
-        source, target, rows = carried
-        kind = Copy if text.startswith("COPY") else Verify
-        return kind(Table(source, ()), Table(target, ()), (), Rows(rows))
-    if text.startswith("AWAIT "):
-        return Await(text.removeprefix("AWAIT "))
-    return replace(run(text), fence=detail_of(event).get("fence", ""))
