@@ -200,12 +200,16 @@ def _return_rows(draft: Draft, aside: Table, table: Table) -> None:
     columns, drop = _way_back(draft, aside, table), f"DROP TABLE {quote(aside.name)}"
     if not columns:
         return
-    fresh = table.name in draft.made and table.name not in draft.filled
+    anew = table.name in draft.made
+    fresh = anew and table.name not in draft.filled
     found = _second_copy(draft, table)
-    made = _make_second_copy(draft, table) if fresh and not found else None
+    made = _make_second_copy(draft, table) if anew and not found else None
     back = identity(c.name for c in table.columns)
     if not fresh or can_misfit(aside, table):
-        _return_to(draft, aside, found or made, columns, Rows.FREE_TOO)
+        if second := found or made:
+            # Which keys are free is for the table to say; its copy has what it has.
+            draft.add(Copy(aside, table, columns, Rows.FREE_TOO))
+            _copy_too(draft, table, second)
         draft.add(Copy(aside, table, columns, Rows.FREE), run(drop, Proof.EMPTY_ELSE_KEEP))
         if made:
             draft.add(Verify(made, table, back))
@@ -220,7 +224,9 @@ def _return_rows(draft: Draft, aside: Table, table: Table) -> None:
 def _return_cells(draft: Draft, aside: Table, table: Table) -> None:
     """Values of a dropped column return to the rows that still are: none comes to life by them."""
     if columns := _way_back(draft, aside, table):
-        _return_to(draft, aside, _second_copy(draft, table), columns, Rows.PRESENT_TOO)
+        if second := _second_copy(draft, table):
+            draft.add(Copy(aside, table, columns, Rows.PRESENT_TOO))
+            _copy_too(draft, table, second)
         draft.add(Copy(aside, table, columns, Rows.PRESENT))
         draft.add(run(f"DROP TABLE {quote(aside.name)}", Proof.EMPTY_ELSE_KEEP))
 
@@ -244,9 +250,8 @@ def _make_second_copy(draft: Draft, table: Table) -> Table | None:
     return draft.schema.table(name)
 
 
-def _return_to(draft: Draft, aside: Table, copy: Table | None, columns: Pairs, rows: Rows) -> None:
-    """Also to the second copy, as far as it has the columns: some may have been added since."""
-    if copy is not None:
-        known = tuple((name, what) for name, what in columns if copy.column(name))
-        if set(copy.key) <= {name for name, _ in known}:
-            draft.add(Copy(aside, copy, known, rows))
+def _copy_too(draft: Draft, table: Table, copy: Table) -> None:
+    """As far as the copy has the columns: some may have been added or renamed since."""
+    known = identity(c.name for c in table.columns if copy.column(c.name))
+    if set(copy.key) <= {name for name, _ in known}:
+        draft.add(Copy(table, copy, known))
