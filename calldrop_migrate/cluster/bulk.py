@@ -38,10 +38,10 @@ class ClusterBulk:
         return self._wire.copy_ranges(task, ranges)
 
     def move_ranges(
-        self, task: CopyTask, ranges: Sequence[Range], slack: float, *, present: bool, stay: bool
+        self, task: CopyTask, ranges: Sequence[Range], slack: float, *, present: bool
     ) -> Iterator[tuple[Range, RangeResult]]:
         """See `Bulk`."""
-        return Comparison(self._wire, task).move_ranges(ranges, slack, present=present, stay=stay)
+        return Comparison(self._wire, task).move_ranges(ranges, slack, present=present)
 
     def keys_of_ranges(
         self, task: CopyTask, ranges: Sequence[Range], *, times: bool

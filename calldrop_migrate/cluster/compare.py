@@ -16,7 +16,7 @@ looked at by themselves: they are there whatever becomes of the rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import compress
 from time import monotonic
@@ -24,6 +24,7 @@ from time import monotonic
 from cassandra.metadata import Murmur3Token
 
 from calldrop_migrate.cluster import failures
+from calldrop_migrate.cluster.elements import items
 from calldrop_migrate.cluster.hidden import raiser, shown_from
 from calldrop_migrate.cluster.layout import Fate, Layout
 from calldrop_migrate.cluster.lookup import GONE, Lookup
@@ -59,6 +60,7 @@ class Comparison:
         self.static_lookup = Lookup(wire.keyspace, task.target, self.layout, of_statics=True)
         self._raised: Callable[[RawRow], RawRow] = lambda row: row
         self._written = task
+        self._also = wire.layout_also(task, task.also) if task.also else None
         self._at_once = max(1, _LOOKUPS >> task.calm)
 
     # -- sums ------------------------------------------------------------------------------------
@@ -67,7 +69,7 @@ class Comparison:
         """Rows and an order-free sum over them, of each range."""
         layout = self.layout
         if self._task.lasting:
-            places = (at for _, *places in _timed(layout) for at in places)
+            places = (at for cell in _timed(layout) for at in cell.places)
         else:
             places = (at for held in _summed(layout) for _, at in held)
         cells = getter([*layout.key_at, *places])
@@ -88,7 +90,7 @@ class Comparison:
         selected = [*map(quote, bucket), *map(quote, target.key)]
         values, times = _summed(layout)
         if self._task.lasting:
-            names = [quote(name) for name, *_ in _timed(layout)]
+            names = [quote(cell.name) for cell in _timed(layout)]
             selected += [s for n in names for s in (n, f"WRITETIME({n})", f"TTL({n})")]
         else:
             selected += [quote(name) for name, _ in values]
@@ -109,16 +111,18 @@ class Comparison:
         """The rows as they are summed up: key and cells, or what of them never ends."""
         if not self._task.lasting:
             return list(rows)
-        width = len(self._task.target.key)
+        width, cells = len(self._task.target.key), _timed(self.layout)
         found = []
         for row in rows:
-            cells = zip(row[width::3], row[width + 1 :: 3], row[width + 2 :: 3], strict=True)
-            lasting = [
-                part
-                for value, written, ttl in cells
-                for part in ((None, None) if ttl is not None else (value, written))
-            ]
-            if any(part is not None for part in lasting):
+            parts = zip(row[width::3], row[width + 1 :: 3], row[width + 2 :: 3], strict=True)
+            lasting: list[bytes | None] = []
+            ending = False
+            for cell, (value, written, ttl) in zip(cells, parts, strict=True):
+                ends = cell.ends(ttl)
+                ending = ending or ends
+                lasting += [None, None] if ends else [value, None if cell.is_list else written]
+            # A row of keys alone has nothing that ends.
+            if not ending or any(part is not None for part in lasting):
                 found.append([*row[:width], *lasting])
         return found
 
@@ -210,7 +214,7 @@ class Comparison:
     # -- moving ----------------------------------------------------------------------------------
 
     def move_ranges(
-        self, ranges: Sequence[Range], slack: float, *, present: bool, stay: bool
+        self, ranges: Sequence[Range], slack: float, *, present: bool
     ) -> Iterator[tuple[Range, RangeResult]]:
         """See `Bulk`."""
         parts = [self.layout.row] + ([self.layout.statics] if self.layout.statics else [])
@@ -222,11 +226,10 @@ class Comparison:
             moved = left = 0
             for rows, asked in self._groups(pages):
                 held = self._moved(rows, asked, slack, present=present)
-                if not stay:
-                    self.delete(held)
+                self.delete(held)
                 moved += len(held)
                 left += len(rows) - len(held)
-            left += self._move_statics(part, slack, stay=stay)
+            left += self._move_statics(part, slack)
             yield part, RangeResult(rows=moved, unfit=left)
 
     def _moved(
@@ -246,11 +249,13 @@ class Comparison:
             for row, found in zip(rows, there, strict=True)
         ]
         window = Window(self._wire, self._task.between, self._task.calm)
-        for row in compress(rows, written):
-            batch = Batch(window)
-            batch.put(layout, row, asked, self._written, with_marker=not present)
-            batch.flush()
-        window.drain()
+        # The second copy first: what is in the table could be dropped with it.
+        for into, some in ([(self._also, own)] if self._also else []) + [(layout, rows)]:
+            for row in compress(some, written):
+                batch = Batch(window)
+                batch.put(into, row, asked, self._written, with_marker=not present)
+                batch.flush()
+            window.drain()
         again = iter(self._look_up(list(compress(rows, written))))
         there = [next(again) if new else found for new, found in zip(written, there, strict=True)]
         return [
@@ -259,21 +264,24 @@ class Comparison:
             if not self.lookup.lacks(row, found, slack, exactly=not present, alone=not present)
         ]
 
-    def _move_statics(self, part: Range, slack: float, *, stay: bool) -> int:
+    def _move_statics(self, part: Range, slack: float) -> int:
         """The statics of a range's partitions, whatever has become of their rows; gives how many
         stay. What the target has newer stays newer: one cell is in question, not a row.
         """
         window = Window(self._wire, self._task.between, self._task.calm)
         for row, _, asked in self.statics([part]):
-            batch = Batch(window)
-            batch.put_statics(self.layout, self._raised(row), asked, self._written)
-            batch.flush()
-        window.drain()
+            for into, its in ((self._also, row), (self.layout, self._raised(row))):
+                if into:
+                    batch = Batch(window)
+                    batch.put_statics(into, its, asked, self._written)
+                    batch.flush()
+                    if into is self._also:
+                        window.drain()
         left = 0
         for row, there, _ in self.statics([part]):
             if self.static_lookup.lacks(self._raised(row), there, slack):
                 left += 1
-            elif not stay:
+            else:
                 self._delete_statics(window, row)
         window.drain()
         return left
@@ -325,15 +333,36 @@ def _summed(layout: Layout) -> tuple[list[tuple[str, int]], list[tuple[str, int]
     return values, times
 
 
-def _timed(layout: Layout) -> list[tuple[str, int, int, int]]:
-    """The cells that have a write time on both sides, with the places of value, write time and TTL
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """A column that has write time and TTL on both sides, and where value, write time and TTL stand
     in the source's row.
     """
-    row = layout.row
-    return [
-        (name, at, row.written_at[name], row.ttl_at[name])
-        for name, at in row.cells
-        if name in row.written_at
+
+    name: str
+    places: tuple[int, int, int]
+    of_elements: bool = False
+    is_list: bool = False
+
+    def ends(self, ttl: bytes | None) -> bool:
+        if self.of_elements:
+            return any(part is not None for part in items(ttl))
+        return ttl is not None
+
+
+def _timed(layout: Layout) -> list[_Timed]:
+    parts = [layout.row] + ([layout.statics] if layout.statics else [])
+    cells = [
+        _Timed(name, (at, part.written_at[name], part.ttl_at[name]))
+        for part in parts
+        for name, at in part.cells
+        if name in part.written_at
+    ]
+    return cells + [
+        _Timed(many.name, (many.at, *many.times_at), of_elements=True, is_list=many.is_list)
+        for part in parts
+        for many in part.many
+        if many.times_at
     ]
 
 

@@ -136,6 +136,9 @@ _STAMP = "TIMESTAMP ?"
 class Layout:
     """Of one copy: what is selected and where it stands, and the statements that write a row.
 
+    Args:
+        of: the layout by which rows are read that this one writes, too, with some of the columns.
+
     Attributes:
         select: CQL that reads whole rows of a range.
         key_select: CQL that reads keys alone, those of source and target, in the same places.
@@ -147,14 +150,18 @@ class Layout:
     """
 
     def __init__(
-        self, keyspace: str, task: CopyTask, fields: Mapping[str, Sequence[str]] | None = None
+        self,
+        keyspace: str,
+        task: CopyTask,
+        fields: Mapping[str, Sequence[str]] | None = None,
+        of: Layout | None = None,
     ) -> None:
         source, target = task.source, task.target
         chosen = dict(task.columns)
-        self._places: dict[str, int] = {}
+        self._places: dict[str, int] = {**of._places} if of else {}
         for name in source.key:
             self._place(quote(name))
-        self._source_key = len(self._places)
+        self._source_key = len(source.key)
         self.key_at = [self._place(_selector(source, chosen[name])) for name in target.key]
         carried = {what for what in chosen.values() if _kind(source, what) == "static"}
         for name in sorted(carried):  # with them a partition without rows is seen on every server

@@ -20,7 +20,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any, ClassVar
 
@@ -136,6 +136,12 @@ class Wire:
         if at not in self._layouts:
             self._layouts[at] = Layout(self.keyspace, task, self._fields(task.target))
         return self._layouts[at]
+
+    def layout_also(self, task: CopyTask, also: Table) -> Layout:
+        """What writes a task's rows into another table, as far as that has the columns."""
+        known = tuple((name, what) for name, what in task.columns if also.column(name))
+        its = replace(task, target=also, columns=known)
+        return Layout(self.keyspace, its, self._fields(also), of=self.layout(task))
 
     def _fields(self, table: Table) -> Mapping[str, Sequence[str]]:
         """The fields' names of each user type that a column is of and that isn't frozen."""

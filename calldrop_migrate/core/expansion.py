@@ -206,11 +206,9 @@ def _return_rows(draft: Draft, aside: Table, table: Table) -> None:
     made = _make_second_copy(draft, table) if anew and not found else None
     back = identity(c.name for c in table.columns)
     if not fresh or can_misfit(aside, table):
-        if second := found or made:
-            # Which keys are free is for the table to say; its copy has what it has.
-            draft.add(Copy(aside, table, columns, Rows.FREE_TOO))
-            _copy_too(draft, table, second)
-        draft.add(Copy(aside, table, columns, Rows.FREE), run(drop, Proof.EMPTY_ELSE_KEEP))
+        also = _that_takes(found or made, table, columns)
+        draft.add(Copy(aside, table, columns, Rows.FREE, also=also))
+        draft.add(run(drop, Proof.EMPTY_ELSE_KEEP))
         if made:
             draft.add(Verify(made, table, back))
     elif made:
@@ -224,10 +222,8 @@ def _return_rows(draft: Draft, aside: Table, table: Table) -> None:
 def _return_cells(draft: Draft, aside: Table, table: Table) -> None:
     """Values of a dropped column return to the rows that still are: none comes to life by them."""
     if columns := _way_back(draft, aside, table):
-        if second := _second_copy(draft, table):
-            draft.add(Copy(aside, table, columns, Rows.PRESENT_TOO))
-            _copy_too(draft, table, second)
-        draft.add(Copy(aside, table, columns, Rows.PRESENT))
+        also = _that_takes(_second_copy(draft, table), table, columns)
+        draft.add(Copy(aside, table, columns, Rows.PRESENT, also=also))
         draft.add(run(f"DROP TABLE {quote(aside.name)}", Proof.EMPTY_ELSE_KEEP))
 
 
@@ -250,8 +246,8 @@ def _make_second_copy(draft: Draft, table: Table) -> Table | None:
     return draft.schema.table(name)
 
 
-def _copy_too(draft: Draft, table: Table, copy: Table) -> None:
-    """As far as the copy has the columns: some may have been added or renamed since."""
-    known = identity(c.name for c in table.columns if copy.column(c.name))
-    if set(copy.key) <= {name for name, _ in known}:
-        draft.add(Copy(table, copy, known))
+def _that_takes(copy: Table | None, table: Table, columns: Pairs) -> Table | None:
+    """The second copy, unless its key was renamed since; it may lack columns that were added."""
+    if copy is None or (copy.key, copy.partition_key) != (table.key, table.partition_key):
+        return None
+    return copy if set(copy.key) <= {name for name, _ in columns} else None

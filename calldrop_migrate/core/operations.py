@@ -46,19 +46,14 @@ class Rows(StrEnum):
     FITS = "rows that fit"
     MISFITS = "rows that do not fit"
     FREE = "rows whose key is free, moved"
-    FREE_TOO = "rows whose key is free, copied"
     PRESENT = "rows whose key is there, moved"
-    PRESENT_TOO = "rows whose key is there, copied"
 
     @property
     def moved(self) -> bool:
-        """Whether a row leaves the source once it is in the target."""
+        """Whether a row leaves the source once it is in the target, where what that has of its key
+        decides on it.
+        """
         return self in (Rows.FREE, Rows.PRESENT)
-
-    @property
-    def looked_up(self) -> bool:
-        """Whether what the target has of a row's key decides on it."""
-        return self.moved or self in (Rows.FREE_TOO, Rows.PRESENT_TOO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +126,13 @@ class Carried:
 
 @dataclass(frozen=True, slots=True)
 class Copy(Carried):
-    """Rows from one table into another."""
+    """Rows from one table into another.
+
+    Attributes:
+        also: where rows are moved, a second copy of the target: gets what that gets, before it.
+    """
+
+    also: Table | None = None
 
     @property
     def head(self) -> str:
@@ -141,7 +142,8 @@ class Copy(Carried):
     @property
     def text(self) -> str:
         """What the journal keeps of it."""
-        return f"COPY {self.source.name} TO {self.target.name} {self.what}"
+        also = f" ALSO TO {self.also.name}" if self.also else ""
+        return f"COPY {self.source.name} TO {self.target.name} {self.what}{also}"
 
     @property
     def label(self) -> str:

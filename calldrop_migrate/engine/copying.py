@@ -122,7 +122,7 @@ class Copier:
             OutcomeUnknown, Unreachable: a range failed several times; the others are checkpointed.
         """
         self._begin(place)
-        if operation.rows.looked_up:
+        if operation.rows.moved:
             return self._move(operation, place)
         task = self._selection.narrowed(operation, self._task(operation, place), place)
         if task.only is not None and not task.only:
@@ -143,14 +143,13 @@ class Copier:
         return total
 
     def _move(self, operation: Copy, place: Place) -> RangeResult:
-        task = self._task(operation, place)
-        present = operation.rows in (Rows.PRESENT, Rows.PRESENT_TOO)
-        stay = not operation.rows.moved
+        task = replace(self._task(operation, place), also=operation.also)
+        present = operation.rows is Rows.PRESENT
         total = RangeResult()
         moved = self._ranging.over(
             grid(place.parts),
             lambda r: self._database.bulk.move_ranges(
-                self._next_turn(task), r, SLACK, present=present, stay=stay
+                self._next_turn(task), r, SLACK, present=present
             ),
         )
         for done, (_, result) in enumerate(moved, 1):

@@ -272,7 +272,7 @@ class Executor:
                 raise RowsAtRisk(
                     f"{operation.label}: {name} is not the table any more that it is a copy of",
                     state="The copy was not dropped.",
-                    hint="There is no way back any more, only forwards:  calldrop-migrate status",
+                    hint="What there is now:  calldrop-migrate status",
                 )
 
     def _ddl(self, effect: Effect, sent: str, *, unsettled: bool) -> None:

@@ -24,7 +24,13 @@ from calldrop_migrate.engine.history import History, Record, read_history
 from calldrop_migrate.engine.journal import Event, Journal, has_journal
 from calldrop_migrate.engine.planning import Planner
 from calldrop_migrate.engine.ports import Database
-from calldrop_migrate.engine.resuming import in_the_way, still_revoked, stranded, to_clear
+from calldrop_migrate.engine.resuming import (
+    being_taken_back,
+    in_the_way,
+    still_revoked,
+    stranded,
+    to_clear,
+)
 from calldrop_migrate.engine.review import Review, Wishes
 from calldrop_migrate.engine.upkeep import Upkeep
 from calldrop_migrate.engine.wording import at_revision
@@ -253,7 +259,8 @@ class Jobs:
 
     def _forgotten(self, records: Mapping[int, Record], schema: Schema) -> dict[int, Record]:
         """Rows that say IN_PROGRESS by an attempt that nobody can go on with: no journal knows an
-        operation of it (it was lost, or a `stamp` was killed), or its second copy is gone.
+        operation of it (it was lost, or a `stamp` was killed), an `abort` of it was begun, or its
+        second copy is gone.
         """
         half = {n: r for n, r in records.items() if not r.applied and r.attempt is not None}
         if not (half and has_journal(schema)):
@@ -262,7 +269,7 @@ class Jobs:
         for number, record in half.items():
             events = self._log.events(record.attempt, detail=True)
             known = any(event.event == "before" for event in events)
-            if not known or stranded(events, schema):
+            if not known or being_taken_back(events) or stranded(events, schema):
                 forgotten[number] = record
         return forgotten
 

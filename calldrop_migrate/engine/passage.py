@@ -311,7 +311,9 @@ class Passage:
             if (op.fits, op.fit_columns) == (operation.fits, operation.fit_columns)
         )
         aside = next(asides, None) if self._attempt.resumed else None
-        ids = {name: self._ids[name] for name in operation.names if name in self._ids}
+        also = operation.also if isinstance(operation, Copy) else None
+        tables = (*operation.names, also.name) if also else operation.names
+        ids = {name: self._ids[name] for name in tables if name in self._ids}
         return Place(self._attempt.id, index, parts, ids, aside, self._events)
 
     def _grid_of(self, index: int) -> int | None:

@@ -282,9 +282,12 @@ class Planner:
             keep_shadow=self._wishes.keep_shadow,
             element_times=self._database.platform.element_times,
             fences=self._fences([t for t in stake if t in filled], migration, way),
-            spent=unanswered_drops(self._log.events() if filled and has_journal(live) else ()),
+            spent=self._spent(live) if filled or self._wishes.set_aside else frozenset(),
         )
         return self._told(expand(migration, way, attempt_id, at, facts))
+
+    def _spent(self, live: Schema) -> frozenset[str]:
+        return unanswered_drops(self._log.events() if has_journal(live) else ())
 
     def _fences(
         self, tables: Sequence[str], migration: Migration, way: Direction

@@ -87,6 +87,7 @@ class CopyTask:
         turn: microseconds that a list is written later than its elements: more each time that it
             may be written.
         calm: how often work on it has failed: halves pages, batches, and what is in flight.
+        also: gets what is moved into the target, before it.
         lasting: sums are of cells that never end, and of rows that have one.
         between: called between the pages of a long range and before each write: keeps the lease,
             and raises to end the work.
@@ -104,6 +105,7 @@ class CopyTask:
     turn: int = 0
     calm: int = 0
     lasting: bool = False
+    also: Table | None = None
     between: Callable[[], None] = field(default=go_on, compare=False)
     pace: Callable[[int], None] = field(default=at_once, compare=False)
 
@@ -160,10 +162,10 @@ class Bulk(Protocol):
         ...
 
     def move_ranges(
-        self, task: CopyTask, ranges: Sequence[Range], slack: float, *, present: bool, stay: bool
+        self, task: CopyTask, ranges: Sequence[Range], slack: float, *, present: bool
     ) -> Iterator[tuple[Range, RangeResult]]:
         """Moves rows whose key is free in the target, or `present`: then their cells are added
-        there. With `stay` they are copied.
+        there.
 
         `unfit` counts the rows that stay.
         """

@@ -33,7 +33,14 @@ from calldrop_migrate.core.plan import Attempt, Direction, Facts, tables_at_stak
 from calldrop_migrate.core.schema import Schema, Table, from_json
 from calldrop_migrate.core.undoing import undo
 from calldrop_migrate.engine.history import Record
-from calldrop_migrate.engine.journal import Event, Journal, has_journal, in_doubt, unsettled
+from calldrop_migrate.engine.journal import (
+    Event,
+    Journal,
+    has_journal,
+    in_doubt,
+    unanswered_drops,
+    unsettled,
+)
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.review import Wishes
 from calldrop_migrate.errors import HistoryError, RowsAtRisk
@@ -86,7 +93,9 @@ def resume(
     sent = unsettled(events, len(done))
     ran = [*done, *([sent] if _is_fence(sent) else arrived(sent, live))]
     fault: HistoryError | None = None
-    for facts in _facts(stored, wishes, _filled_now(database, migration, way, before, live)):
+    filled = _filled_now(database, migration, way, before, live)
+    spent = unanswered_drops([event for event in log.events() if event.attempt != record.attempt])
+    for facts in _facts(stored, wishes, filled, stored.spent | spent):
         attempt = expand(migration, way, events[0].attempt, before, facts)
         fault = _not_what_ran(attempt, ran) or _not_what_is_copied(attempt, sent)
         if fault is None:
@@ -199,7 +208,18 @@ def stranded(events: Sequence[Event], schema: Schema) -> list[str]:
     }
     live = {table.name: str(table.id) for table in schema.tables}
     gone = [name for name, id in known.items() if live.get(name) != id and name not in dropped]
-    return list(filter(is_internal, gone))
+    return [*filter(is_internal, gone), *_taken_back(events, schema)]
+
+
+def _taken_back(events: Sequence[Event], schema: Schema) -> list[str]:
+    """What an attempt has made, besides, and what an `abort` of it has dropped again."""
+    last: dict[str, str] = {}
+    for event in events if being_taken_back(events) else ():
+        effect = run(event.statement or "").effect if event.digest else None
+        if effect and event.event == "applied":
+            last[effect.name] = effect.verb
+    made = (name for name, verb in last.items() if verb == "create" and not is_internal(name))
+    return [name for name in made if schema.digest_of(name) == "absent"]
 
 
 def operation_of(event: Event) -> Operation:
@@ -234,16 +254,21 @@ def _filled_now(
     return found
 
 
-def _facts(stored: Facts, wishes: Wishes, filled: dict[str, bool]) -> Iterator[Facts]:
-    """What an attempt may go on from: the present call first, as it was begun last."""
+def _facts(
+    stored: Facts, wishes: Wishes, filled: dict[str, bool], spent: frozenset[str]
+) -> Iterator[Facts]:
+    """What an attempt may go on from: the present call first, as it was begun last, also by names
+    that are spent by now.
+    """
     known = stored.filled - filled.keys() | {name for name, has in filled.items() if has}
     accepted = stored.outage_accepted or wishes.outage_accepted
     fences = tuple(fence.trusting(wishes.trusted) for fence in stored.fences)
     flags = stored
     if wishes.set_aside or wishes.discard:
         flags = replace(stored, set_aside=wishes.set_aside, discard=wishes.discard)
-    for facts in (replace(flags, filled=known), flags, stored):
-        yield replace(facts, outage_accepted=accepted, fences=fences)
+    for names in (spent, stored.spent):
+        for facts in (replace(flags, filled=known), flags, stored):
+            yield replace(facts, outage_accepted=accepted, fences=fences, spent=names)
 
 
 def verified(events: Sequence[Event]) -> list[tuple[str, str, str]]:

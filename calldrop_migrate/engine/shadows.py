@@ -150,11 +150,29 @@ def successors(
 
 
 def _heir(name: str, table_id: str, events: Sequence[Event], schema: Schema) -> Table | None:
-    """A second copy or an aside, or the table that was made from it."""
-    story = story_of(name, events) if names.is_shadow(name) else None
-    known = [(name, table_id)] + ([(story.live, story.live_id)] if story else [])
+    """A second copy or an aside, or the table that its rows have gone to since."""
+    known = [(name, table_id)]
+    if names.is_shadow(name):
+        story = story_of(name, events)
+        if story and (name, story.live, story.live_id) in verified(events):
+            known.append((story.live, story.live_id))
+    elif gone := _moved_out_of(name, table_id, events):
+        known.append(gone)
     tables = ((schema.table(name), made) for name, made in known)
     return next((table for table, made in tables if table and str(table.id) == made), None)
+
+
+def _moved_out_of(aside: str, table_id: str, events: Sequence[Event]) -> tuple[str, str] | None:
+    """The table, with its id, that all rows of an aside have gone back to: it was empty then."""
+    into: dict[UUID, tuple[str, str]] = {}
+    for event in events:
+        carried, ids = event.details.get("carried", ("", "")), event.details.get("ids", {})
+        if carried[0] == aside and ids.get(aside) == table_id and not names.is_shadow(carried[1]):
+            into[event.attempt] = carried[1], ids.get(carried[1], "")
+        done = event.event == "applied" and event.attempt in into
+        if done and json.loads(event.digest or "{}").get(aside) == "absent":
+            return into[event.attempt]
+    return None
 
 
 def unlike(shadow: Table, live: Table | None, story: Story, events: Sequence[Event]) -> str:

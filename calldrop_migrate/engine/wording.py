@@ -15,7 +15,7 @@ from textwrap import dedent, indent
 from calldrop_migrate.core.cql import Statement, quote
 from calldrop_migrate.core.ddl import read, renamed
 from calldrop_migrate.core.names import MARKER, is_internal
-from calldrop_migrate.core.operations import Copy, Run, Verify
+from calldrop_migrate.core.operations import Copy, Rows, Run, Verify
 from calldrop_migrate.core.plan import Attempt, steps_of
 from calldrop_migrate.engine.ports import RangeResult
 from calldrop_migrate.errors import Place, StatementRefused
@@ -75,10 +75,13 @@ def counted(attempt: Attempt, results: dict[int, RangeResult]) -> list[str]:
                 " all their elements now"
             )
         if result.unfit and operation.rows.moved:
-            notes.append(
-                f"{result.unfit:,} rows stay in {operation.source.name}: their key is"
-                " taken, or the server hides what is as old as they are (DELETE)"
+            why = (
+                "their rows are gone, or have newer ones"
+                if operation.rows is Rows.PRESENT
+                else "their key is taken, or the server hides what is as old as they are (DELETE)"
             )
+            what = "rows' values" if operation.rows is Rows.PRESENT else "rows"
+            notes.append(f"{result.unfit:,} {what} stay in {operation.source.name}: {why}")
     return notes
 
 

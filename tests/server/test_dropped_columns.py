@@ -66,6 +66,27 @@ def test_values_of_a_dropped_column_come_back(cli: Cli, client: Any, killed_at: 
     assert all(4000 < life <= 5000 for life in lives["m"])
     # What has no row any more stays aside.
     (aside,) = internal(client, cli)
-    assert f"1 rows stay in {aside}" in said
+    assert f"1 rows' values stay in {aside}" in said
     assert [r["a"] for r in client.execute(f"SELECT a FROM {cli.keyspace}.{aside}")] == [2]
     ok(cli("verify"))
+
+
+def test_rows_that_come_back_onto_such_a_table(cli: Cli, client: Any) -> None:
+    made = "CREATE TABLE t (a int PRIMARY KEY, c int, d int, s set<int>);\n"
+    only(
+        cli,
+        r0001_t=f"-- migrate:up\n{made}-- migrate:down\nDROP TABLE t;\n",
+        r0002_t="-- migrate:up\nTRUNCATE t;\nALTER TABLE t DROP (d, s);\n"
+        "-- migrate:down\nALTER TABLE t ADD d int;\nALTER TABLE t ADD s set<int>;\n",
+    )
+    ok(cli("up", "1"))
+    into = f"INSERT INTO {cli.keyspace}.t"
+    client.execute(f"{into} (a, c, d, s) VALUES (1, 1, 1, {{1, 2}})")
+    client.execute(f"{into} (a, d) VALUES (2, 1)")
+    client.execute(f"{into} (a, s) VALUES (3, {{3}})")
+    ok(cli("up", "2", *GO, "--set-aside", env=OTHERS))
+    ok(cli("down", "1", *GO, env=OTHERS))
+    found = client.execute(f"SELECT a, c, d, s FROM {cli.keyspace}.t")
+    got = {(r["a"], r["c"], r["d"], tuple(r["s"] or ())) for r in found}
+    assert got == {(1, 1, 1, (1, 2)), (2, None, 1, ()), (3, None, None, (3,))}
+    assert internal(client, cli) == []

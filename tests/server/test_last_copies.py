@@ -69,6 +69,28 @@ def test_an_abort_that_was_killed_and_somebody_drops_the_table(filled: Cli, clie
     assert numbers(client, filled) == ALL
 
 
+@pytest.mark.parametrize("made", ["TABLE n (a int PRIMARY KEY)", "TYPE n (a int)"])
+def test_what_a_killed_abort_has_taken_back(cli: Cli, client: Any, made: str) -> None:
+    """Then there is no way forwards either: what it has dropped counts as applied."""
+    kind = made.split()[0]
+    only(
+        cli,
+        r0001_t=FIRST,
+        r0002_two=f"-- migrate:up\nCREATE {made};\nDROP TABLE t;\n"
+        f"-- migrate:down\n{T}DROP {kind} n;\n",
+    )
+    ok(cli("up", "1"))
+    killed(cli, "before | DROP TABLE t", "up", "2", *GO, env=OTHERS)
+    abort = ("abort", "--yes", "--keep-shadow", "0")
+    killed(cli, f"noted | DROP {kind} n", *abort, env=OTHERS)
+    client.execute(f"DROP TABLE {cli.keyspace}.t")
+    told(cli("up", "2", *GO, env=OTHERS), 5, "is being taken back", "calldrop-migrate abort")
+    told(cli("abort", "--yes", env=OTHERS), 5, "Nor forwards: n is gone", "stamp REVISION")
+    ddl(client, cli, f"CREATE {made.replace('n (', 'KS.n (')}")
+    ok(cli("stamp", "2", "--yes", env=OTHERS))
+    ok(cli("verify"))
+
+
 # -- while rows are copied ------------------------------------------------------------------------
 
 
@@ -129,6 +151,36 @@ def test_cells_that_end_while_they_are_copied_are_no_reason_to_stop(cli: Cli, cl
     assert any(row["ttl"] is None for row in found)
 
 
+@pytest.mark.parametrize("what", ["tags", ""])
+def test_what_is_deleted_while_others_end(cli: Cli, client: Any, what: str) -> None:
+    """A set, or a row of keys alone."""
+    only(
+        cli,
+        r0001_calls="-- migrate:up\nCREATE TABLE calls (src text, ts int, note text,"
+        " tags set<text>, PRIMARY KEY ((src, ts)));\n-- migrate:irreversible x\n",
+        r0002_one="-- migrate:up\n-- migrate:rebuild drop=ts\n"
+        "CREATE TABLE calls (src text PRIMARY KEY, note text, tags set<text>);\n"
+        "-- migrate:irreversible x\n",
+    )
+    ok(cli("up", "1"))
+    into = f"INSERT INTO {cli.keyspace}.calls"
+    tags = ("(src, ts, tags)", "('c', 1, {'secret'})") if what else ("(src, ts)", "('c', 1)")
+    client.execute(f"{into} {tags[0]} VALUES {tags[1]}")
+    for number in range(200):
+        ends = 1 + number % 40 if number else 0
+        client.execute(
+            f"{into} (src, ts, note) VALUES (%s, 1, 'x') USING TTL %s", [f"{number}", ends]
+        )
+    slow = ("--discard-rows", "--max-rows-per-second", "200")
+    at = "pause 3 | noted | COPY calls TO calls__0002"
+    running = cli.begin(at, "up", *GO, *slow, env=SHORT)
+    until(lambda: done(cli, 2, 2))
+    client.execute(f"DELETE {what} FROM {cli.keyspace}.calls WHERE src = 'c' AND ts = 1")
+    _, err = running.communicate(timeout=120)
+    assert running.returncode == 9, err
+    assert "came or changed while they were copied" in err
+
+
 # -- rows that come back from aside ---------------------------------------------------------------
 
 
@@ -156,7 +208,7 @@ TAKEN = (
 
 
 def test_a_key_that_the_file_itself_takes(cli: Cli, client: Any) -> None:
-    """The row with that key stays aside, and is not in the second copy either."""
+    """The row with that key stays aside. Neither it nor the file's is in the second copy."""
     only(cli, r0001_t=FIRST, r0002_t=TAKEN)
     ok(cli("up", "1"))
     insert(client, cli, (1, 1, 1), (1, 2, 2), (3, 3, 3))
@@ -166,7 +218,7 @@ def test_a_key_that_the_file_itself_takes(cli: Cli, client: Any) -> None:
     ddl(client, cli, "DROP TABLE KS.t")
     ok(cli("repair", "--restore", "--yes", env=KEPT))
     (aside,) = [n for n in internal(client, cli) if "aside" in n]
-    assert rows(client, cli) == {(1, 1, None), (1, 2, 2), (3, 3, 3)}
+    assert rows(client, cli) == {(1, 2, 2), (3, 3, 3)}
     assert rows(client, cli, aside) == {(1, 1, 1)}
     ok(cli("clean", "--yes", env=AT_ONCE))
 
@@ -252,6 +304,26 @@ def test_a_drop_of_an_empty_aside_that_lands_on_the_next_one(
     assert rows(client, cli) == {(1, 1, 1), (1, 2, 2)}
 
 
+def test_a_spent_name_and_an_attempt_that_began_without_rows(
+    cli: Cli, client: Any, server: Address
+) -> None:
+    only(cli, r0001_t=FIRST)
+    ok(cli("up", "1"))
+    insert(client, cli, (1, 1, 1))
+    ok(cli("down", "base", *GO, "--set-aside", env=OTHERS))
+    first = First(cli, server)
+    with first.begun(DROP_ASIDE, "up", "1", *GO) as tap:
+        told(first.ended(), 8, "not known yet")
+        ok(cli("up", "1", *GO, env=OTHERS))
+        client.execute(f"DELETE FROM {cli.keyspace}.t WHERE a = 1")
+        killed(cli, "before | DROP TABLE t", "down", "base", *GO, "--set-aside", env=OTHERS)
+        insert(client, cli, (3, 3, 3), (4, 4, 4))
+        ok(cli("down", "base", *GO, "--set-aside", env=OTHERS))
+        let_go(tap)
+    ok(cli("up", "1", *GO, env=OTHERS))
+    assert rows(client, cli) == {(3, 3, 3), (4, 4, 4)}
+
+
 # -- second copies --------------------------------------------------------------------------------
 
 
@@ -274,6 +346,31 @@ def test_old_copies_go_one_after_the_other(filled: Cli, client: Any) -> None:
     ok(filled("clean", "--yes", env=AT_ONCE))
     assert internal(client, filled) == []
     assert numbers(client, filled) == ALL
+
+
+def test_old_copies_whose_rows_went_aside_and_came_back(cli: Cli, client: Any) -> None:
+    down = f"-- migrate:down\n-- migrate:rebuild\n{T}"
+    only(cli, r0001_t=FIRST, r0002_t=f"-- migrate:up\n-- migrate:rebuild\n{NARROW}{down}")
+    ok(cli("up", "1"))
+    insert(client, cli, (1, 1, 1), (1, 2, 2), (3, 3, 3))
+    for command in (("up", "2"), ("down", "1"), ("up", "2"), ("down", "1")):
+        ok(cli(*command, *GO, "--set-aside", env=KEPT))
+    ok(cli("clean", "--yes", env=AT_ONCE))
+    assert internal(client, cli) == []
+    assert rows(client, cli) == {(1, 1, 1), (1, 2, 2), (3, 3, 3)}
+
+
+def test_a_table_that_never_got_the_rows(filled: Cli, client: Any) -> None:
+    """It is there, and an older copy is the last one all the same."""
+    ok(filled("up", "2", *GO, env=KEPT))
+    (old,) = internal(client, filled)
+    killed(filled, "before | COPY call_records__0002", "down", "1", *GO, env=KEPT)
+    (new,) = [n for n in internal(client, filled) if n != old]
+    ddl(client, filled, f"DROP TABLE KS.{new}")
+    told(filled("abort", "--yes", env=KEPT), 5, "Nor forwards")
+    ok(filled("stamp", "1", "--yes", env=KEPT))
+    ok(filled("clean", "--yes", env=AT_ONCE))
+    assert numbers(client, filled, old) == ALL
 
 
 def test_a_copy_of_a_table_that_was_restored_and_then_rebuilt(filled: Cli, client: Any) -> None:

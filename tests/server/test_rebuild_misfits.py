@@ -7,6 +7,7 @@ calls of one phone at one moment have one key.
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -36,6 +37,18 @@ def write_without_destination(writer: Writer, count: int) -> None:
 def tables(client: Any, cli: Cli) -> set[str]:
     asked = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s"
     return {row["table_name"] for row in client.execute(asked, (cli.keyspace,))}
+
+
+def asides(client: Any, cli: Cli, name: str) -> list[str]:
+    """Tables of that name, or numbered: one whose DROP a killed run has sent is not made again."""
+    return [t for t in sorted(tables(client, cli)) if re.fullmatch(rf"{name}(_\d+)?", t)]
+
+
+def read_asides(client: Any, cli: Cli, name: str) -> Rows:
+    found: Rows = {}
+    for table in asides(client, cli, name):
+        found |= cells.read(client, cli.keyspace, table)
+    return found
 
 
 def test_rows_without_a_destination_go_aside_and_come_back(cli: Cli, client: Any) -> None:

@@ -176,7 +176,8 @@ class World:
                 continue
             there = self.rows[target.name].get(wanted)
             if there is None and operation.rows is Rows.FREE and None not in wanted:
-                self._put(target.name, made)
+                for table in filter(None, (operation.also, target)):
+                    self._put(table.name, made)
             elif there is not None and operation.rows is Rows.PRESENT:
                 for column, cell in made.items():
                     there.setdefault(column, cell)
