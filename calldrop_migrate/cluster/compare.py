@@ -4,32 +4,29 @@ wire.py.
 Two steps (PROTOCOLS.md 6). Sums per bucket over both sides, where the bucket is the range of the
 *source's* partition key, because a row's own token changes with its partition key. Then, only in
 buckets that differ, every source row is looked up by its key: cells expire between two reads, and a
-later write may have superseded one, so a difference of sums alone proves nothing.
+later write may have superseded one, so a difference of sums alone proves nothing. What is summed
+up is summing.py's.
 
-In the sums are the target's key, its cells, and the write times of those that are cells on both
-sides. TTLs are left out, because they run, and the times of lists, which a copy changes.
-
-Statics are in the sums with each row, as a SELECT gives them. Partition by partition they are
-looked at by themselves: they are there whatever becomes of the rows.
+Statics are in the sums with each row. Partition by partition they are looked at by themselves: they
+are there whatever becomes of the rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from hashlib import blake2b
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import compress
 from time import monotonic
 
 from cassandra.metadata import Murmur3Token
 
 from calldrop_migrate.cluster import failures
-from calldrop_migrate.cluster.elements import items
 from calldrop_migrate.cluster.hidden import raiser, shown_from
-from calldrop_migrate.cluster.layout import Fate, Layout
+from calldrop_migrate.cluster.layout import Fate
 from calldrop_migrate.cluster.lookup import GONE, Lookup
 from calldrop_migrate.cluster.pages import Page, Partitions
 from calldrop_migrate.cluster.raw import RawRow, getter, long, ranged, show_key, where
+from calldrop_migrate.cluster.summing import digest, summed
 from calldrop_migrate.cluster.wire import Batch, Request, Window, Wire
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ranges import Range, index_of
@@ -37,7 +34,6 @@ from calldrop_migrate.engine.ports import CopyTask, Difference, Key, RangeResult
 
 _LOOKUPS = 64  # in flight
 _SUM = 2**64
-_ABSENT = b"\xff\xff\xff\xff"
 
 
 def partition_token(key: RawRow) -> int:
@@ -62,69 +58,40 @@ class Comparison:
         self._written = task
         self._also = wire.layout_also(task, task.also) if task.also else None
         self._at_once = max(1, _LOOKUPS >> task.calm)
+        self._summed = summed(self.layout, lasting=task.lasting)
 
     # -- sums ------------------------------------------------------------------------------------
 
     def sums_of_source(self, ranges: Sequence[Range]) -> Iterator[tuple[Range, Sums]]:
         """Rows and an order-free sum over them, of each range."""
-        layout = self.layout
-        if self._task.lasting:
-            places = (at for cell in _timed(layout) for at in cell.places)
-        else:
-            places = (at for held in _summed(layout) for _, at in held)
-        cells = getter([*layout.key_at, *places])
+        of, cells = self._summed.of, getter([*self.layout.key_at, *self._summed.places])
         for part, pages in self._wire.chosen(self._task, ranges):
             count = total = 0
             for page in pages:
-                rows = self._counted(map(cells, page.rows))
-                count += len(rows)
-                total += sum(map(_digest, rows))
+                found = [digest(its) for row in page.rows if (its := of(cells(row))) is not None]
+                count += len(found)
+                total += sum(found)
             yield part, {part.index: (count, total % _SUM)} if count else {}
 
     def sums_of_target(self, ranges: Sequence[Range], parts: int) -> Iterator[tuple[Range, Sums]]:
         """The same of the target's rows, by the range of the source that each has come from."""
-        source, target, layout = self._task.source, self._task.target, self.layout
+        source, target, of = self._task.source, self._task.target, self._summed.of
         came_from = {what: name for name, what in self._task.columns}
         bucket = [came_from[name] for name in source.partition_key if name in came_from]
         whole = len(bucket) == len(source.partition_key)
-        selected = [*map(quote, bucket), *map(quote, target.key)]
-        values, times = _summed(layout)
-        if self._task.lasting:
-            names = [quote(cell.name) for cell in _timed(layout)]
-            selected += [s for n in names for s in (n, f"WRITETIME({n})", f"TTL({n})")]
-        else:
-            selected += [quote(name) for name, _ in values]
-            selected += [f"WRITETIME({quote(name)})" for name, _ in times]
+        selected = [*map(quote, bucket), *map(quote, target.key), *self._summed.selected]
         cql = ranged(self._wire.keyspace, target, selected)
         first = len(bucket)
         for part, pages in self._wire.ranges(cql, self._task, ranges):
             sums: dict[int, tuple[int, int]] = {}
             for page in pages:
                 for row in page.rows:
+                    if (its := of(row[first:])) is None:
+                        continue
                     at = index_of(partition_token(row[:first]), parts) if whole else -1
-                    for cells in self._counted([row[first:]]):
-                        count, total = sums.get(at, (0, 0))
-                        sums[at] = (count + 1, (total + _digest(cells)) % _SUM)
+                    count, total = sums.get(at, (0, 0))
+                    sums[at] = (count + 1, (total + digest(its)) % _SUM)
             yield part, sums
-
-    def _counted(self, rows: Iterable[RawRow]) -> Sequence[RawRow]:
-        """The rows as they are summed up: key and cells, or what of them never ends."""
-        if not self._task.lasting:
-            return list(rows)
-        width, cells = len(self._task.target.key), _timed(self.layout)
-        found = []
-        for row in rows:
-            parts = zip(row[width::3], row[width + 1 :: 3], row[width + 2 :: 3], strict=True)
-            lasting: list[bytes | None] = []
-            ending = False
-            for cell, (value, written, ttl) in zip(cells, parts, strict=True):
-                ends = cell.ends(ttl)
-                ending = ending or ends
-                lasting += [None, None] if ends else [value, None if cell.is_list else written]
-            # A row of keys alone has nothing that ends.
-            if not ending or any(part is not None for part in lasting):
-                found.append([*row[:width], *lasting])
-        return found
 
     # -- row by row ------------------------------------------------------------------------------
 
@@ -312,60 +279,3 @@ class Comparison:
             at = max(self.layout.newest(row), self._task.low_timestamp)
             window.send(self._wire.bound(cql, [long(at), *self.layout.key_of(row)]))
         window.drain()
-
-
-def _summed(layout: Layout) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
-    """(name, place in the source's row) of all values, and of the write times that both sides
-    have.
-    """
-    parts = [layout.row] + ([layout.statics] if layout.statics else [])
-    values = [cell for part in parts for cell in part.cells]
-    values += [(many.name, many.at) for part in parts for many in part.many]
-    times = [
-        (n, part.written_at[n]) for part in parts for n, _ in part.cells if n in part.written_at
-    ]
-    times += [
-        (many.name, many.times_at[0])
-        for part in parts
-        for many in part.many
-        if many.times_at and not many.is_list
-    ]
-    return values, times
-
-
-@dataclass(frozen=True, slots=True)
-class _Timed:
-    """A column that has write time and TTL on both sides, and where value, write time and TTL stand
-    in the source's row.
-    """
-
-    name: str
-    places: tuple[int, int, int]
-    of_elements: bool = False
-    is_list: bool = False
-
-    def ends(self, ttl: bytes | None) -> bool:
-        if self.of_elements:
-            return any(part is not None for part in items(ttl))
-        return ttl is not None
-
-
-def _timed(layout: Layout) -> list[_Timed]:
-    parts = [layout.row] + ([layout.statics] if layout.statics else [])
-    cells = [
-        _Timed(name, (at, part.written_at[name], part.ttl_at[name]))
-        for part in parts
-        for name, at in part.cells
-        if name in part.written_at
-    ]
-    return cells + [
-        _Timed(many.name, (many.at, *many.times_at), of_elements=True, is_list=many.is_list)
-        for part in parts
-        for many in part.many
-        if many.times_at
-    ]
-
-
-def _digest(cells: Sequence[bytes | None]) -> int:
-    packed = [_ABSENT if c is None else len(c).to_bytes(4, "big") + c for c in cells]
-    return int.from_bytes(blake2b(b"".join(packed), digest_size=8).digest(), "big")

@@ -20,8 +20,8 @@ _MICROSECONDS = 10**14  # as milliseconds this is the year 5138
 def shown_from(wire: Wire, table: Table) -> dict[str, int]:
     """Columns that were dropped once, and from when on the server shows their cells: microseconds.
 
-    Cassandra keeps the time of a DROP in milliseconds; ScyllaDB writes microseconds into the same
-    column (its `schema_tables.cc` hands the count on as it is).
+    Raises:
+        StatementRefused, Unreachable: the server doesn't tell.
     """
     cql = (
         "SELECT column_name, dropped_time FROM system_schema.dropped_columns "
@@ -30,12 +30,20 @@ def shown_from(wire: Wire, table: Table) -> dict[str, int]:
     asked = wire.bound(cql, [wire.keyspace.encode(), table.name.encode()])
     with failures.of_read():
         rows = list(wire.send(asked).result())
-    found = {(name or b"").decode(): number(at) or 0 for name, at in rows}
     return {
-        name: at + 1 if at > _MICROSECONDS else (at + 1) * 1000
-        for name, at in found.items()
-        if table.column(name)
+        name.decode(): behind(number(at) or 0)
+        for name, at in rows
+        if table.column(name.decode()) is not None
     }
+
+
+def behind(dropped_time: int) -> int:
+    """The first microsecond behind a DROP, from what `dropped_columns` has as its time.
+
+    Cassandra keeps milliseconds there. ScyllaDB keeps microseconds in the same column: its
+    tools/schema_loader.cc hands the count on as the time of a write.
+    """
+    return dropped_time + 1 if dropped_time > _MICROSECONDS else (dropped_time + 1) * 1000
 
 
 def raiser(parts: list[Cells], shown: Mapping[str, int]) -> Callable[[RawRow], RawRow]:

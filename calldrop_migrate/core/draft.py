@@ -97,7 +97,8 @@ class Draft:
         """Copies rows, or only the values of some columns and the keys, into a table of their own.
 
         It is a new one each time: were rows added to those of an earlier time that found no way
-        back, one key would merge what are two rows.
+        back, one key would merge what are two rows. Nor by the name of one whose DROP may still
+        arrive (`Facts.spent`).
         """
         cells = columns is not None
         kept = tuple(c for c in table.columns if columns is None or c.is_key or c.name in columns)

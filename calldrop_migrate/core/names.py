@@ -5,7 +5,8 @@
     call_records__aside_0002          rows in the shape of 0002 that the way down couldn't keep
     call_records__aside_0002_up       rows in the shape before 0002 that the way up couldn't keep
     call_records__aside_0002_cells    values of columns that the way down dropped, with their keys
-    call_records__aside_0002_2        a second time: the first ones are still there
+    call_records__aside_0002_2        a second time: the first ones are still there, or
+                                      their DROP got no answer
 
 A shadow can have a column that no user made, MARKER: written with a row's own time and life where
 the row's cells don't tell them.

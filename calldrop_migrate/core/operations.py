@@ -50,8 +50,8 @@ class Rows(StrEnum):
 
     @property
     def moved(self) -> bool:
-        """Whether a row leaves the source once it is in the target, where what that has of its key
-        decides on it.
+        """Whether a row leaves the source once it is in the target. What the target has of its key
+        decides whether it goes there.
         """
         return self in (Rows.FREE, Rows.PRESENT)
 
