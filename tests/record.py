@@ -40,7 +40,7 @@ def record(session: Any, keyspace: str) -> dict[str, Any]:
         return found
 
     ask([platform.LOCAL, platform.PEERS, platform.TABLES_OF_SYSTEM, survey.SETTINGS])
-    catalog.read(ask, keyspace)
+    catalog.read(ask, keyspace, ("types", "indexes"))
     kept = [r for r in answers[survey.SETTINGS] if "views" in r["name"]]  # it has paths, too
     answers[survey.SETTINGS] = kept
     session.set_keyspace(keyspace)

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from calldrop_migrate.core import masks
 from calldrop_migrate.core.cql import literal
 from calldrop_migrate.core.schema import Extra, Schema, from_rows
 from calldrop_migrate.errors import StatementRefused
@@ -20,58 +21,90 @@ Row = Mapping[str, Any]
 Ask = Callable[[Sequence[str]], list[list[Row]]]
 
 _TABLE_LIKE = ("tables", "views", "columns", "dropped_columns")
+# Of extras, and of columns, that not every server has: read where system_schema has them.
+_EXTRAS = ("types", "indexes", "triggers")
+_MASKS = "column_masks"
 
 
-def read(ask: Ask, keyspace: str) -> Schema:
-    """The whole keyspace; `exists` is False where there is none."""
+def read(ask: Ask, keyspace: str, system_schema: Collection[str]) -> Schema:
+    """The whole keyspace; `exists` is False where there is none.
+
+    Args:
+        system_schema: the tables that the server keeps schemas in.
+    """
     where = f"WHERE keyspace_name = {literal(keyspace)}"
     (keyspaces,) = ask([f"SELECT replication FROM system_schema.keyspaces {where}"])
     if not keyspaces:
         return Schema(keyspace)
-    sources = (*_TABLE_LIKE, "types", "indexes")
-    found = ask([f"SELECT * FROM system_schema.{source} {where}" for source in sources])
-    tables, views, columns, dropped, types, indexes = found
+    optional = [source for source in (*_EXTRAS, _MASKS) if source in system_schema]
+    sources = (*_TABLE_LIKE, *optional)
+    answers = ask([f"SELECT * FROM system_schema.{source} {where}" for source in sources])
+    found = dict(zip(sources, answers, strict=True))
     return from_rows(
         keyspace,
         replication=keyspaces[0]["replication"],
-        tables=[*tables, *views],
-        columns=columns,
-        dropped=dropped,
-        extras=[*_types(types), *_indexes(indexes)],
+        tables=[*found["tables"], *found["views"]],
+        columns=found["columns"],
+        dropped=found["dropped_columns"],
+        masks=_masks(found.get(_MASKS, ())),
+        extras=_extras(found),
     )
 
 
-def refresh(ask: Ask, known: Schema, names: Collection[tuple[str, str]]) -> Schema:
+def refresh(
+    ask: Ask, known: Schema, names: Collection[tuple[str, str]], system_schema: Collection[str]
+) -> Schema:
     """`known` with the objects of these (kind, name) read again."""
     for kind, name in names:
-        known = _refresh_one(ask, known, kind, name)
+        if kind in ("table", "view"):
+            known = _refresh_table(ask, known, kind, name, system_schema)
+        else:
+            where = f"WHERE keyspace_name = {literal(known.keyspace)}"
+            sources = [source for source in _EXTRAS if source in system_schema]
+            answers = ask([f"SELECT * FROM system_schema.{s} {where}" for s in sources])
+            known = known.with_extras(_extras(dict(zip(sources, answers, strict=True))))
     return known
 
 
-def _refresh_one(ask: Ask, known: Schema, kind: str, name: str) -> Schema:
+def _refresh_table(
+    ask: Ask, known: Schema, kind: str, name: str, system_schema: Collection[str]
+) -> Schema:
     keyspace = f"WHERE keyspace_name = {literal(known.keyspace)}"
-    if kind not in ("table", "view"):
-        types, indexes = ask(
-            [f"SELECT * FROM system_schema.{s} {keyspace}" for s in ("types", "indexes")]
-        )
-        extras = (*_types(types), *_indexes(indexes))
-        return Schema(known.keyspace, known.replication, known.tables, extras)
     where = f"{keyspace} AND table_name = {literal(name)}"
     views = f"{keyspace} AND view_name = {literal(name)}"
     head = f"views {views}" if kind == "view" else f"tables {where}"
     (tables,) = ask([f"SELECT * FROM system_schema.{head}"])
     if not tables:
         return known.without(name)
-    parts = ("columns",) if kind == "view" else ("columns", "dropped_columns")
-    columns, *dropped = ask([f"SELECT * FROM system_schema.{part} {where}" for part in parts])
+    parts = ["columns"] if kind == "view" else ["columns", "dropped_columns"]
+    parts += [_MASKS] if _MASKS in system_schema else []
+    answers = ask([f"SELECT * FROM system_schema.{part} {where}" for part in parts])
+    read_again = dict(zip(parts, answers, strict=True))
     (found,) = from_rows(
         known.keyspace,
         replication=None,
         tables=tables,
-        columns=columns,
-        dropped=[row for rows in dropped for row in rows],
+        columns=read_again["columns"],
+        dropped=read_again.get("dropped_columns", ()),
+        masks=_masks(read_again.get(_MASKS, ())),
     ).tables
     return known.put(found)
+
+
+def _masks(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
+    return {(row["table_name"], row["column_name"]): masks.from_row(row) for row in rows}
+
+
+def _extras(found: Mapping[str, Sequence[Row]]) -> list[Extra]:
+    triggers = [
+        Extra(
+            "trigger",
+            f"{row['trigger_name']} on {row['table_name']}",
+            json.dumps([row["table_name"], row["options"]["class"]]),
+        )
+        for row in found.get("triggers", ())
+    ]
+    return [*_types(found.get("types", ())), *_indexes(found.get("indexes", ())), *triggers]
 
 
 def _types(rows: Sequence[Row]) -> list[Extra]:

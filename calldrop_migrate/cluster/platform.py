@@ -15,6 +15,9 @@ from typing import Any
 from calldrop_migrate.engine.ports import Platform
 
 TABLES_OF_SYSTEM = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'system'"
+TABLES_OF_SCHEMA = (
+    "SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'system_schema'"
+)
 LOCAL = "SELECT cluster_name, data_center, rack, release_version, host_id FROM system.local"
 PEERS = "SELECT peer, data_center, rack, host_id FROM system.peers"
 SCYLLA_VERSION = "SELECT version FROM system.versions WHERE key = 'local'"

@@ -236,12 +236,14 @@ class ClusterDatabase:
         self.platform = self._read_platform()
 
     def _read_platform(self) -> Platform:
-        asked = [platform.LOCAL, platform.PEERS, platform.TABLES_OF_SYSTEM]
-        (local,), peers, tables = self._ask(asked)
+        tables_of = [platform.TABLES_OF_SYSTEM, platform.TABLES_OF_SCHEMA]
+        (local,), peers, *tables = self._ask([platform.LOCAL, platform.PEERS, *tables_of])
         host = str(self._pinned.endpoint.address)
         self._nodes = {str(local["host_id"]): host}
         self._nodes |= {str(p["host_id"]): str(p["peer"]) for p in peers}
-        self._system = frozenset(row["table_name"] for row in tables)
+        self._system, self._system_schema = (
+            frozenset(row["table_name"] for row in rows) for rows in tables
+        )
         scylla = platform.is_scylla(self._system)
         version = ""
         if scylla:
@@ -376,14 +378,16 @@ class ClusterDatabase:
 
     def schema(self) -> Schema:
         """See `Database`."""
-        schema = catalog.read(self._ask, self.keyspace)
+        schema = catalog.read(self._ask, self.keyspace, self._system_schema)
         if self.bookkeeping == self.keyspace:
             return schema
-        return with_bookkeeping(schema, catalog.read(self._ask, self.bookkeeping))
+        return with_bookkeeping(
+            schema, catalog.read(self._ask, self.bookkeeping, self._system_schema)
+        )
 
     def refresh(self, known: Schema, names: Collection[tuple[str, str]]) -> Schema:
         """See `Database`."""
-        return catalog.refresh(self._ask, known, names)
+        return catalog.refresh(self._ask, known, names, self._system_schema)
 
     def server(self, keyspaces: Collection[str]) -> Server:
         """See `Database`."""

@@ -9,6 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from calldrop_migrate.core import options as table_options
+from calldrop_migrate.core.declared import as_made
+from calldrop_migrate.core.options import entries
 from calldrop_migrate.core.schema import Column, Schema, Table, sorted_columns
 
 Shape = Mapping[str, Any]
@@ -17,8 +20,13 @@ Shape = Mapping[str, Any]
 NOT_OURS = "exists, and nothing recorded made it"
 
 
-def diff(before: Shape, after: Shape, new: str = NOT_OURS) -> list[str]:
-    """What is different, a line each: `before -> after`; `new` says what only `after` has."""
+def diff(before: Shape, after: Shape, new: str = NOT_OURS, *, one_sided: bool = False) -> list[str]:
+    """What is different, a line each: `before -> after`; `new` says what only `after` has.
+
+    Args:
+        one_sided: an option that only one side has is a difference, too: not where it depends on
+            the server what is shown.
+    """
     lines: list[str] = []
     for name in sorted({*before, *after}):
         if name not in before:
@@ -26,35 +34,28 @@ def diff(before: Shape, after: Shape, new: str = NOT_OURS) -> list[str]:
         elif name not in after:
             lines.append(f"{name}: is gone")
         elif "columns" in before[name] and "columns" in after[name]:
-            lines += [f"{name}: {line}" for line in _table(before[name], after[name])]
+            lines += [f"{name}: {line}" for line in _table(before[name], after[name], one_sided)]
         elif before[name] != after[name]:
-            old, new = (json.dumps(shape) for shape in (before[name], after[name]))
-            lines.append(f"{name}: {old} -> {new}")
+            shown = (json.dumps(shape) for shape in (before[name], after[name]))
+            lines.append(f"{name}: {' -> '.join(shown)}")
     return lines
 
 
-def _table(before: Shape, after: Shape) -> Iterator[str]:
+def _table(before: Shape, after: Shape, one_sided: bool) -> Iterator[str]:
     for key in ("partition_key", "clustering_key"):
-        old, new = (", ".join(shape[key]) for shape in (before, after))
+        old, new = (
+            ", ".join(column.rstrip() for column in shape[key]) for shape in (before, after)
+        )
         if old != new:
             yield f"{key.replace('_', ' ')}: ({old}) -> ({new})"
-    yield from _entries("column ", before["columns"], after["columns"])
-    yield from _entries("compaction ", before["compaction"], after["compaction"])
-    for key in ("default_time_to_live", "base", "where"):
+    yield from entries("column ", before["columns"], after["columns"])
+    old_options, new_options = (shape.get("options", {}) for shape in (before, after))
+    yield from table_options.differences(old_options, new_options, one_sided=one_sided)
+    for key in ("base", "where"):
         shown = (shape.get(key, "") for shape in (before, after))
         old, new = (" AND ".join(x) if isinstance(x, list) else x for x in shown)
         if old != new:
             yield f"{key}: {old} -> {new}"
-
-
-def _entries(what: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
-    for name in sorted({*before, *after}):
-        if name not in before:
-            yield f"{what}{name} added: {after[name]}"
-        elif name not in after:
-            yield f"{what}{name} is gone, was: {before[name]}"
-        elif before[name] != after[name]:
-            yield f"{what}{name}: {before[name]} -> {after[name]}"
 
 
 def differences(declared: Schema, live: Schema) -> list[str]:
@@ -73,13 +74,10 @@ def filled(declared: Schema, live: Schema) -> Schema:
 
 
 def _as_open(declared: Table, live: Table | None) -> Table:
-    """A declared table with the live one's compaction, as far as it leaves that open."""
     if live is None:
         return declared
-    wanted, have = json.loads(declared.option("compaction") or "{}"), live.option("compaction")
-    compaction = {**(json.loads(have) if have else {}), **wanted}
-    options = {**dict(declared.options), "compaction": json.dumps(compaction)}
-    return replace(declared, options=tuple(sorted(options.items())))
+    options = table_options.merged(declared.options, live.options)
+    return replace(as_made(declared, live), options=options)
 
 
 def from_shape(name: str, shape: Shape) -> Table:
@@ -87,18 +85,19 @@ def from_shape(name: str, shape: Shape) -> Table:
     partition = list(shape["partition_key"])
     orders = dict(column.rsplit(" ", 1) for column in shape["clustering_key"])
     columns = []
-    for column, type_ in shape["columns"].items():
+    for column, text in shape["columns"].items():
+        type_, _, mask = text.partition(" masked with ")
         if column in partition:
-            columns.append(Column(column, type_, "partition_key", partition.index(column)))
+            at = partition.index(column)
+            columns.append(Column(column, type_, "partition_key", at, mask=mask))
         elif column in orders:
             at = list(orders).index(column)
-            columns.append(Column(column, type_, "clustering", at, orders[column].lower()))
+            order = orders[column].lower()
+            columns.append(Column(column, type_, "clustering", at, order, mask))
         else:
             kind = "static" if type_.endswith(" static") else "regular"
-            columns.append(Column(column, type_.removesuffix(" static"), kind))
-    options = {"compaction": json.dumps(shape["compaction"])} if shape["compaction"] else {}
-    if ttl := shape.get("default_time_to_live"):
-        options["default_time_to_live"] = str(ttl)
+            columns.append(Column(column, type_.removesuffix(" static"), kind, mask=mask))
+    options = {option: json.dumps(value) for option, value in shape.get("options", {}).items()}
     where = " AND ".join(shape.get("where", ()))
     ordered = tuple(sorted(options.items()))
     return Table(name, sorted_columns(columns), ordered, None, shape.get("base", ""), where)

@@ -14,8 +14,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from calldrop_migrate.core import masks
 from calldrop_migrate.core.cql import CqlError, Kind, Statement, Token, quote
 from calldrop_migrate.core.cursor import Cursor
+from calldrop_migrate.core.options import Options, text_of, written
 from calldrop_migrate.core.schema import Column, Extra, Table, sorted_columns
 from calldrop_migrate.errors import Fault, Place
 
@@ -23,7 +25,7 @@ _KINDS = {"columnfamily": "table"}
 # What changes the schema and that no single name finds again: a function is overloaded, the others
 # are not read back. Such a statement is sent like any other schema change, and repeated if its
 # outcome is unknown.
-_NAMELESS = ("function", "aggregate", "trigger", "keyspace")
+_NAMELESS = ("function", "aggregate", "keyspace")
 _ROWS = ("insert", "update", "delete")
 
 
@@ -36,8 +38,12 @@ class Effect:
         kind: table, view, type, index, function, ...; empty for other.
         name: the object; empty when the statement names none that can be read back.
         table: the declared table or view of a CREATE.
-        extra: the declared type or index of a CREATE.
+        extra: the declared type, index or trigger of a CREATE.
         add, drop, rename, options: the parts of an ALTER; of a type, `add` are fields.
+        masks: columns of an ALTER with the mask that each gets; an empty one is dropped.
+        unnamed: a CREATE INDEX that leaves the name to the server; `name` is the one that a server
+            chooses if it is free.
+        compact: COMPACT STORAGE was written.
         conditional: IF [NOT] EXISTS was written of the object.
         loose: IF [NOT] EXISTS was written of the parts of an ALTER.
         writes: tables that rows are written into.
@@ -52,11 +58,14 @@ class Effect:
     add: tuple[Column, ...] = ()
     drop: tuple[str, ...] = ()
     rename: tuple[tuple[str, str], ...] = ()
-    options: tuple[tuple[str, str], ...] = ()
+    options: Options = ()
+    masks: tuple[tuple[str, str], ...] = ()
     conditional: bool = False
     loose: bool = False
     writes: tuple[str, ...] = ()
     id: str = ""
+    unnamed: bool = False
+    compact: bool = False
 
     @property
     def destroys(self) -> bool:
@@ -158,9 +167,17 @@ def _drop(reader: Cursor) -> Effect:
     conditional = reader.take("if", "exists")
     if kind in _NAMELESS:
         return Effect("drop", kind, conditional=conditional)
-    if kind not in ("table", "view", "type", "index"):
+    if kind not in ("table", "view", "type", "index", "trigger"):
         return OTHER
-    return Effect("drop", kind, reader.name(), conditional=conditional)
+    name = _trigger_name(reader) if kind == "trigger" else reader.name()
+    return Effect("drop", kind, name, conditional=conditional)
+
+
+def _trigger_name(reader: Cursor) -> str:
+    """A trigger with its table: its name is one of that table's alone."""
+    name = reader.name()
+    reader.expect("on")
+    return f"{name} on {reader.name()}"
 
 
 def _create(reader: Cursor) -> Effect:
@@ -172,7 +189,8 @@ def _create(reader: Cursor) -> Effect:
     match kind:
         case "table":
             table, table_id = _table(reader)
-            return replace(effect, name=table.name, table=table, id=table_id)
+            compact = table.compact
+            return replace(effect, name=table.name, table=table, id=table_id, compact=compact)
         case "view":
             view = _view(reader)
             return replace(effect, name=view.name, table=view)
@@ -180,8 +198,15 @@ def _create(reader: Cursor) -> Effect:
             made = _type(reader)
             return replace(effect, name=made.name, extra=made)
         case "index":
+            unnamed = reader.peek() == "on"
             made = _index(reader, custom=custom)
-            return replace(effect, name=made.name, extra=made)
+            return replace(effect, name=made.name, extra=made, unnamed=unnamed)
+        case "trigger":
+            name = _trigger_name(reader)
+            reader.expect("using")
+            of = name.rpartition(" on ")[2]
+            made = Extra("trigger", name, json.dumps([of, reader.next().value]))
+            return replace(effect, name=name, extra=made)
     return effect if kind in _NAMELESS else OTHER
 
 
@@ -251,10 +276,10 @@ def _table(reader: Cursor) -> tuple[Table, str]:
     reader.expect(")")
     if not partition:
         raise reader.error(f"{name} has no PRIMARY KEY")
-    order, options = _with(reader)
-    table_id = options.pop("id", "")
+    order, options, compact = _with(reader)
+    table_id = text_of(options.pop("id", '""'))
     keyed = _keyed(reader, columns, partition, clustering, order)
-    return Table(name, keyed, tuple(sorted(options.items()))), table_id
+    return Table(name, keyed, tuple(sorted(options.items())), compact=compact), table_id
 
 
 def _column(reader: Cursor) -> tuple[Column, bool]:
@@ -262,10 +287,17 @@ def _column(reader: Cursor) -> tuple[Column, bool]:
     name = reader.name()
     type_ = type_text(reader.until(",", "static", "primary", "masked", angles=True))
     kind = "static" if reader.take("static") else "regular"
-    if reader.take("masked"):
-        reader.until(",", "primary")
+    mask = _mask(reader)
     is_key = reader.take("primary", "key")
-    return Column(name, type_, kind), is_key
+    return Column(name, type_, kind, mask=mask), is_key
+
+
+def _mask(reader: Cursor) -> str:
+    """The mask of a column, if one is declared."""
+    if not reader.take("masked"):
+        return ""
+    reader.expect("with")
+    return masks.declared(reader.until(",", "primary"))
 
 
 def _primary_key(reader: Cursor) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -282,6 +314,7 @@ def _keyed(
     partition: Sequence[str],
     clustering: Sequence[str],
     order: dict[str, str],
+    default: str = "asc",
 ) -> tuple[Column, ...]:
     known = {c.name for c in columns}
     for name in (*partition, *clustering, *order):
@@ -292,19 +325,20 @@ def _keyed(
         name = column.name
         if name in partition:
             at = list(partition).index(name)
-            return Column(name, column.type, "partition_key", at)
+            return replace(column, kind="partition_key", position=at)
         if name in clustering:
-            at = list(clustering).index(name)
-            return Column(name, column.type, "clustering", at, order.get(name, "asc"))
+            at, ordered = list(clustering).index(name), order.get(name, default)
+            return replace(column, kind="clustering", position=at, order=ordered)
         return column
 
     return sorted_columns(map(place, columns))
 
 
-def _with(reader: Cursor) -> tuple[dict[str, str], dict[str, str]]:
-    """Clustering order and options behind a CREATE's WITH."""
+def _with(reader: Cursor) -> tuple[dict[str, str], dict[str, str], bool]:
+    """Clustering order, options, and whether COMPACT STORAGE stands behind a CREATE's WITH."""
     order: dict[str, str] = {}
     options: dict[str, str] = {}
+    compact = False
     more = reader.take("with")
     while more:
         if reader.take("clustering", "order", "by"):
@@ -314,21 +348,23 @@ def _with(reader: Cursor) -> tuple[dict[str, str], dict[str, str]]:
                 order[name] = "desc" if reader.take("desc") else "asc"
                 _ = reader.take("asc") or reader.take(",")
                 reader.take(",")
-        elif not reader.take("compact", "storage"):
+        elif reader.take("compact", "storage"):
+            compact = True
+        else:
             options |= dict([_option(reader)])
         more = reader.take("and")
     if not reader.ended:
         raise reader.error("expected WITH or AND, or the end of the statement")
-    return order, options
+    return order, options, compact
 
 
 def _option(reader: Cursor) -> tuple[str, str]:
-    """One `name = value`; a map as JSON, as the server's maps are kept."""
+    """One `name = value`, the value as JSON."""
     name = reader.name()
     reader.expect("=")
     if reader.peek() == "{":
         return name, json.dumps(dict(sorted(_map(reader).items())))
-    return name, "".join(t.value for t in reader.until("and"))
+    return name, written(reader.until("and"))
 
 
 def _map(reader: Cursor) -> dict[str, str]:
@@ -344,7 +380,10 @@ def _map(reader: Cursor) -> dict[str, str]:
 
 
 def _view(reader: Cursor) -> Table:
-    """A declared view. Its columns have no types yet, and one of SELECT * only those of its key."""
+    """A declared view. Its columns have no types yet, and one of SELECT * only those of its key.
+
+    An order that isn't written is the server's: Cassandra takes the base's, ScyllaDB ASC.
+    """
     name = reader.name()
     reader.expect("as", "select")
     selected = reader.until("from")
@@ -354,11 +393,11 @@ def _view(reader: Cursor) -> Table:
     where = " ".join(t.text for t in reader.until("primary"))
     reader.expect("primary", "key")
     partition, clustering = _primary_key(reader)
-    order, options = _with(reader)
+    order, options, _ = _with(reader)
     options.pop("id", None)
     whole = any(t.is_symbol("*") for t in selected)
     named = (*partition, *clustering) if whole else [t.value for t in selected if t.is_name()]
-    columns = _keyed(reader, [Column(c, "") for c in named], partition, clustering, order)
+    columns = _keyed(reader, [Column(c, "") for c in named], partition, clustering, order, "")
     return Table(name, columns, tuple(sorted(options.items())), base=base, where=where, whole=whole)
 
 
@@ -386,6 +425,11 @@ def _alter(reader: Cursor) -> Effect:
     if reader.take("rename"):
         loose = reader.take("if", "exists")
         return replace(effect, rename=tuple(_renames(reader)), loose=loose)
+    if reader.take("alter"):
+        loose = reader.take("if", "exists")
+        name = reader.name()
+        masked = () if reader.peek() == "type" else ((name, _mask(reader)),)
+        return replace(effect, masks=masked, loose=loose)
     if reader.take("with"):
         options = [_option(reader)]
         while reader.take("and"):
@@ -399,8 +443,9 @@ def _added(reader: Cursor) -> tuple[Column, ...]:
     added = []
     while True:
         name = reader.name()
-        kind = type_text(reader.until(",", "static", "masked", angles=True))
-        added.append(Column(name, kind, "static" if reader.take("static") else "regular"))
+        type_ = type_text(reader.until(",", "static", "masked", angles=True))
+        kind = "static" if reader.take("static") else "regular"
+        added.append(Column(name, type_, kind, mask=_mask(reader)))
         reader.until(",")
         if not reader.take(","):
             return tuple(added)

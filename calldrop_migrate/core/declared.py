@@ -1,103 +1,67 @@
 """Between a declaration and the live table: does it hold, and the CQL that would declare it.
 
-The theory of `holds`: a server fills in what a statement left open (min_threshold beside a declared
-compaction class), writes values in its own way (99PERCENTILE as 99p, a class with its package), and
-keeps some options where system_schema.tables doesn't show them (ScyllaDB's tombstone_gc, a boolean
-of Cassandra's at its default). So only what both sides show is compared, and what isn't shown isn't
-doubted.
+The theory of `holds`: what the server made of a statement is the truth, and only what the statement
+names is compared. A server fills in what was left open (min_threshold beside a declared compaction
+class, the order of a view's clustering columns), writes values in its own way, and keeps some
+options where system_schema.tables doesn't show them (ScyllaDB's tombstone_gc, a boolean of
+Cassandra's at its default).
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
+from calldrop_migrate.core import masks
+from calldrop_migrate.core import options as table_options
 from calldrop_migrate.core.cql import literal, quote
-from calldrop_migrate.core.schema import Extra, Schema, Table, comparable_compaction, conditions
-
-# What both servers show of a view, and take back in a CREATE.
-_VIEW_OPTIONS = (
-    *("additional_write_policy", "bloom_filter_fp_chance", "caching", "comment", "compression"),
-    *("crc_check_chance", "gc_grace_seconds", "max_index_interval", "memtable_flush_period_in_ms"),
-    *("min_index_interval", "speculative_retry"),
-)
-# 99PERCENTILE, 99.0p and 99p; 50.0ms and 50ms: in these options alone.
-_RETRIES = ("speculative_retry", "additional_write_policy")
-_RETRY = re.compile(r"(\d+(?:\.\d+)?)\s*(percentile|p|ms)\b")
-
-_NUMBER = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?", re.IGNORECASE)
+from calldrop_migrate.core.options import map_as_cql
+from calldrop_migrate.core.schema import Column, Extra, Schema, Table, conditions, names_type, sorted_columns
 
 
 def holds(declared: Table, live: Table) -> bool:
     """Whether the live table has the declared columns, keys, view definition, and options."""
-    if not declared.same_rows_as(live):
-        return False
     if (declared.base, conditions(declared.where)) != (live.base, conditions(live.where)):
         return False
-    return options_hold(declared.options, live)
+    return as_made(declared, live).same_rows_as(live) and options_hold(declared.options, live)
+
+
+def as_made(declared: Table, live: Table) -> Table:
+    """A declared table with what its statement leaves to the server, or the server writes in its
+    own way: the order of a view's clustering columns, the arguments of a mask.
+    """
+    return replace(declared, columns=sorted_columns(_made(c, live) for c in declared.columns))
+
+
+def _made(column: Column, live: Table) -> Column:
+    there = live.column(column.name)
+    if there is None:
+        return column
+    mask = there.mask if masks.are_same(column.mask, there.mask) else column.mask
+    return replace(column, order=column.order or there.order, mask=mask)
 
 
 def options_hold(declared: Iterable[tuple[str, str]], live: Table) -> bool:
     """Whether each declared option that the live table shows is so; of a map each entry."""
-    shown = dict(live.options)
-    return all(_same(name, value, shown[name]) for name, value in declared if name in shown)
-
-
-def _same(name: str, declared: str, live: str) -> bool:
-    wanted, got = _entries(declared), _entries(live)
-    if wanted is None or got is None:
-        return _plain(name, declared) == _plain(name, live)
-    return all(_plain("", got.get(key, "")) == _plain("", value) for key, value in wanted.items())
-
-
-def _entries(value: str) -> dict[str, str] | None:
-    """The entries of a map option; None when it is no map (a comment may begin with a brace)."""
-    try:
-        found = json.loads(value)
-    except ValueError:
-        return None
-    if not isinstance(found, dict):
-        return None
-    # ScyllaDB writes some keys of compression as older Cassandras did.
-    older = {"sstable_compression": "class", "chunk_length_kb": "chunk_length_in_kb"}
-    return comparable_compaction(json.dumps({older.get(k, k): v for k, v in found.items()}))
-
-
-def _plain(name: str, value: str) -> str:
-    if name == "comment":
-        return value
-    try:
-        return str(float(value))
-    except ValueError:
-        value = value.lower()
-    if name in _RETRIES:
-        # Cassandra keeps whole milliseconds, ScyllaDB writes them with a decimal.
-        value = _RETRY.sub(_rounded, value.replace(" ", "")).replace("none", "never")
-    return value
-
-
-def _rounded(match: re.Match[str]) -> str:
-    return f"{int(float(match[1]))}ms" if match[2] == "ms" else f"{float(match[1]):g}p"
+    return table_options.hold(declared, live.options)
 
 
 # -- as CQL ----------------------------------------------------------------------------------------
 
 
-def describe(table: Table, *, all_options: bool = False) -> str:
-    """CQL that makes this table or view, with the options that can be compared, or all."""
+def describe(table: Table) -> str:
+    """CQL that makes this table or view, with all options that are known of it."""
     head = _view_head(table) if table.base else _table_head(table)
     order = ", ".join(
-        f"{quote(c.name)} {c.order.upper()}" for c in table.columns if c.kind == "clustering"
+        f"{quote(c.name)} {c.order.upper()}"
+        for c in table.columns
+        if c.kind == "clustering" and c.order
     )
     options = [f"CLUSTERING ORDER BY ({order})"] if order else []
-    if compaction := comparable_compaction(table.option("compaction")):
-        options.append(f"compaction = {_map(compaction)}")
-    ttl = int(table.option("default_time_to_live") or 0)
-    if ttl and not table.base:  # a view's rows expire with those of its base, and no view takes it
-        options.append(f"default_time_to_live = {ttl}")
-    if all_options:
-        options += [_option(n, v) for n, v in table.options if n in _VIEW_OPTIONS and v]
+    # A view's rows expire with those of its base, and no view takes a TTL.
+    left_out = "default_time_to_live" if table.base else ""
+    options += table_options.as_cql(o for o in table.options if o[0] != left_out)
     return head + (" WITH " + "\n   AND ".join(options) if options else "")
 
 
@@ -108,11 +72,15 @@ def _keys(table: Table) -> str:
     return ", ".join([partition, *map(quote, table.clustering_key)])
 
 
+def column_as_cql(column: Column) -> str:
+    """A column as it stands in a CREATE or behind an ADD."""
+    static = " STATIC" * (column.kind == "static")
+    masked = f" MASKED WITH {column.mask}" if column.mask else ""
+    return f"{quote(column.name)} {column.type}{static}{masked}"
+
+
 def _table_head(table: Table) -> str:
-    columns = "".join(
-        f"    {quote(c.name)} {c.type}{' STATIC' if c.kind == 'static' else ''},\n"
-        for c in table.columns
-    )
+    columns = "".join(f"    {column_as_cql(c)},\n" for c in table.columns)
     return f"CREATE TABLE {quote(table.name)} (\n{columns}    PRIMARY KEY ({_keys(table)})\n)"
 
 
@@ -124,24 +92,31 @@ def _view_head(view: Table) -> str:
     )
 
 
-def _map(entries: dict[str, str]) -> str:
-    return "{" + ", ".join(f"{literal(k)}: {literal(v)}" for k, v in entries.items()) + "}"
-
-
-def _option(name: str, value: str) -> str:
-    entries = _entries(value)
-    if entries is not None:
-        return f"{name} = {_map(json.loads(value))}"
-    return f"{name} = {value if _NUMBER.fullmatch(value) else literal(value)}"
-
-
 def as_cql(schema: Schema) -> str:
     """CQL that makes everything of a schema, in an order in which it can be made."""
-    types = [describe_type(e) for e in schema.extras if e.kind == "type"]
+    types = [describe_type(e) for e in types_in_order(schema)]
     tables = [describe(t) for t in schema.tables if not t.base]
     indexes = [describe_index(e) for e in schema.extras if e.kind == "index"]
+    triggers = [describe_trigger(e) for e in schema.extras if e.kind == "trigger"]
     views = [describe(t) for t in schema.tables if t.base]
-    return "".join(f"{text};\n\n" for text in (*types, *tables, *indexes, *views)).rstrip() + "\n"
+    texts = (*types, *tables, *indexes, *triggers, *views)
+    return "".join(f"{text};\n\n" for text in texts).rstrip() + "\n"
+
+
+def types_in_order(schema: Schema) -> list[Extra]:
+    """The user types, each behind those that it is made of."""
+    left = [e for e in schema.extras if e.kind == "type"]
+    ordered: list[Extra] = []
+    while left:
+        free = [e for e in left if not any(uses(e, other.name) for other in left if other != e)]
+        ordered += free or left
+        left = [e for e in left if e not in ordered]
+    return ordered
+
+
+def uses(made: Extra, type_: str) -> bool:
+    """Whether a user type has a field of another user type."""
+    return any(names_type(field, type_) for field in json.loads(made.definition)[1])
 
 
 def describe_type(made: Extra) -> str:
@@ -149,6 +124,13 @@ def describe_type(made: Extra) -> str:
     names, types = json.loads(made.definition)
     fields = ", ".join(f"{quote(n)} {t}" for n, t in zip(names, types, strict=True))
     return f"CREATE TYPE {quote(made.name)} ({fields})"
+
+
+def describe_trigger(trigger: Extra) -> str:
+    """CQL that makes a trigger."""
+    table, class_name = json.loads(trigger.definition)
+    name = trigger.name.removesuffix(f" on {table}")
+    return f"CREATE TRIGGER {quote(name)} ON {quote(table)} USING {literal(class_name)}"
 
 
 def describe_index(index: Extra) -> str:
@@ -163,7 +145,7 @@ def describe_index(index: Extra) -> str:
     rest = {k: v for k, v in options.items() if k not in ("target", "class_name")}
     if using:
         text += f" USING {literal(using)}"
-    return text + (f" WITH OPTIONS = {_map(rest)}" if rest else "")
+    return text + (f" WITH OPTIONS = {map_as_cql(rest)}" if rest else "")
 
 
 def _names(columns: Sequence[str]) -> str:

@@ -21,8 +21,9 @@ from calldrop_migrate.core.ddl import Effect
 from calldrop_migrate.core.effects import after
 from calldrop_migrate.core.names import is_internal
 from calldrop_migrate.core.operations import Run
+from calldrop_migrate.core.options import comparable_compaction
 from calldrop_migrate.core.plan import Plan
-from calldrop_migrate.core.schema import Extra, Schema, comparable_compaction
+from calldrop_migrate.core.schema import Extra, Schema
 
 _SECONDS = {"MINUTES": 60, "HOURS": 3600, "DAYS": 86400}
 

@@ -11,11 +11,13 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from calldrop_migrate.core import masks
 from calldrop_migrate.core.cql import CqlError, quote, tokenize
 from calldrop_migrate.core.ddl import Effect
 from calldrop_migrate.core.declared import holds, options_hold
 from calldrop_migrate.core.schema import (
     Column,
+    Dropped,
     Extra,
     Schema,
     Table,
@@ -37,14 +39,14 @@ def after(schema: Schema, effect: Effect) -> Schema:
         case "alter", "table" | "view":
             table = schema.table(effect.name)
             return schema if table is None else _altered(schema, table, effect)
-        case "create", "type" | "index" if effect.extra:
+        case "create", "type" | "index" | "trigger" if effect.extra:
             if effect.conditional and schema.extra(effect.kind, effect.name):
                 return schema
             return _with_extra(schema, effect.extra)
         case "alter", "type":
             made = schema.extra("type", effect.name)
             return schema if made is None else _with_extra(schema, _altered_type(made, effect))
-        case "drop", "type" | "index":
+        case "drop", "type" | "index" | "trigger":
             kept = [e for e in schema.extras if (e.kind, e.name) != (effect.kind, effect.name)]
             return schema.with_extras(kept)
     return schema
@@ -59,37 +61,52 @@ def needed_by(effect: Effect) -> tuple[str, str]:
 
 
 def completed(declared: Table, schema: Schema) -> Table:
-    """A declared view with what it takes from its base: the types, and for SELECT * the columns."""
+    """A declared view with what it takes from its base: types and masks, and for SELECT * the
+    columns.
+    """
     base = schema.table(declared.base) if declared.base else None
     if base is None:
         return declared
-    types = {c.name: c.type for c in base.columns}
-    named = {c.name for c in declared.columns}
-    columns = [replace(c, type=types.get(c.name, "")) for c in declared.columns]
+    of_base = {c.name: (c.type, c.mask) for c in base.columns}
+    columns = []
+    for column in declared.columns:
+        type_, mask = of_base.pop(column.name, ("", ""))
+        columns.append(replace(column, type=type_, mask=mask))
     if declared.whole:
-        columns += [Column(c.name, c.type) for c in base.columns if c.name not in named]
+        columns += [Column(name, type_, mask=mask) for name, (type_, mask) in of_base.items()]
     return replace(declared, columns=sorted_columns(columns))
 
 
 def _altered(schema: Schema, table: Table, effect: Effect) -> Schema:
-    new = dict(effect.rename)
-    kept = [
-        replace(c, name=new.get(c.name, c.name)) for c in table.columns if c.name not in effect.drop
-    ]
+    kept = [_changed(c, effect) for c in table.columns if c.name not in effect.drop]
+    gone = [Dropped(c.name, c.type, c.kind) for c in table.columns if c.name in effect.drop]
     names = {c.name for c in kept}
     added = [c for c in effect.add if c.name not in names]  # IF NOT EXISTS
-    options = tuple(sorted((dict(table.options) | dict(effect.options)).items()))
-    changed = replace(table, columns=sorted_columns([*kept, *added]), options=options)
-    views = [_following(view, new, added) for view in schema.views_on(table.name)]
+    changed = replace(
+        table,
+        columns=sorted_columns([*kept, *added]),
+        options=tuple(sorted((dict(table.options) | dict(effect.options)).items())),
+        # A server remembers of each name the column that was dropped last.
+        dropped=(*(d for d in table.dropped if d.name not in effect.drop), *gone),
+    )
+    views = [_following(view, effect, added) for view in schema.views_on(table.name)]
     return schema.put(changed, *views)
 
 
-def _following(view: Table, new: Mapping[str, str], added: list[Column]) -> Table:
-    """A view after its base was altered: names change with it, and SELECT * takes what is added."""
-    columns = [replace(c, name=new.get(c.name, c.name)) for c in view.columns]
+def _changed(column: Column, effect: Effect) -> Column:
+    mask = dict(effect.masks).get(column.name, column.mask)
+    return replace(column, name=dict(effect.rename).get(column.name, column.name), mask=mask)
+
+
+def _following(view: Table, effect: Effect, added: list[Column]) -> Table:
+    """A view after its base was altered: names and masks change with it, and SELECT * takes what is
+    added, but no static column.
+    """
+    columns = [_changed(c, effect) for c in view.columns]
     if view.whole:
-        columns += [Column(c.name, c.type) for c in added]
-    return replace(view, columns=sorted_columns(columns), where=_renamed(view.where, new))
+        columns += [Column(c.name, c.type, mask=c.mask) for c in added if c.kind != "static"]
+    where = _renamed(view.where, dict(effect.rename))
+    return replace(view, columns=sorted_columns(columns), where=where)
 
 
 def _renamed(where: str, new: Mapping[str, str]) -> str:
@@ -136,20 +153,20 @@ def happened(effect: Effect, schema: Schema) -> bool:
             return table is None
         case "alter", "table" | "view":
             return effect.conditional if table is None else _is_altered(table, effect)
-        case "create", "type" | "index" if effect.extra:
+        case "create", "type" | "index" | "trigger" if effect.extra:
             if extra is None or effect.conditional:
                 return extra is not None
             return _same_extra(effect.extra, extra)
         case "alter", "type":
             return effect.conditional if extra is None else _is_altered_type(extra, effect)
-        case "drop", "type" | "index":
+        case "drop", "type" | "index" | "trigger":
             return extra is None
     return False
 
 
 def _same_extra(declared: Extra, live: Extra) -> bool:
     """Of an index the table counts: how its target and options are written differs."""
-    if declared.kind == "index":
+    if declared.kind != "type":
         return declared.table == live.table
     return {n: plain_type(t) for n, t in _fields(declared).items()} == {
         n: plain_type(t) for n, t in _fields(live).items()
@@ -163,7 +180,12 @@ def _is_altered(table: Table, effect: Effect) -> bool:
         for c in effect.add
     )
     dropped = not any(name in have for name in effect.drop)
-    return added and dropped and _are_renamed(have, effect) and options_hold(effect.options, table)
+    columns = {c.name: c for c in table.columns}
+    masked = all(
+        masks.are_same(mask, columns[name].mask) for name, mask in effect.masks if name in columns
+    )
+    renamed = _are_renamed(have, effect)
+    return added and dropped and renamed and masked and options_hold(effect.options, table)
 
 
 def _is_altered_type(made: Extra, effect: Effect) -> bool:

@@ -76,7 +76,7 @@ def _in_place(draft: Draft, create: Run, source: Table, target: Table, columns: 
     draft.notes += _changed_options(source, target)
     views, indexes = draft.schema.views_on(source.name), draft.schema.indexes_on(source.name)
     drop_views = [run(f"DROP MATERIALIZED VIEW {quote(v.name)}") for v in views]
-    make_views = [run(describe(v, all_options=True)) for v in views]
+    make_views = [run(describe(v)) for v in views]
     # On the empty table an index is complete at once, and stays so.
     make_indexes = [run(describe_index(i)) for i in indexes]
     drop = f"DROP TABLE {quote(source.name)}"

@@ -7,14 +7,24 @@ empty, and that is said.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from calldrop_migrate.core import masks
 from calldrop_migrate.core.comparing import from_shape
-from calldrop_migrate.core.cql import literal, quote
-from calldrop_migrate.core.declared import describe, describe_index, describe_type
+from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.declared import (
+    column_as_cql,
+    describe,
+    describe_index,
+    describe_trigger,
+    describe_type,
+)
 from calldrop_migrate.core.operations import Await, Operation, run
-from calldrop_migrate.core.schema import Extra, Schema, Table
+from calldrop_migrate.core.options import HIDDEN, as_cql
+from calldrop_migrate.core.schema import Extra, Schema, Table, conditions
 
 Lines = list[str]
 
@@ -32,7 +42,7 @@ def restore(recorded: Mapping[str, Any], live: Schema) -> tuple[list[Operation],
         kind, _, name = full.partition(" ")
         extras += [Extra(kind, name, shape["definition"])] if "definition" in shape else []
     # In the order in which one needs the other: types, tables, indexes, views.
-    for kind in ("type", "index"):
+    for kind in ("type", "index", "trigger"):
         for extra in (e for e in extras if e.kind == kind):
             made, line = _extra(extra, live)
             operations += made
@@ -52,9 +62,8 @@ def _extra(extra: Extra, live: Schema) -> tuple[list[Operation], Lines]:
         return [], [] if same else [
             f"{extra.kind} {extra.name}: differs, and can't be altered back"
         ]
-    if extra.kind == "index":
-        return [run(describe_index(extra))], []
-    return [run(describe_type(extra))], []
+    describe_it = {"index": describe_index, "trigger": describe_trigger, "type": describe_type}
+    return [run(describe_it[extra.kind](extra))], []
 
 
 def _table(table: Table, there: Table | None, told: Lines) -> Iterator[Operation]:
@@ -68,24 +77,34 @@ def _table(table: Table, there: Table | None, told: Lines) -> Iterator[Operation
         have = there.column(column.name)
         if have is None and not column.is_key:
             told.append(f"{table.name}.{column.name}: is made again; its values are gone")
-            static = " STATIC" if column.kind == "static" else ""
-            yield run(f"ALTER TABLE {name} ADD {quote(column.name)} {column.type}{static}")
-        elif have is None or have.comparable() != column.comparable():
+            yield run(f"ALTER TABLE {name} ADD {column_as_cql(column)}")
+        elif have is None or replace(have, mask=column.mask).comparable() != column.comparable():
             told.append(f"{table.name}.{column.name}: can't be altered back")
-    wanted, found = table.comparable(), there.comparable()
-    options = []
-    if wanted["compaction"] != found["compaction"]:
-        entries = (f"{literal(k)}: {literal(v)}" for k, v in wanted["compaction"].items())
-        options.append(f"compaction = {{{', '.join(entries)}}}")
-    if wanted["default_time_to_live"] != found["default_time_to_live"]:
-        options.append(f"default_time_to_live = {wanted['default_time_to_live']}")
-    if options:
-        yield run(f"ALTER TABLE {name} WITH {' AND '.join(options)}")
+        elif not masks.are_same(have.mask, column.mask):
+            mask = f"MASKED WITH {column.mask}" if column.mask else "DROP MASKED"
+            yield run(f"ALTER TABLE {name} ALTER {quote(column.name)} {mask}")
+    if options := _options(table, there):
+        yield run(f"ALTER TABLE {name} WITH {options}")
+
+
+def _options(recorded: Table, there: Table) -> str:
+    """The options that are not as recorded, as they stand behind a WITH; empty without any."""
+    wanted, found = (dict(t.comparable()["options"]) for t in (recorded, there))
+    changed = [
+        (option, json.dumps(value))
+        for option, value in {**HIDDEN, **wanted}.items()
+        if found.get(option, HIDDEN.get(option, value)) != value
+    ]
+    return " AND ".join(as_cql(changed))
 
 
 def _view(view: Table, there: Table | None, told: Lines) -> Collection[Operation]:
     if there is None:
         return [run(describe(view)), Await(view.name)]
+    if there.same_rows_as(view) and conditions(there.where) == conditions(view.where):
+        options = _options(view, there)
+        change = f"ALTER MATERIALIZED VIEW {quote(view.name)} WITH {options}"
+        return [run(change)] if options else []
     if there.comparable() != view.comparable():
         told.append(f"{view.name}: differs; drop it, then repair makes it again")
     return []

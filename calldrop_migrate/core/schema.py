@@ -5,8 +5,8 @@ notions of "same":
 
   digest      every stored property, the table's id and dropped columns among them: did *anything*
               change since we looked? (recovery, PROTOCOLS.md 4; only ever compared on one server)
-  comparable  what two servers, or two points in time, can be compared by (SCYLLA.md 7): columns,
-              types, keys, order, compaction, default_time_to_live, a view's base and WHERE
+  comparable  what two servers, or two points in time, can be compared by: columns, types, masks,
+              keys, order, options (options.py), a view's base and WHERE
   holds       a live table has at least what a statement declared (declared.py)
 
 Nothing here reads a server: `from_rows` takes the rows of system_schema as mappings.
@@ -19,20 +19,18 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from calldrop_migrate.core.cql import CqlError, Kind, Token, quote, tokenize
+from calldrop_migrate.core import options as table_options
+from calldrop_migrate.core.cql import CqlError, Kind, Token, literal, quote, tokenize
 from calldrop_migrate.core.names import is_internal
+from calldrop_migrate.core.options import NOT_OPTIONS, Options, short_class
 
 Row = Mapping[str, Any]
 
 _KIND_ORDER = {"partition_key": 0, "clustering": 1, "static": 2, "regular": 3}
-# Columns of system_schema.tables and .views that are not options of the table.
-_NOT_OPTIONS = {
-    *("keyspace_name", "table_name", "view_name", "id", "flags", "dropped_columns"),
-    *("base_table_id", "base_table_name", "include_all_columns", "where_clause"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +38,11 @@ class Column:
     """One column.
 
     Attributes:
-        kind, order: the server's words.
+        kind: partition_key, clustering, static or regular.
         position: within its part of the key.
+        order: asc, desc, or none outside of the clustering key; empty where a view's statement
+            leaves it to the server.
+        mask: the function that masks it, as CQL (Cassandra 5.0); empty without.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Column:
     kind: str = "regular"
     position: int = -1
     order: str = "none"
+    mask: str = ""
 
     @property
     def is_key(self) -> bool:
@@ -56,8 +58,18 @@ class Column:
         return self.kind in ("partition_key", "clustering")
 
     def comparable(self) -> str:
-        """Type, and whether it is static; one type is always written in one way."""
-        return plain_type(self.type) + " static" * (self.kind == "static")
+        """Type, whether it is static, and mask; one type is always written in one way."""
+        masked = f" masked with {self.mask}" if self.mask else ""
+        return plain_type(self.type) + " static" * (self.kind == "static") + masked
+
+
+class Dropped(NamedTuple):
+    """A column that was dropped: servers limit what may be added under its name."""
+
+    name: str
+    type: str
+    kind: str = "regular"
+    at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +77,20 @@ class Table:
     """A table, or a materialized view (`base` is set).
 
     Attributes:
-        options: name -> value as text, sorted; compaction and other maps as JSON.
-        dropped: columns that were dropped, with the time: they matter to `digest` alone.
+        options: name -> value as JSON, sorted by name (options.py).
         whole: a view of SELECT *, which takes every column that its base gets.
+        compact: made WITH COMPACT STORAGE.
     """
 
     name: str
     columns: tuple[Column, ...]
-    options: tuple[tuple[str, str], ...] = ()
+    options: Options = ()
     id: UUID | None = field(default=None, compare=False)
     base: str = ""
     where: str = ""
-    dropped: tuple[str, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
     whole: bool = False
+    compact: bool = False
 
     @property
     def partition_key(self) -> tuple[str, ...]:
@@ -100,22 +113,21 @@ class Table:
 
     def has_type(self, name: str) -> bool:
         """Whether a column is of a user type, or of one that is made of it."""
-        quoted = re.compile(rf"(?<![\w\"]){re.escape(quote(name))}(?![\w\"])")
-        return any(quoted.search(column.type) for column in self.columns)
+        return any(names_type(column.type, name) for column in self.columns)
 
     def option(self, name: str) -> str:
         """An option's value as text; empty where the server or the statement has none."""
-        return dict(self.options).get(name, "")
+        return table_options.text_of(dict(self.options).get(name, '""'))
 
     def comparable(self) -> dict[str, Any]:
         """What can be compared between servers and over time, ready for JSON."""
-        shape: dict[str, Any] = {
-            **self._rows(),
-            "compaction": comparable_compaction(self.option("compaction")),
-        }
+        options = table_options.comparable(self.options)
         if self.base:
-            return shape | {"base": self.base, "where": conditions(self.where)}
-        return shape | {"default_time_to_live": int(self.option("default_time_to_live") or 0)}
+            # A view's rows expire with those of its base.
+            options.pop("default_time_to_live", None)
+            view = {"base": self.base, "where": conditions(self.where)}
+            return {**self._rows(), "options": options, **view}
+        return {**self._rows(), "options": {"default_time_to_live": 0, **options}}
 
     def same_rows_as(self, other: Table) -> bool:
         """Whether a row of one is one of the other: same columns and key, whatever the options."""
@@ -134,16 +146,17 @@ class Table:
         """A fingerprint of everything the server stores about the table, its id included."""
         stored = [
             *(self.name, str(self.id), self.base, self.where, self.whole, self.dropped),
-            *(self.options, [_flat(c) for c in self.columns]),
+            *(self.options, self.compact, [_flat(c) for c in self.columns]),
         ]
         return hashlib.sha256(json.dumps(stored).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """A user type or an index: kept as the text of its definition.
+    """A user type, an index or a trigger: kept as the text of its definition.
 
-    Of a type it is JSON of [field names, field types]; of an index of [table, kind, options].
+    Of a type it is JSON of [field names, field types]; of an index of [table, kind, options]; of a
+    trigger of [table, class].
     """
 
     kind: str
@@ -152,8 +165,8 @@ class Extra:
 
     @property
     def table(self) -> str:
-        """The table of an index; empty for a type."""
-        return str(json.loads(self.definition)[0]) if self.kind == "index" else ""
+        """The table of an index or a trigger; empty for a type."""
+        return "" if self.kind == "type" else str(json.loads(self.definition)[0])
 
     def digest(self) -> str:
         """A fingerprint of the definition."""
@@ -179,7 +192,7 @@ class Schema:
         return next((t for t in self.tables if t.name == name), None)
 
     def extra(self, kind: str, name: str) -> Extra | None:
-        """The type or index of that name, if there is one."""
+        """The type, index or trigger of that name, if there is one."""
         return next((e for e in self.extras if (e.kind, e.name) == (kind, name)), None)
 
     def views_on(self, table: str) -> tuple[Table, ...]:
@@ -188,7 +201,11 @@ class Schema:
 
     def indexes_on(self, table: str) -> tuple[Extra, ...]:
         """The indexes of a table: they go when it is dropped."""
-        return tuple(e for e in self.extras if e.table == table)
+        return tuple(e for e in self.extras if (e.kind, e.table) == ("index", table))
+
+    def triggers_on(self, table: str) -> tuple[Extra, ...]:
+        """The triggers of a table: they go when it is dropped."""
+        return tuple(e for e in self.extras if (e.kind, e.table) == ("trigger", table))
 
     def _backs_an_index(self, view: Table) -> bool:
         """ScyllaDB keeps an index as a view of its own, which comes and goes with it."""
@@ -206,7 +223,7 @@ class Schema:
         return replace(self, tables=tuple(t for t in self.tables if t.name != name))
 
     def with_extras(self, extras: Iterable[Extra]) -> Schema:
-        """This schema with these types and indexes, and no others."""
+        """This schema with these types, indexes and triggers, and no others."""
         return replace(self, extras=tuple(sorted(extras, key=lambda e: (e.kind, e.name))))
 
     def digest_of(self, name: str) -> str:
@@ -219,7 +236,7 @@ class Schema:
         """Without what is nobody's migration: our own tables, shadows, asides, a server's own."""
         tables = [t for t in self.tables if not is_internal(t.name) and not self._backs_an_index(t)]
         names = {t.name for t in tables}
-        extras = [e for e in self.extras if e.kind != "index" or e.table in names]
+        extras = [e for e in self.extras if not e.table or e.table in names]
         return replace(self, tables=tuple(tables), extras=tuple(extras))
 
     def comparable(self) -> dict[str, Any]:
@@ -234,14 +251,9 @@ class Schema:
 # -- comparing -------------------------------------------------------------------------------------
 
 
-def comparable_compaction(text: str) -> dict[str, str]:
-    """A compaction map with the class's short name; empty when none was declared."""
-    options: dict[str, str] = json.loads(text) if text else {}
-    return {k: _short_class(v) if k == "class" else str(v) for k, v in sorted(options.items())}
-
-
-def _short_class(value: str) -> str:
-    return value.rpartition(".")[2]
+def names_type(text: str, name: str) -> bool:
+    """Whether a type is a user type, or made of it."""
+    return bool(re.search(rf"(?<![\w\"]){re.escape(quote(name))}(?![\w\"])", text))
 
 
 def plain_type(text: str, *, frozen: bool = False) -> str:
@@ -291,7 +303,9 @@ def conditions(where: str) -> list[str]:
 def _canonical(token: Token) -> str:
     if token.kind is Kind.QUOTED:
         return quote(token.value)
-    return token.value if token.kind is Kind.WORD else token.text
+    if token.kind is Kind.STRING:
+        return literal(token.value)
+    return token.text.lower() if token.kind in (Kind.WORD, Kind.NUMBER) else token.text
 
 
 # -- from and to rows and JSON ---------------------------------------------------------------------
@@ -304,40 +318,55 @@ def from_rows(
     tables: Iterable[Row],
     columns: Iterable[Row],
     dropped: Iterable[Row] = (),
+    masks: Mapping[tuple[str, str], str] = MappingProxyType({}),
     extras: Iterable[Extra] = (),
 ) -> Schema:
-    """A Schema from rows of system_schema (`tables` holds those of .tables and .views)."""
-    by_table: dict[str, list[Row]] = {}
+    """A Schema from rows of system_schema.
+
+    Args:
+        tables: those of .tables and .views.
+        masks: by table and column.
+    """
+    by_table: dict[str, list[Column]] = {}
     for row in columns:
-        by_table.setdefault(row["table_name"], []).append(row)
-    gone: dict[str, list[str]] = {}
+        by_table.setdefault(row["table_name"], []).append(_column(row, masks))
+    gone: dict[str, list[Dropped]] = {}
     for row in dropped:
-        gone.setdefault(row["table_name"], []).append(f"{row['column_name']} {row['dropped_time']}")
+        # ScyllaDB doesn't keep the kind.
+        kind, at = row.get("kind") or "regular", str(row["dropped_time"])
+        column = Dropped(row["column_name"], row.get("type") or "", kind, at)
+        gone.setdefault(row["table_name"], []).append(column)
     made = [_table(row, by_table, gone) for row in tables]
     schema = Schema(
         keyspace,
-        tuple(sorted((k, _short_class(v)) for k, v in (replication or {}).items())),
+        tuple(sorted((k, short_class(v)) for k, v in (replication or {}).items())),
         tuple(sorted(made, key=lambda t: t.name)),
     )
     return schema.with_extras(extras)
 
 
-def _table(row: Row, columns: Mapping[str, list[Row]], dropped: Mapping[str, list[str]]) -> Table:
+def _column(row: Row, masks: Mapping[tuple[str, str], str]) -> Column:
+    name, order = row["column_name"], row["clustering_order"]
+    mask = masks.get((row["table_name"], name), "")
+    return Column(name, row["type"], row["kind"], row["position"], order, mask)
+
+
+def _table(
+    row: Row, columns: Mapping[str, list[Column]], dropped: Mapping[str, list[Dropped]]
+) -> Table:
     name = row.get("view_name") or row["table_name"]
+    shown = ((k, v) for k, v in row.items() if k not in NOT_OPTIONS and v is not None)
+    flags = set(row.get("flags") or ())
     return Table(
         name=name,
-        columns=sorted_columns(
-            Column(c["column_name"], c["type"], c["kind"], c["position"], c["clustering_order"])
-            for c in columns.get(name, [])
-        ),
-        options=tuple(
-            sorted((k, _text(v)) for k, v in row.items() if k not in _NOT_OPTIONS and v is not None)
-        ),
+        columns=sorted_columns(columns.get(name, [])),
+        options=tuple(sorted((k, table_options.stored(v)) for k, v in shown)),
         id=row["id"],
         base=row.get("base_table_name") or "",
         where=row.get("where_clause") or "",
         dropped=tuple(sorted(dropped.get(name, []))),
         whole=bool(row.get("include_all_columns")),
+        compact="flags" in row and ("compound" not in flags or bool(flags & {"dense", "super"})),
     )
 
 
@@ -351,14 +380,9 @@ def sorted_columns(columns: Iterable[Column]) -> tuple[Column, ...]:
     )
 
 
-def _text(value: object) -> str:
-    if isinstance(value, Mapping):
-        return json.dumps({str(k): str(v) for k, v in sorted(value.items())})
-    return str(value)
-
-
 def _flat(column: Column) -> list[str | int]:
-    return [column.name, column.type, column.kind, column.position, column.order]
+    masked = [column.mask] if column.mask else []
+    return [column.name, column.type, column.kind, column.position, column.order, *masked]
 
 
 def to_json(schema: Schema) -> str:
@@ -370,7 +394,7 @@ def to_json(schema: Schema) -> str:
             "tables": [
                 (
                     *(t.name, [_flat(c) for c in t.columns], t.options),
-                    *(str(t.id) if t.id else None, t.base, t.where, t.dropped, t.whole),
+                    *(str(t.id) if t.id else None, t.base, t.where, t.dropped, t.whole, t.compact),
                 )
                 for t in schema.tables
             ],
@@ -392,9 +416,9 @@ def from_json(text: str) -> Schema:
                 tuple(Column(*c) for c in columns),
                 tuple((k, v) for k, v in options),
                 UUID(id_) if id_ else None,
-                *(base, where, tuple(dropped), *whole),
+                *(base, where, tuple(Dropped(*d) for d in dropped), *flags),
             )
-            for name, columns, options, id_, base, where, dropped, *whole in stored["tables"]
+            for name, columns, options, id_, base, where, dropped, *flags in stored["tables"]
         ),
         tuple(Extra(*e) for e in stored["extras"]),
     )

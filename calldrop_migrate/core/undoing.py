@@ -66,7 +66,7 @@ def _undone(
             view = before.table(effect.name)
             if there or view is None:
                 return []
-            return [run(describe(view, all_options=True)), Await(effect.name)]
+            return [run(describe(view)), Await(effect.name)]
         case "drop", "index":
             index = before.extra("index", effect.name)
             return [] if there or index is None else [run(describe_index(index))]

@@ -15,7 +15,8 @@ from cassandra.cluster import Session
 
 from calldrop_migrate.core.cql import Statement, split
 from calldrop_migrate.core.ddl import read
-from calldrop_migrate.core.schema import Table, comparable_compaction
+from calldrop_migrate.core.options import comparable_compaction
+from calldrop_migrate.core.schema import Table
 from tests.conftest import Cli
 
 DOCS = Path(__file__).parent.parent.parent / "docs"

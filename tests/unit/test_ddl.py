@@ -156,7 +156,7 @@ def test_comments_inside() -> None:
     WITH comment = 'y' -- AND gc_grace_seconds = 1
     AND gc_grace_seconds = 2"""
     assert columns(cql) == ["k int partition_key 0", "v text regular"]
-    assert table(cql).options == (("comment", "y"), ("gc_grace_seconds", "2"))
+    assert table(cql).options == (("comment", '"y"'), ("gc_grace_seconds", "2"))
 
 
 def test_masked_columns() -> None:
@@ -189,7 +189,7 @@ def test_options_in_any_order() -> None:
         assert table(cql).options == (
             ("bloom_filter_fp_chance", "0.1"),
             ("cdc", "true"),
-            ("comment", "it's AND {x}"),
+            ("comment", '"it\'s AND {x}"'),
             ("compaction", '{"class": "LeveledCompactionStrategy", "sstable_size_in_mb": "160"}'),
             ("compression", "{}"),
         )
@@ -261,7 +261,7 @@ def test_a_view() -> None:
     )
     assert view.key == ("W", "k", "c")
     assert [c.order for c in view.columns] == ["none", "asc", "desc"]
-    assert view.options == (("comment", "x"),)
+    assert view.options == (("comment", '"x"'),)
     assert not view.whole
 
 
@@ -299,7 +299,7 @@ def test_a_view_takes_types_and_columns_from_its_base() -> None:
             "",
         ),
         ("CREATE AGGREGATE a (int) SFUNC f STYPE int", "create", "aggregate", ""),
-        ("CREATE TRIGGER x ON t USING 'y'", "create", "trigger", ""),
+        ("CREATE TRIGGER x ON t USING 'y'", "create", "trigger", "x on t"),
         (
             "CREATE KEYSPACE IF NOT EXISTS k WITH replication = {'class': 'X'}",
             "create",
