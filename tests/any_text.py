@@ -160,10 +160,10 @@ def effect_is_read(text: str, statement: Statement) -> None:
         return
     if effect.kind != "table" or effect.table is None or _reserved(statement):
         return
-    (other,) = split(ddl.renamed(statement, quote("a b")))
+    (other,) = split(ddl.rewritten(statement, quote("a b")))
     named = replace(effect.table, name="a b")
     assert ddl.read(other) == replace(effect, name="a b", table=named)
-    (wider,) = split(ddl.renamed(statement, "w", "extra boolean"))
+    (wider,) = split(ddl.rewritten(statement, "w", "extra boolean"))
     widened = ddl.read(wider).table
     assert widened is not None
     assert {c.name for c in widened.columns} == {c.name for c in effect.table.columns} | {"extra"}

@@ -205,7 +205,10 @@ def server(request: pytest.FixtureRequest) -> Iterator[Address]:
     _end_orphans()
     home = _HOMES / str(os.getpid())
     host, port = _free_address()
-    started = embedded.start(home=home, host=host, port=port, say=lambda _: None)
+    masking = {"dynamic_data_masking_enabled": "true"}
+    started = embedded.start(
+        home=home, host=host, port=port, extra_config=masking, say=lambda _: None
+    )
     address = Address(started.hosts, started.port, "embedded")
     request.config.stash[_RAN_ON] = _named(address)
     try:

@@ -45,6 +45,11 @@ class Cursor:
         if not self.take(*words):
             raise self.error(f"expected {' '.join(words).upper()}")
 
+    @property
+    def last(self) -> Token:
+        """The token that was read last."""
+        return self._tokens[self._at - 1]
+
     def next(self) -> Token:
         """The next token, whatever it is."""
         if self.ended:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from calldrop_migrate.core import masks
 from calldrop_migrate.core.cql import CqlError, Kind, Statement, Token, quote
@@ -27,6 +28,7 @@ _KINDS = {"columnfamily": "table"}
 # outcome is unknown.
 _NAMELESS = ("function", "aggregate", "keyspace")
 _ROWS = ("insert", "update", "delete")
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Effect:
         masks: columns of an ALTER with the mask that each gets; an empty one is dropped.
         unnamed: a CREATE INDEX that leaves the name to the server; `name` is the one that a server
             chooses if it is free.
-        compact: COMPACT STORAGE was written.
+        compact: COMPACT STORAGE was written, in a CREATE or behind DROP.
         conditional: IF [NOT] EXISTS was written of the object.
         loose: IF [NOT] EXISTS was written of the parts of an ALTER.
         writes: tables that rows are written into.
@@ -418,7 +420,7 @@ def _alter(reader: Cursor) -> Effect:
         return replace(effect, add=_added(reader), loose=loose)
     if reader.take("drop"):
         if reader.take("compact", "storage"):
-            return effect
+            return replace(effect, compact=True)
         loose, brackets = reader.take("if", "exists"), reader.peek() == "("
         dropped = reader.names_in_brackets() if brackets else reader.names()
         return replace(effect, drop=dropped, loose=loose)
@@ -463,22 +465,44 @@ def _renames(reader: Cursor) -> Iterator[tuple[str, str]]:
 # -- the text of a statement, changed --------------------------------------------------------------
 
 
-def renamed(statement: Statement, name: str, column: str = "") -> str:
-    """The text of a CREATE TABLE with another name, and with one more column before the others.
+def rewritten(
+    statement: Statement, name: str, column: str = "", masked: Mapping[str, str] = _NOTHING
+) -> str:
+    """The text of a CREATE TABLE with another name, one more column before the others, and masks.
 
     Args:
         name, column: as CQL; a column with its type.
+        masked: columns that the statement gives no mask, and the one that each gets.
     """
     reader = Cursor(statement)
     reader.expect("create")
     _kind(reader)
     reader.take("if", "not", "exists")
-    token, text = reader.name_token(), statement.text
-    start, end = token.start - statement.tokens[0].start, token.end - statement.tokens[0].start
+    token = reader.name_token()
+    changes = [(token.start, token.end, name)]
+    bracket = reader.next()
     if column:
-        bracket = reader.next().end - statement.tokens[0].start
-        return f"{text[:start]}{name}{text[end:bracket]}{column}, {text[bracket:]}"
-    return text[:start] + name + text[end:]
+        changes.append((bracket.end, bracket.end, f"{column}, "))
+    while not (reader.ended or reader.peek() == ")"):
+        if not reader.take("primary", "key"):
+            mask = masked.get(reader.name(), "")
+            reader.until(",", "static", "primary", angles=True)
+            reader.take("static")
+            end = reader.last.end
+            changes += [(end, end, f" MASKED WITH {mask}")] if mask else []
+        reader.until(",")
+        reader.take(",")
+    text, first = statement.text, statement.tokens[0].start
+    for start, end, put in reversed(changes):
+        text = f"{text[: start - first]}{put}{text[end - first :]}"
+    return text
+
+
+def named(statement: Statement, index: str) -> str:
+    """The text of a CREATE INDEX without a name, with this one."""
+    at = next(token.start for token in statement.tokens if token.is_word("on"))
+    at -= statement.tokens[0].start
+    return f"{statement.text[:at]}{quote(index)} {statement.text[at:]}"
 
 
 def with_id(statement: Statement, table_id: str) -> str:

@@ -17,7 +17,15 @@ from calldrop_migrate.core import masks
 from calldrop_migrate.core import options as table_options
 from calldrop_migrate.core.cql import literal, quote
 from calldrop_migrate.core.options import map_as_cql
-from calldrop_migrate.core.schema import Column, Extra, Schema, Table, conditions, names_type, sorted_columns
+from calldrop_migrate.core.schema import (
+    Column,
+    Extra,
+    Schema,
+    Table,
+    conditions,
+    names_type,
+    sorted_columns,
+)
 
 
 def holds(declared: Table, live: Table) -> bool:

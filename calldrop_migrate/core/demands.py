@@ -4,6 +4,7 @@
     view      a materialized view is made, or an index, which ScyllaDB keeps as one
     counter   a table gets a counter
     cdc       a table gets ScyllaDB's change log
+    mask      a column gets a mask
 
 A statement is looked at in the schema that it will find: a table's TTL may come from one statement
 and its windows from another.
@@ -20,7 +21,7 @@ from calldrop_migrate.core.cql import Statement
 from calldrop_migrate.core.ddl import Effect
 from calldrop_migrate.core.effects import after
 from calldrop_migrate.core.names import is_internal
-from calldrop_migrate.core.operations import Run
+from calldrop_migrate.core.operations import TOOL, Run
 from calldrop_migrate.core.options import comparable_compaction
 from calldrop_migrate.core.plan import Plan
 from calldrop_migrate.core.schema import Extra, Schema
@@ -62,7 +63,7 @@ class Demand:
         place: file:line of it; empty for a statement of the tool itself.
     """
 
-    kind: Literal["windows", "view", "index", "counter", "cdc"]
+    kind: Literal["windows", "view", "index", "counter", "cdc", "mask"]
     where: str
     place: str = ""
     windows: Windows | None = None
@@ -94,6 +95,8 @@ def _of(operation: Run, schema: Schema) -> Iterator[Demand]:
     if effect.kind != "table" or effect.verb not in ("create", "alter"):
         return
     made = effect.table.columns if effect.table else effect.add
+    if any(column.mask for column in made) or any(mask for _, mask in effect.masks):
+        yield Demand("mask", where, place)
     if any(column.type == "counter" for column in made):
         yield Demand("counter", where, place)
     given = dict(effect.table.options if effect.table else effect.options)
@@ -111,7 +114,7 @@ def _is_custom(index: Extra) -> bool:
 
 def _place(statement: Statement, label: str) -> tuple[str, str]:
     place = statement.place
-    if place.file == "calldrop-migrate":
+    if place.file == TOOL:
         return label, ""
     return f"{place}: {label}", f"{place.file}:{place.line}"
 

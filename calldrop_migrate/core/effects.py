@@ -86,6 +86,7 @@ def _altered(schema: Schema, table: Table, effect: Effect) -> Schema:
         table,
         columns=sorted_columns([*kept, *added]),
         options=tuple(sorted((dict(table.options) | dict(effect.options)).items())),
+        compact=table.compact and not effect.compact,
         # A server remembers of each name the column that was dropped last.
         dropped=(*(d for d in table.dropped if d.name not in effect.drop), *gone),
     )

@@ -24,14 +24,20 @@ from calldrop_migrate.core.carrying import (
     shared_columns,
     uncopyable,
 )
-from calldrop_migrate.core.cql import CqlError, Statement, quote
-from calldrop_migrate.core.ddl import Effect, read
+from calldrop_migrate.core.cql import CqlError, Statement, quote, split
+from calldrop_migrate.core.ddl import Effect, named, read
 from calldrop_migrate.core.declared import describe
 from calldrop_migrate.core.draft import Draft
 from calldrop_migrate.core.files import Migration, Step
 from calldrop_migrate.core.operations import Copy, Pairs, Proof, Rows, Run, Verify, run
 from calldrop_migrate.core.plan import Attempt, Direction, Facts, steps_of
 from calldrop_migrate.core.rebuilding import rebuild
+from calldrop_migrate.core.refusals import (
+    free_index_name,
+    lost_by_view,
+    refusals,
+    views_against,
+)
 from calldrop_migrate.core.schema import Schema, Table
 from calldrop_migrate.errors import Fault, Irreversible, MigrationFileError
 
@@ -119,6 +125,12 @@ def _step(draft: Draft, step: Step) -> None:
     except CqlError as error:
         draft.faults.append(error.fault)
         return
+    written = statement if effect.unnamed else None
+    if written:
+        statement, effect = _named(draft, statement, effect)
+    if not step.rebuild:
+        for message, hint in refusals(draft.schema, effect, draft.facts.server):
+            draft.fault(statement.place, message, hint)
     if effect.id:
         hint = "leave it out: each table that is made gets a new one"
         draft.fault(statement.place, f"{effect.name} is given an ID", hint)
@@ -133,11 +145,17 @@ def _step(draft: Draft, step: Step) -> None:
                 for table in draft.schema.tables
                 if names.is_internal(table.name) and table.has_type(effect.name)
             ]
-        draft.add(Run(statement, effect))
+        draft.add(Run(statement, effect, written=written))
         if "default_time_to_live" in dict(effect.options) and effect.name in draft.filled:
             draft.notes.append(
                 f"{effect.name}: rows already there keep the TTL they were written with"
             )
+
+
+def _named(draft: Draft, statement: Statement, effect: Effect) -> tuple[Statement, Effect]:
+    """A CREATE INDEX with a name: then it is known again, whichever names are taken."""
+    (made,) = split(named(statement, free_index_name(draft.schema, effect)), statement.place.file)
+    return replace(made, place=statement.place), read(made)
 
 
 def _destroy(draft: Draft, statement: Statement, effect: Effect) -> None:
@@ -157,7 +175,28 @@ def _destroy(draft: Draft, statement: Statement, effect: Effect) -> None:
             proof = Proof.DISCARD
         else:
             draft.at_risk.append(table.name)
+    if effect.drops_table:
+        gone = draft.schema.triggers_on(effect.name)
+        draft.notes += [f"the trigger {trigger.name} goes with the table" for trigger in gone]
+    views = _made_room(draft, statement, effect) if lost else []
     draft.add(Run(statement, effect, proof))
+    draft.add(*(run(describe(view)) for view in views))
+
+
+def _made_room(draft: Draft, statement: Statement, effect: Effect) -> list[Table]:
+    """Drops the views that keep a column from being dropped; gives them, to be made again."""
+    views = views_against(draft.schema, effect, draft.facts.server)
+    for view in views:
+        if column := lost_by_view(view, effect.drop):
+            hint = f"put  DROP MATERIALIZED VIEW {quote(view.name)};  before it"
+            draft.fault(statement.place, f"the view {view.name} needs {quote(column)}", hint)
+        draft.notes.append(
+            f"{view.name} is dropped and built again: its readers see it incomplete until then"
+        )
+        if effect.name in draft.filled:
+            draft.outages.append(view.name)
+    draft.add(*(run(f"DROP MATERIALIZED VIEW {quote(view.name)}") for view in views))
+    return views
 
 
 # -- what was set aside comes back -----------------------------------------------------------------

@@ -28,6 +28,9 @@ from calldrop_migrate.core.schema import Table
 Pairs = tuple[tuple[str, str], ...]
 
 
+TOOL = "calldrop-migrate"  # instead of a file, of a statement that the tool wrote itself
+
+
 class Proof(StrEnum):
     """Why a statement that destroys may run."""
 
@@ -63,6 +66,8 @@ class Run:
     Attributes:
         originals: of a COPY: the tables, with their ids, that must still be there.
         fence: up or away, of what keeps writers from a table (fencing.py).
+        written: the statement of a file for which this one stands: under another name, or with what
+            the file leaves to the tool.
     """
 
     statement: Statement
@@ -70,6 +75,7 @@ class Run:
     proof: Proof = Proof.NONE
     originals: tuple[tuple[str, UUID | None], ...] = ()
     fence: str = ""
+    written: Statement | None = None
 
     @property
     def text(self) -> str:
@@ -226,7 +232,7 @@ def _pairs(columns: Sequence[tuple[str, str]]) -> str:
 
 def run(cql: str, proof: Proof = Proof.NONE) -> Run:
     """A Run of a statement that the tool wrote itself."""
-    (statement,) = split(cql, "calldrop-migrate")
+    (statement,) = split(cql, TOOL)
     return Run(statement, read(statement), proof)
 
 

@@ -18,6 +18,7 @@ from calldrop_migrate.core.ddl import Effect, read
 from calldrop_migrate.core.fencing import Fence
 from calldrop_migrate.core.files import Migration, Step
 from calldrop_migrate.core.operations import Operation, Run
+from calldrop_migrate.core.refusals import Server
 from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.errors import MigrationFileError, UsageError
 
@@ -36,6 +37,7 @@ class Facts:
         elder: tables that an earlier run created; somebody may be using them.
         keep_shadow: days that a shadow table stays; 0 drops it at the end of the attempt.
         element_times: whether the server tells the times of a collection's elements.
+        server: Cassandra or ScyllaDB; empty where only files are read.
         fences: around tables that are rebuilt, where one was asked for.
         spent: names of tables of ours whose DROP got no answer: it would take another one by that
             name.
@@ -50,6 +52,7 @@ class Facts:
     element_times: bool = True
     fences: tuple[Fence, ...] = ()
     spent: frozenset[str] = frozenset()
+    server: Server = ""
 
     def to_json(self) -> dict[str, Any]:
         """For the journal."""

@@ -10,6 +10,7 @@ known beforehand. The rules are those of ScyllaDB's sources (SCYLLA.md 0, 2, 3):
               later on a keyspace that has, in each data centre, one copy or one on each rack
               counters from 2026.1 on, CDC from 2025.4 on
     views     on Cassandra where materialized_views_enabled is true on every node
+    masks     on Cassandra where dynamic_data_masking_enabled is true on every node
 
 Versions are told by the features that all nodes have: every role can read those. A setting that
 can't be read is taken for what the server's packages have, and then it is a warning, no refusal.
@@ -116,7 +117,7 @@ class Places:
 def examine(asked: Sequence[Demand], places: Places, server: Server) -> tuple[Finding, ...]:
     """What a run of a plan that asks for this would meet."""
     if not server.scylla:
-        return tuple(_disabled_views(asked, server))
+        return tuple(f for demand in asked for f in _disabled(demand, server))
     found = [finding for demand in asked for finding in _windows(demand, server)]
     if not (places.data.exists and (places.bookkeeping or places.data).exists):
         found += _keyspaces(places, server)
@@ -127,21 +128,27 @@ def examine(asked: Sequence[Demand], places: Places, server: Server) -> tuple[Fi
     return tuple(dict.fromkeys(found))
 
 
-def _disabled_views(asked: Sequence[Demand], server: Server) -> Iterator[Finding]:
-    names = ("materialized_views_enabled", "enable_materialized_views")  # since 4.1, before it
+# What Cassandra has by settings alone: what it is, and their names, the newest first.
+_BY_SETTING = {
+    "view": ("materialized views", ("materialized_views_enabled", "enable_materialized_views")),
+    "mask": ("masks", ("dynamic_data_masking_enabled",)),
+}
+
+
+def _disabled(demand: Demand, server: Server) -> Iterator[Finding]:
+    what, names = _BY_SETTING.get(demand.kind, ("", ()))
     nodes = [
         address
         for address, settings in server.settings.items()
         if settings and any(settings.get(name) == "false" for name in names)
     ]
-    for demand in asked if nodes else ():
-        if demand.kind == "view":
-            yield Finding(
-                "refused",
-                f"{demand.where}: materialized views are disabled on {', '.join(nodes)}",
-                "Set materialized_views_enabled: true in cassandra.yaml on each node, restart it,"
-                " then run the same command again.",
-            )
+    if nodes:
+        yield Finding(
+            "refused",
+            f"{demand.where}: {what} are disabled on {', '.join(nodes)}",
+            f"Set {names[0]}: true in cassandra.yaml on each node, restart it,"
+            " then run the same command again.",
+        )
 
 
 # -- windows ---------------------------------------------------------------------------------------

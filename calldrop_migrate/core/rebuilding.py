@@ -13,8 +13,8 @@ old table is dropped.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 from calldrop_migrate.core import names
 from calldrop_migrate.core.carrying import (
@@ -24,24 +24,15 @@ from calldrop_migrate.core.carrying import (
     left_behind,
     mapping,
 )
-from calldrop_migrate.core.cql import Statement, quote, split, tokenize
-from calldrop_migrate.core.ddl import Effect, read, renamed
-from calldrop_migrate.core.declared import describe, describe_index, options_hold
+from calldrop_migrate.core.cql import Statement, quote, split
+from calldrop_migrate.core.ddl import Effect, read, rewritten
+from calldrop_migrate.core.declared import describe, describe_index
 from calldrop_migrate.core.directives import Rebuild
 from calldrop_migrate.core.draft import Draft
 from calldrop_migrate.core.operations import Copy, Pairs, Proof, Rows, Run, Verify, run
-from calldrop_migrate.core.schema import Extra, Table
-
-# What both servers give an option that a CREATE TABLE doesn't name. Of compaction and the like each
-# server has its own, and none is known here.
-_DEFAULTS = {
-    "default_time_to_live": "0",
-    "gc_grace_seconds": "864000",
-    "comment": "",
-    "bloom_filter_fp_chance": "0.01",
-    "memtable_flush_period_in_ms": "0",
-    "speculative_retry": "99p",
-}
+from calldrop_migrate.core.options import differences, merged
+from calldrop_migrate.core.refusals import indexed, triggers_in_the_way
+from calldrop_migrate.core.schema import Table
 
 
 def rebuild(draft: Draft, asked: Rebuild, create: Statement, effect: Effect) -> None:
@@ -66,14 +57,16 @@ def rebuild(draft: Draft, asked: Rebuild, create: Statement, effect: Effect) -> 
     draft.rebuilt.add(source.name)
     for message, hint in _in_the_way(draft, source, target):
         draft.fault(asked.place, message, hint)
-    _in_place(draft, Run(create, effect), source, target, columns)
+    _in_place(draft, _made(create, source, target, columns), source, columns)
 
 
-def _in_place(draft: Draft, create: Run, source: Table, target: Table, columns: Pairs) -> None:
+def _in_place(draft: Draft, create: Run, source: Table, columns: Pairs) -> None:
+    target = create.effect.table
+    assert target is not None
     filled = source.name in draft.filled
     if filled or (source.name in draft.facts.elder and source.name not in draft.made):
         draft.outages.append(source.name)
-    draft.notes += _changed_options(source, target)
+    draft.notes += _changed_options(draft, source, target)
     views, indexes = draft.schema.views_on(source.name), draft.schema.indexes_on(source.name)
     drop_views = [run(f"DROP MATERIALIZED VIEW {quote(v.name)}") for v in views]
     make_views = [run(describe(v)) for v in views]
@@ -87,7 +80,7 @@ def _in_place(draft: Draft, create: Run, source: Table, target: Table, columns: 
     draft.add(*(fence.up() if fence else ()))
     shadow_name = names.shadow(target.name, draft.migration.number, draft.attempt)
     marked = becomes_key(source, target, columns) and target.column(names.MARKER) is None
-    shadow = _created(draft, create.statement, shadow_name, marked=marked)
+    shadow = _created(draft, create, shadow_name, marked=marked)
     proof = _copy_out(draft, source, shadow, target, columns)
     draft.add(*drop_views, run(drop, proof), create, *make_indexes)
     back = identity(c.name for c in target.columns)
@@ -108,7 +101,9 @@ def _into(draft: Draft, asked: Rebuild, create: Statement, source: Table, column
     if draft.schema.table(name) is not None:
         hint = "into= makes a new table; without it the new shape takes the old table's place"
         draft.fault(asked.place, f"`into={name}`: there is a table {name} already", hint)
-    target = _created(draft, create, name)
+    shape = read(create).table
+    assert shape is not None
+    target = _created(draft, _made(create, source, shape, columns), name)
     if source.name not in draft.filled:
         return
     rows, fits, fit_columns = _selection(draft, source, target, columns)
@@ -120,7 +115,25 @@ def _into(draft: Draft, asked: Rebuild, create: Statement, source: Table, column
     )
 
 
-def _created(draft: Draft, create: Statement, name: str, *, marked: bool = False) -> Table:
+def _made(create: Statement, source: Table, target: Table, columns: Pairs) -> Run:
+    """The declared table with the masks of the columns that go into it, unless it has its own."""
+    kept = {}
+    for into, selector in columns:
+        here, there = source.column(selector), target.column(into)
+        if here and there and here.mask and not there.mask:
+            kept[into] = here.mask
+    if not kept:
+        return Run(create, read(create))
+    return _as(create, rewritten(create, quote(target.name), masked=kept))
+
+
+def _as(create: Statement, text: str) -> Run:
+    """A statement that stands for one of a file."""
+    (statement,) = split(text, create.place.file)
+    return Run(replace(statement, place=create.place), read(statement), written=create)
+
+
+def _created(draft: Draft, create: Run, name: str, *, marked: bool = False) -> Table:
     """The declared table under another name.
 
     Args:
@@ -128,8 +141,7 @@ def _created(draft: Draft, create: Statement, name: str, *, marked: bool = False
             becomes part of the key, and a key has neither.
     """
     column = f"{names.MARKER} boolean" if marked else ""
-    (statement,) = split(renamed(create, quote(name), column), create.place.file)
-    made = Run(statement, read(statement))
+    made = _as(create.written or create.statement, rewritten(create.statement, quote(name), column))
     draft.add(made)
     assert made.effect.table is not None
     return made.effect.table
@@ -179,10 +191,11 @@ def _in_the_way(draft: Draft, source: Table, target: Table) -> Iterator[tuple[st
             hint = f"put  DROP MATERIALIZED VIEW {quote(view.name)};  before the rebuild"
             yield f"the view {view.name} can't stand over the new shape: {why}", hint
     for index in draft.schema.indexes_on(source.name):
-        if missing := sorted(_indexed(index, source) - {c.name for c in target.columns}):
+        if missing := sorted(indexed(index, source) - {c.name for c in target.columns}):
             hint = f"put  DROP INDEX {quote(index.name)};  before the rebuild"
             what = f"the index {index.name} can't stand over the new shape"
             yield f"{what}: there is no {', '.join(missing)}", hint
+    yield from triggers_in_the_way(draft.schema, source.name)
 
 
 def _misses_view(view: Table, target: Table) -> str:
@@ -198,28 +211,25 @@ def _misses_view(view: Table, target: Table) -> str:
     return ""
 
 
-def _indexed(index: Extra, table: Table) -> set[str]:
-    target = json.loads(index.definition)[2].get("target", "")
-    if target.startswith("{"):
-        parts = json.loads(target)
-        return {*parts["pk"], *parts["ck"]}
-    named = [t.value for t in tokenize(target) if t.is_name()]
-    return {name for name in named if table.column(name)}
+def _changed_options(draft: Draft, source: Table, target: Table) -> Iterator[str]:
+    """Options that change: what the new shape doesn't name gets the server's default.
 
-
-def _changed_options(source: Table, target: Table) -> Iterator[str]:
-    """Options that change: what the new shape doesn't name gets the server's default."""
+    A table of the tool's own, which was made without options, shows what this server gives. What it
+    really makes of the CREATE is told once it is there (`changed_by`).
+    """
+    ours = draft.schema.table(names.BOOKKEEPING[1])
+    defaults = dict(ours.options) if ours else {}
+    wanted = dict(merged(target.options, source.options))
     declared = dict(target.options)
-    for option, value in source.options:
-        if option in declared:
-            continue
-        default = _DEFAULTS.get(option)
-        if option == "compaction":
-            yield f"{source.name}: compaction is not named and gets the server's default"
-        elif default is not None and not options_hold([(option, default)], source):
-            yield f"{source.name}: {option} goes from {value} to the server's default"
-    for option in ("compaction", "default_time_to_live"):
-        if option in declared and not options_hold([(option, declared[option])], source):
-            value = declared[option]
-            shown = json.loads(value)["class"] if option == "compaction" else value
-            yield f"{source.name}: {option} becomes {shown}"
+    expected = {
+        name: value if name in declared else defaults.get(name, value)
+        for name, value in wanted.items()
+    }
+    yield from changed_by(source, replace(target, options=tuple(expected.items())))
+
+
+def changed_by(source: Table, made: Table) -> Iterator[str]:
+    """What options a table has that is made in place of another one, where they differ."""
+    before, after = (table.comparable()["options"] for table in (source, made))
+    for line in differences(before, after):
+        yield f"{source.name}: {line}"

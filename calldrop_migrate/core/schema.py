@@ -262,16 +262,22 @@ def plain_type(text: str, *, frozen: bool = False) -> str:
     Within a frozen type, a tuple or a vector everything is frozen. Servers write it out where the
     statement did not, and not all of them at the same places.
     """
-    name, bracket, rest = text.strip().partition("<")
-    if not bracket:
+    name, parts = type_parts(text)
+    if not parts:
         return name
-    inner = rest.rstrip().removesuffix(">")
     if name == "frozen":
-        within = plain_type(inner, frozen=True)
+        within = plain_type(parts[0], frozen=True)
         implied = frozen or within.startswith(("tuple<", "vector<"))
         return within if implied else f"frozen<{within}>"
     deeper = frozen or name in ("tuple", "vector")
-    return f"{name}<{', '.join(plain_type(part, frozen=deeper) for part in _parts(inner))}>"
+    return f"{name}<{', '.join(plain_type(part, frozen=deeper) for part in parts)}>"
+
+
+def type_parts(text: str) -> tuple[str, list[str]]:
+    """A type's own name, and the types or numbers in its brackets."""
+    name, _, rest = text.strip().partition("<")
+    inner = rest.rstrip().removesuffix(">")
+    return name, [part.strip() for part in _parts(inner)] if inner else []
 
 
 def _parts(text: str) -> Iterator[str]:

@@ -283,6 +283,7 @@ class Planner:
             element_times=self._database.platform.element_times,
             fences=self._fences([t for t in stake if t in filled], migration, way),
             spent=self._spent(live) if filled or self._wishes.set_aside else frozenset(),
+            server="ScyllaDB" if self._database.platform.scylla else "Cassandra",
         )
         return self._told(expand(migration, way, attempt_id, at, facts))
 

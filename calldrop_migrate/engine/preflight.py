@@ -21,7 +21,7 @@ def findings(database: Database, review: Review, wishes: Wishes) -> tuple[Findin
         if made and wishes.tablets:
             message = "tablets = true means nothing here: Cassandra has no tablets"
             found.append(Finding("warning", message))
-        if all(demand.kind != "view" for demand in asked):
+        if all(demand.kind not in ("view", "mask") for demand in asked):
             return tuple(found)
     elif not (asked or made or first):
         return ()

@@ -1,9 +1,9 @@
 """What the runner says of a revision: what it does, what of its rows could not be kept, where in
 its file it was refused.
 
-A server names line and column of the text that it got. What was sent can differ from the file in
-two ways: a table id was put among the options, and a rebuild gave the table its shadow's name. Both
-are one change within the text, so a place before it stays and a place behind it moves by the
+A server names line and column of the text that it got. What was sent can differ from the file: a
+table id was put among the options, a table has its shadow's name, an index got one. Mostly that is
+one change within the text, so a place before it stays and a place behind it moves by the
 difference. A statement that no file has is told by its file.
 """
 
@@ -13,9 +13,9 @@ from itertools import takewhile
 from textwrap import dedent, indent
 
 from calldrop_migrate.core.cql import Statement, quote
-from calldrop_migrate.core.ddl import read, renamed
-from calldrop_migrate.core.names import MARKER, is_internal
-from calldrop_migrate.core.operations import Copy, Rows, Run, Verify
+from calldrop_migrate.core.ddl import read
+from calldrop_migrate.core.names import is_internal
+from calldrop_migrate.core.operations import TOOL, Copy, Rows, Run, Verify
 from calldrop_migrate.core.plan import Attempt, steps_of
 from calldrop_migrate.engine.ports import RangeResult
 from calldrop_migrate.errors import Place, StatementRefused
@@ -89,7 +89,7 @@ def located(
     attempt: Attempt, operation: Run, sent: str, refused: StatementRefused
 ) -> StatementRefused:
     """The refusal of `sent` with file:line:column and the statement as it is written there."""
-    written = _written(attempt, operation)
+    written = _written(operation)
     shown = _indented(written or operation.statement)
     if written is None:
         said = f"{attempt.migration.file}: the server refused a statement that the tool made for it"
@@ -117,20 +117,10 @@ def _again(attempt: Attempt, refused: StatementRefused, message: str) -> Stateme
     return StatementRefused(message, state=refused.state, hint=refused.hint or mend)
 
 
-def _written(attempt: Attempt, operation: Run) -> Statement | None:
+def _written(operation: Run) -> Statement | None:
     """The statement of the file that an operation runs, be it under another name."""
-    for step in steps_of(attempt.migration, attempt.direction):
-        if step.statement == operation.statement:
-            return step.statement
-        if step.rebuild and _is_shadow_of(operation, step.statement):
-            return step.statement
-    return None
-
-
-def _is_shadow_of(operation: Run, statement: Statement) -> bool:
-    name = quote(operation.effect.name)
-    columns = ("", f"{MARKER} boolean")
-    return any(renamed(statement, name, column) == operation.text for column in columns)
+    statement = operation.written or operation.statement
+    return statement if statement.place.file != TOOL else None
 
 
 def _offset(text: str, line: int, column: int) -> int:

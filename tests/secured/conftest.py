@@ -28,6 +28,7 @@ SUPERUSER = "cassandra"  # its password, too
 _AUTHORIZED = {
     "authenticator": "PasswordAuthenticator",
     "authorizer": "CassandraAuthorizer",
+    "dynamic_data_masking_enabled": "true",
     # What is granted or taken counts at once, more or less.
     **{f"{what}_validity": "100ms" for what in ("permissions", "roles", "credentials")},
 }

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from calldrop_migrate.core.cql import CqlError, Statement, split
-from calldrop_migrate.core.ddl import Effect, read, renamed, with_id
+from calldrop_migrate.core.ddl import Effect, read, rewritten, with_id
 from calldrop_migrate.core.effects import after, happened
 from calldrop_migrate.core.schema import Column, Extra, Schema, Table, plain_type
 
@@ -610,7 +610,7 @@ def test_a_view_follows_its_base() -> None:
 def test_renamed(cql: str, name: str) -> None:
     quoted = name if name.islower() else f'"{name}"'
     statement = one("  -- before\n  " + cql + "  -- behind\n;")
-    changed = read(one(renamed(statement, quoted)))
+    changed = read(one(rewritten(statement, quoted)))
     was = read(statement)
     assert was.table is not None
     assert changed == replace(was, name=name, table=replace(was.table, name=name))
@@ -638,5 +638,5 @@ def test_with_id(cql: str) -> None:
     changed = read(one(with_id(statement, ID)))
     assert changed == replace(read(statement), id=ID)
     # A shadow gets both.
-    both = read(one(with_id(one(renamed(statement, "n")), ID)))
+    both = read(one(with_id(one(rewritten(statement, "n")), ID)))
     assert (both.name, both.id) == ("n", ID)

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from calldrop_migrate.core.cql import split
-from calldrop_migrate.core.ddl import read, renamed, with_id
+from calldrop_migrate.core.ddl import read, rewritten, with_id
 from calldrop_migrate.core.files import parse
 from calldrop_migrate.core.operations import Run
 from calldrop_migrate.core.plan import Attempt, Facts
@@ -50,8 +50,8 @@ def place_in(text: str, at: int) -> tuple[int, int]:
 
 
 def shadow() -> Run:
-    (statement,) = split(renamed(CREATE, "calls__0002_a1b2c3d4"), "0002_calls.cql")
-    return Run(statement, read(statement))
+    (statement,) = split(rewritten(CREATE, "calls__0002_a1b2c3d4"), "0002_calls.cql")
+    return Run(statement, read(statement), written=CREATE)
 
 
 @pytest.mark.parametrize("as_shadow", [False, True], ids=["itself", "shadow"])
