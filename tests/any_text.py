@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from calldrop_migrate.core import ddl, files, folder, rules
+from calldrop_migrate.core import ddl, files, folder, rewriting, rules
 from calldrop_migrate.core.cql import (
     CqlError,
     Kind,
@@ -160,15 +160,15 @@ def effect_is_read(text: str, statement: Statement) -> None:
         return
     if effect.kind != "table" or effect.table is None or _reserved(statement):
         return
-    (other,) = split(ddl.rewritten(statement, quote("a b")))
+    (other,) = split(rewriting.rewritten(statement, quote("a b")))
     named = replace(effect.table, name="a b")
     assert ddl.read(other) == replace(effect, name="a b", table=named)
-    (wider,) = split(ddl.rewritten(statement, "w", "extra boolean"))
+    (wider,) = split(rewriting.rewritten(statement, "w", "extra boolean"))
     widened = ddl.read(wider).table
     assert widened is not None
     assert {c.name for c in widened.columns} == {c.name for c in effect.table.columns} | {"extra"}
     if not effect.id:
-        (marked,) = split(ddl.with_id(statement, _ID))
+        (marked,) = split(rewriting.with_id(statement, _ID))
         assert ddl.read(marked) == replace(effect, id=_ID)
 
 

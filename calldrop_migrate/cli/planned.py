@@ -97,6 +97,8 @@ def notes_of(attempt: Attempt, review: Review) -> tuple[str, ...]:
     found = {e.table: e for e in review.estimates if e.attempt == attempt.id}
     notes = list(attempt.notes)
     for table in attempt.outages:
+        if attempt.is_view(table):
+            continue
         if table not in attempt.facts.filled:
             notes.append(f"{table} is made anew; what is written to it meanwhile is lost")
             continue

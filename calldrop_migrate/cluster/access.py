@@ -11,9 +11,10 @@ from collections.abc import Collection
 from typing import Protocol
 
 from calldrop_migrate.cluster.platform import of_roles
-from calldrop_migrate.core.cql import literal
+from calldrop_migrate.core.cql import literal, quote
 from calldrop_migrate.core.fencing import Access, Role
 from calldrop_migrate.engine.ports import Row
+from calldrop_migrate.errors import StatementRefused
 
 
 class _Query(Protocol):
@@ -33,6 +34,26 @@ def grants(
         consistency="QUORUM",
     )
     return sorted((what, row["role"]) for row in rows for what in row["permissions"] or ())
+
+
+def sees_unmasked(query: _Query, us: str, keyspace: str, table: str) -> bool:
+    """Whether a role has UNMASK on a table, of its own or by a role that it has, or needs none.
+
+    Each role may ask that of itself. A server without permissions, or without a log-in, has nothing
+    to list, and keeps nothing back.
+    """
+    of = f"OF {quote(us)}" if us else ""
+    try:
+        roles = query(f"LIST ROLES {of}")
+        if any(role["super"] for role in roles):
+            return True
+        full = f"{quote(keyspace)}.{quote(table)}"
+        names = [us] if us else [role["role"] for role in roles]
+        return any(
+            query(f"LIST UNMASK PERMISSION ON TABLE {full} OF {quote(name)}") for name in names
+        )
+    except StatementRefused as refused:
+        return "AllowAll" in refused.message or "anonymous" in refused.message
 
 
 def read(query: _Query, system: Collection[str], us: str) -> Access:

@@ -229,6 +229,7 @@ class ClusterDatabase:
         self._prepared: dict[str, PreparedStatement] = {}
         self._bulk: ClusterBulk | None = None
         self.keyspace = endpoint.keyspace
+        self.user = endpoint.username
         self.bookkeeping = endpoint.bookkeeping or endpoint.keyspace
         self._pinned = cluster.get_control_connection_host()
         if self._pinned is None:
@@ -410,6 +411,10 @@ class ClusterDatabase:
     def access(self) -> Access:
         """See `Database`."""
         return access.read(self.query, self._system, self.endpoint.username)
+
+    def sees_unmasked(self, table: str) -> bool:
+        """See `Database`."""
+        return access.sees_unmasked(self.query, self.user, self.keyspace, table)
 
     def has_rows(
         self, table: Table, *, prove: bool = False, between: Callable[[], None] = lambda: None

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from calldrop_migrate.core import masks
 from calldrop_migrate.core.cql import CqlError, Token, bind_markers, quote, tokenize
 from calldrop_migrate.core.directives import Rebuild
 from calldrop_migrate.core.operations import Carried, Pairs
@@ -122,6 +123,18 @@ def uncopyable(operation: Carried) -> list[str]:
     """Why these rows can't be copied with all that belongs to them; empty when they can."""
     source, target, name = operation.source, operation.target, operation.source.name
     found = []
+    if source.compact:
+        found.append(
+            f"{name} was made WITH COMPACT STORAGE, and shows columns that nothing can read: first,"
+            f" in a revision of its own,  ALTER TABLE {quote(name)} DROP COMPACT STORAGE"
+        )
+    found += [
+        f"the mask of {name}.{quote(c.name)}, {c.mask}, is kept by the server in a form that is no"
+        f" CQL: drop it first  (ALTER TABLE {quote(name)} ALTER {quote(c.name)} DROP MASKED), and"
+        " set it again behind it"
+        for c in source.columns
+        if not masks.can_be_written(c.mask)
+    ]
     split = [n for n in source.partition_key if n not in _partition_of(target, operation.columns)]
     for into, selector in operation.columns:
         here, there = source.column(selector), target.column(into)

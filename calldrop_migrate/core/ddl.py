@@ -9,16 +9,21 @@ What an effect leads to is in effects.py.
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 from calldrop_migrate.core import masks
-from calldrop_migrate.core.cql import CqlError, Kind, Statement, Token, quote
+from calldrop_migrate.core.cql import CqlError, Statement, Token
 from calldrop_migrate.core.cursor import Cursor
-from calldrop_migrate.core.options import Options, text_of, written
+from calldrop_migrate.core.ddl_parts import (
+    declared_index,
+    declared_trigger,
+    declared_type,
+    option,
+    trigger_name,
+    type_text,
+)
+from calldrop_migrate.core.options import Options, text_of
 from calldrop_migrate.core.schema import Column, Extra, Table, sorted_columns
 from calldrop_migrate.errors import Fault, Place
 
@@ -28,7 +33,6 @@ _KINDS = {"columnfamily": "table"}
 # outcome is unknown.
 _NAMELESS = ("function", "aggregate", "keyspace")
 _ROWS = ("insert", "update", "delete")
-_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Effect:
         masks: columns of an ALTER with the mask that each gets; an empty one is dropped.
         unnamed: a CREATE INDEX that leaves the name to the server; `name` is the one that a server
             chooses if it is free.
-        compact: COMPACT STORAGE was written, in a CREATE or behind DROP.
+        compact: an ALTER TABLE that drops COMPACT STORAGE.
         conditional: IF [NOT] EXISTS was written of the object.
         loose: IF [NOT] EXISTS was written of the parts of an ALTER.
         writes: tables that rows are written into.
@@ -153,7 +157,7 @@ def _rows(statement: Statement) -> Effect:
 # -- CREATE and DROP -------------------------------------------------------------------------------
 
 
-def _kind(reader: Cursor) -> str:
+def kind_of(reader: Cursor) -> str:
     """What a CREATE, ALTER or DROP is about; the cursor stands behind it."""
     if reader.take("materialized", "view"):
         return "view"
@@ -165,98 +169,40 @@ def _kind(reader: Cursor) -> str:
 
 def _drop(reader: Cursor) -> Effect:
     reader.expect("drop")
-    kind = _kind(reader)
+    kind = kind_of(reader)
     conditional = reader.take("if", "exists")
     if kind in _NAMELESS:
         return Effect("drop", kind, conditional=conditional)
     if kind not in ("table", "view", "type", "index", "trigger"):
         return OTHER
-    name = _trigger_name(reader) if kind == "trigger" else reader.name()
+    name = trigger_name(reader) if kind == "trigger" else reader.name()
     return Effect("drop", kind, name, conditional=conditional)
-
-
-def _trigger_name(reader: Cursor) -> str:
-    """A trigger with its table: its name is one of that table's alone."""
-    name = reader.name()
-    reader.expect("on")
-    return f"{name} on {reader.name()}"
 
 
 def _create(reader: Cursor) -> Effect:
     reader.expect("create")
     custom = reader.peek() == "custom"
-    kind = _kind(reader)
+    kind = kind_of(reader)
     conditional = reader.take("if", "not", "exists")
     effect = Effect("create", kind, conditional=conditional)
     match kind:
         case "table":
             table, table_id = _table(reader)
-            compact = table.compact
-            return replace(effect, name=table.name, table=table, id=table_id, compact=compact)
+            return replace(effect, name=table.name, table=table, id=table_id)
         case "view":
             view = _view(reader)
             return replace(effect, name=view.name, table=view)
         case "type":
-            made = _type(reader)
+            made = declared_type(reader)
             return replace(effect, name=made.name, extra=made)
         case "index":
             unnamed = reader.peek() == "on"
-            made = _index(reader, custom=custom)
+            made = declared_index(reader, custom=custom)
             return replace(effect, name=made.name, extra=made, unnamed=unnamed)
         case "trigger":
-            name = _trigger_name(reader)
-            reader.expect("using")
-            of = name.rpartition(" on ")[2]
-            made = Extra("trigger", name, json.dumps([of, reader.next().value]))
-            return replace(effect, name=name, extra=made)
+            made = declared_trigger(reader)
+            return replace(effect, name=made.name, extra=made)
     return effect if kind in _NAMELESS else OTHER
-
-
-def type_text(tokens: Sequence[Token]) -> str:
-    """A type, or an index's target, as the server writes it: `map<text, int>`, `keys(m)`."""
-    text = ""
-    for token in tokens:
-        word = token.text
-        if token.kind is Kind.WORD:
-            word = {"varchar": "text"}.get(token.value, token.value)
-        elif token.kind is Kind.QUOTED:
-            word = quote(token.value)
-        text += ", " if word == "," else word
-    return text
-
-
-def _type(reader: Cursor) -> Extra:
-    name = reader.name()
-    reader.expect("(")
-    names, types = [], []
-    while True:
-        names.append(reader.name())
-        types.append(type_text(reader.until(",", ")", angles=True)))
-        if not reader.take(","):
-            break
-    reader.expect(")")
-    return Extra("type", name, json.dumps([names, types]))
-
-
-def _index(reader: Cursor, *, custom: bool) -> Extra:
-    """An index; one without a name gets the one that servers choose, when it is free."""
-    name = "" if reader.peek() == "on" else reader.name()
-    reader.expect("on")
-    table = reader.name()
-    reader.expect("(")
-    tokens = reader.until(")")
-    reader.expect(")")
-    options = {"target": type_text(tokens)}
-    if reader.take("using"):
-        options["class_name"] = reader.next().value
-        custom = True
-    if reader.take("with", "options", "="):
-        options |= _map(reader)
-    if not name:
-        columns = [t.value for t in tokens if t.is_name()]
-        name = re.sub(r"\W", "", f"{table}_{columns[-1] if columns else ''}_idx")
-    kind = "CUSTOM" if custom else "COMPOSITES"
-    return Extra("index", name, json.dumps([table, kind, options]))
 
 
 def _table(reader: Cursor) -> tuple[Table, str]:
@@ -353,32 +299,11 @@ def _with(reader: Cursor) -> tuple[dict[str, str], dict[str, str], bool]:
         elif reader.take("compact", "storage"):
             compact = True
         else:
-            options |= dict([_option(reader)])
+            options |= dict([option(reader)])
         more = reader.take("and")
     if not reader.ended:
         raise reader.error("expected WITH or AND, or the end of the statement")
     return order, options, compact
-
-
-def _option(reader: Cursor) -> tuple[str, str]:
-    """One `name = value`, the value as JSON."""
-    name = reader.name()
-    reader.expect("=")
-    if reader.peek() == "{":
-        return name, json.dumps(dict(sorted(_map(reader).items())))
-    return name, written(reader.until("and"))
-
-
-def _map(reader: Cursor) -> dict[str, str]:
-    """A map's entries, as text."""
-    reader.expect("{")
-    entries: dict[str, str] = {}
-    while not reader.take("}"):
-        key = reader.next().value
-        reader.expect(":")
-        entries[key] = "".join(t.value for t in reader.until(","))
-        reader.take(",")
-    return entries
 
 
 def _view(reader: Cursor) -> Table:
@@ -408,7 +333,7 @@ def _view(reader: Cursor) -> Table:
 
 def _alter(reader: Cursor) -> Effect:
     reader.expect("alter")
-    kind = _kind(reader)
+    kind = kind_of(reader)
     conditional = reader.take("if", "exists")
     if kind in _NAMELESS:
         return Effect("alter", kind, conditional=conditional)
@@ -433,9 +358,9 @@ def _alter(reader: Cursor) -> Effect:
         masked = () if reader.peek() == "type" else ((name, _mask(reader)),)
         return replace(effect, masks=masked, loose=loose)
     if reader.take("with"):
-        options = [_option(reader)]
+        options = [option(reader)]
         while reader.take("and"):
-            options.append(_option(reader))
+            options.append(option(reader))
         return replace(effect, options=tuple(sorted(options)))
     return effect
 
@@ -460,57 +385,3 @@ def _renames(reader: Cursor) -> Iterator[tuple[str, str]]:
         yield old, reader.name()
         if not reader.take("and"):
             return
-
-
-# -- the text of a statement, changed --------------------------------------------------------------
-
-
-def rewritten(
-    statement: Statement, name: str, column: str = "", masked: Mapping[str, str] = _NOTHING
-) -> str:
-    """The text of a CREATE TABLE with another name, one more column before the others, and masks.
-
-    Args:
-        name, column: as CQL; a column with its type.
-        masked: columns that the statement gives no mask, and the one that each gets.
-    """
-    reader = Cursor(statement)
-    reader.expect("create")
-    _kind(reader)
-    reader.take("if", "not", "exists")
-    token = reader.name_token()
-    changes = [(token.start, token.end, name)]
-    bracket = reader.next()
-    if column:
-        changes.append((bracket.end, bracket.end, f"{column}, "))
-    while not (reader.ended or reader.peek() == ")"):
-        if not reader.take("primary", "key"):
-            mask = masked.get(reader.name(), "")
-            reader.until(",", "static", "primary", angles=True)
-            reader.take("static")
-            end = reader.last.end
-            changes += [(end, end, f" MASKED WITH {mask}")] if mask else []
-        reader.until(",")
-        reader.take(",")
-    text, first = statement.text, statement.tokens[0].start
-    for start, end, put in reversed(changes):
-        text = f"{text[: start - first]}{put}{text[end - first :]}"
-    return text
-
-
-def named(statement: Statement, index: str) -> str:
-    """The text of a CREATE INDEX without a name, with this one."""
-    at = next(token.start for token in statement.tokens if token.is_word("on"))
-    at -= statement.tokens[0].start
-    return f"{statement.text[:at]}{quote(index)} {statement.text[at:]}"
-
-
-def with_id(statement: Statement, table_id: str) -> str:
-    """The text of a CREATE TABLE with `ID = table_id` among its options (Cassandra only)."""
-    start, depth = statement.tokens[0].start, 0
-    for token in statement.tokens:
-        depth += token.is_symbol("(") - token.is_symbol(")")
-        if depth == 0 and token.is_word("with"):
-            at = token.end - start
-            return f"{statement.text[:at]} ID = {table_id} AND{statement.text[at:]}"
-    return f"{statement.text} WITH ID = {table_id}"

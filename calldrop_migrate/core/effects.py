@@ -165,6 +165,17 @@ def happened(effect: Effect, schema: Schema) -> bool:
     return False
 
 
+def is_there(effect: Effect, schema: Schema) -> bool:
+    """Whether a schema read after a statement shows it, where the server said that it is done: how
+    the server writes what it made is its own affair.
+    """
+    if effect.verb != "create":
+        return happened(replace(effect, options=()), schema)
+    if effect.kind in ("table", "view"):
+        return schema.table(effect.name) is not None
+    return schema.extra(effect.kind, effect.name) is not None
+
+
 def _same_extra(declared: Extra, live: Extra) -> bool:
     """Of an index the table counts: how its target and options are written differs."""
     if declared.kind != "type":

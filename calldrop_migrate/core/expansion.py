@@ -25,7 +25,7 @@ from calldrop_migrate.core.carrying import (
     uncopyable,
 )
 from calldrop_migrate.core.cql import CqlError, Statement, quote, split
-from calldrop_migrate.core.ddl import Effect, named, read
+from calldrop_migrate.core.ddl import Effect, read
 from calldrop_migrate.core.declared import describe
 from calldrop_migrate.core.draft import Draft
 from calldrop_migrate.core.files import Migration, Step
@@ -38,6 +38,7 @@ from calldrop_migrate.core.refusals import (
     refusals,
     views_against,
 )
+from calldrop_migrate.core.rewriting import named
 from calldrop_migrate.core.schema import Schema, Table
 from calldrop_migrate.errors import Fault, Irreversible, MigrationFileError
 
@@ -96,7 +97,8 @@ def examine(migrations: Sequence[Migration]) -> tuple[Fault, ...]:
             _fill(draft)
             faults += draft.faults
             if way == "up":  # the next revision begins here, and so does the way back
-                schema = draft.schema.owned()
+                users = (t for t in draft.schema.tables if not names.is_internal(t.name))
+                schema = replace(draft.schema, tables=tuple(users))
     return tuple(sorted(set(faults)))
 
 

@@ -22,6 +22,7 @@ from calldrop_migrate.core.cql import Statement, split
 from calldrop_migrate.core.ddl import Effect, read
 from calldrop_migrate.core.names import MARKER, is_internal
 from calldrop_migrate.core.schema import Table
+from calldrop_migrate.core.secrets import shown
 
 # (column of the target, selector on the source): a column of the source by its name as it is,
 # without quotes, and anything else is an expression in CQL.
@@ -79,8 +80,8 @@ class Run:
 
     @property
     def text(self) -> str:
-        """What the journal keeps of it."""
-        return self.statement.text
+        """What the journal keeps of it, and what is shown: without passwords."""
+        return shown(self.statement)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -93,7 +94,7 @@ class Run:
         kind = {"view": "MATERIALIZED VIEW"}.get(self.effect.kind, self.effect.kind.upper())
         if self.effect.name and self.effect.verb in ("create", "alter", "drop", "truncate"):
             return f"{self.effect.verb.upper()} {kind} {self.effect.name}"
-        return " ".join(self.statement.text.split())[:60]
+        return " ".join(self.text.split())[:60]
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ class Attempt:
     Attributes:
         resumed: an earlier run began it.
         done: operations that the journal already has as applied.
-        outages: tables that readers see incomplete for a while.
+        outages: tables that readers see incomplete for a while, and views that are built again.
         at_risk: tables whose rows, or values of a column, no flag allows to move or delete.
         refusals: why rows that have to be copied can't be, whatever the flags.
         filled: of the tables that are known to this plan, those that have rows afterwards.
@@ -104,6 +104,11 @@ class Attempt:
     def label(self) -> str:
         """Its number and title: `0002 destination clustering`."""
         return f"{self.migration.name} {self.migration.title}"
+
+    def is_view(self, name: str) -> bool:
+        """Whether one of the outages is that of a view alone."""
+        found = self.after.table(name) or self.before.table(name)
+        return found is not None and bool(found.base)
 
     @property
     def lands_at(self) -> int:

@@ -25,13 +25,14 @@ from calldrop_migrate.core.carrying import (
     mapping,
 )
 from calldrop_migrate.core.cql import Statement, quote, split
-from calldrop_migrate.core.ddl import Effect, read, rewritten
+from calldrop_migrate.core.ddl import Effect, read
 from calldrop_migrate.core.declared import describe, describe_index
 from calldrop_migrate.core.directives import Rebuild
 from calldrop_migrate.core.draft import Draft
 from calldrop_migrate.core.operations import Copy, Pairs, Proof, Rows, Run, Verify, run
 from calldrop_migrate.core.options import differences, merged
 from calldrop_migrate.core.refusals import indexed, triggers_in_the_way
+from calldrop_migrate.core.rewriting import rewritten
 from calldrop_migrate.core.schema import Table
 
 

@@ -60,6 +60,11 @@ def _missing(kind: str, name: str) -> Refusal:
 
 def _create(schema: Schema, effect: Effect, server: Server) -> Iterator[Refusal]:
     name, kind = effect.name, effect.kind
+    needed = needed_by(effect)
+    if kind in ("view", "index", "trigger") and not _is_there(schema, *needed):
+        if server:
+            yield _missing(*needed)
+        return
     found = schema.table(name) if kind in ("table", "view") else schema.extra(kind, name)
     if found and not effect.conditional:
         what = ("view" if found.base else "table") if isinstance(found, Table) else kind
@@ -68,9 +73,6 @@ def _create(schema: Schema, effect: Effect, server: Server) -> Iterator[Refusal]
         if kind == "table":
             hint += "; to change its key:  -- migrate:rebuild"
         yield message, hint
-    needed = needed_by(effect)
-    if server and kind in ("view", "index", "trigger") and not _is_there(schema, *needed):
-        yield _missing(*needed)
 
 
 def _of_what_is_there(schema: Schema, effect: Effect, server: Server) -> Iterator[Refusal]:

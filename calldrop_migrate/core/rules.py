@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from calldrop_migrate.core.cql import Kind, Statement, Token, bind_markers
+from calldrop_migrate.core.cql import Kind, Statement, Token, bind_markers, quote
 from calldrop_migrate.core.directives import Rebuild
 from calldrop_migrate.errors import Fault, Place
 
@@ -48,6 +48,7 @@ def misplaced(statement: Statement) -> Iterator[Fault]:
     for marker in bind_markers(statement.tokens):
         hint = "nothing is bound in a migration: write the value itself"
         yield Fault(_place(statement, marker), "a bind marker", hint)
+    yield from _unsafe(statement)
     if begins := _second_beginning(statement):
         message = f"{begins.text.upper()} inside the statement of line {first.line}"
         yield Fault(_place(statement, begins), message, "a `;` is missing before it")
@@ -66,6 +67,36 @@ def _unrepeatable(statement: Statement) -> Iterator[Fault]:
         prepends = token.is_symbol("+") and before is not None and before.is_symbol("]")
         if adds and (prepends or _is_added(token, following)):
             message = f"`{token.text} {following.text}` changes what is there, each time"
+            yield Fault(_place(statement, token), message, hint)
+
+
+def _unsafe(statement: Statement) -> Iterator[Fault]:
+    """What servers take, and what harms afterwards."""
+    tokens = statement.tokens
+    if statement.words(1) == ("create",):
+        for token, following in pairwise(tokens):
+            if token.is_word("compact") and following.is_word("storage"):
+                hint = "leave it out: such a table shows other columns than the statement names"
+                yield Fault(_place(statement, token), "COMPACT STORAGE", hint)
+    if statement.words(3) == ("create", "materialized", "view"):
+        yield from _unreadable(statement)
+
+
+def _unreadable(statement: Statement) -> Iterator[Fault]:
+    """What Cassandra writes down of a view's WHERE in a way that it can't read: a node with such a
+    view does not start again. It doubles no quote in a string, and quotes no field of a user type.
+    """
+    in_braces = 0
+    begins = next((n for n, t in enumerate(statement.tokens) if t.is_word("where")), None)
+    for token in statement.tokens[begins:] if begins else ():
+        if token.is_word("primary"):
+            return
+        in_braces += token.is_symbol("{") - token.is_symbol("}")
+        field = in_braces and token.kind is Kind.QUOTED and quote(token.value) != token.value
+        if field or (token.kind is Kind.STRING and "'" in token.value):
+            what = "a quoted field name" if field else "a quote within a string"
+            message = f"{what} in the WHERE of a view"
+            hint = "a Cassandra node with such a view does not start again: leave the condition out"
             yield Fault(_place(statement, token), message, hint)
 
 

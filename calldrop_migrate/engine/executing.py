@@ -15,11 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from uuid import uuid5
 
 from calldrop_migrate.core.comparing import diff
-from calldrop_migrate.core.ddl import Effect, with_id
-from calldrop_migrate.core.effects import happened, needed_by
+from calldrop_migrate.core.ddl import Effect
+from calldrop_migrate.core.effects import happened, is_there, needed_by
 from calldrop_migrate.core.fencing import is_up
 from calldrop_migrate.core.operations import Await, Copy, Operation, Proof, Run, Verify
 from calldrop_migrate.core.plan import Attempt
+from calldrop_migrate.core.rewriting import with_id
 from calldrop_migrate.core.schema import Schema, Table
 from calldrop_migrate.engine.copying import Copier
 from calldrop_migrate.engine.drift import drift
@@ -297,7 +298,7 @@ class Executor:
                 raise
         else:
             self._read_back(effect)
-            if effect.name and not happened(effect, self.schema):
+            if effect.name and not is_there(effect, self.schema):
                 raise OutcomeUnknown(
                     f"the server said that {effect.verb.upper()} is done, and {effect.name} doesn't"
                     " show it",
@@ -336,13 +337,13 @@ class Executor:
         """
         effect = operation.effect
         if not effect.makes_table or self._database.platform.scylla:
-            return operation.text
+            return operation.statement.text
         return with_id(operation.statement, str(uuid5(attempt.id, f"{index} {effect.name}")))
 
     def _read_back(self, effect: Effect) -> None:
         """Reads the object of a statement again, and the views that an ALTER changes with it."""
         if effect.name:
-            follow = effect.add or effect.rename
+            follow = effect.add or effect.rename or effect.masks
             views = self.schema.views_on(effect.name) if follow else ()
             objects = [(effect.kind, effect.name), *(("view", view.name) for view in views)]
             self.schema = self._database.refresh(self.schema, objects)

@@ -26,6 +26,7 @@ from uuid import UUID, uuid5
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.files import Migration, parse
 from calldrop_migrate.core.schema import Schema
+from calldrop_migrate.core.secrets import is_hidden, shown_file
 from calldrop_migrate.engine.ports import Database, Row
 from calldrop_migrate.engine.settling import TRIES, repeated
 from calldrop_migrate.errors import (
@@ -140,7 +141,7 @@ class History:
             "applied_at, attempt) VALUES (?, ?, ?, ?, ?, 'IN_PROGRESS', ?, ?) IF NOT EXISTS",
             [
                 *(self.id_of(migration.number), migration.number, migration.file),
-                *(migration.text, migration.checksum, now, attempt),
+                *(shown_file(migration.text), migration.checksum, now, attempt),
             ],
             migration.number,
             ("IN_PROGRESS", attempt, now),
@@ -173,7 +174,7 @@ class History:
             f"UPDATE {self._table} SET state = 'SUCCEEDED', applied_at = ?, name = ?, content = ?, "
             "checksum = ? WHERE id = ? IF state = 'IN_PROGRESS' AND attempt = ? AND applied_at = ?",
             [
-                *(now, migration.file, migration.text, migration.checksum),
+                *(now, migration.file, shown_file(migration.text), migration.checksum),
                 *(self.id_of(migration.number), attempt, self._marks.get(migration.number)),
             ],
             migration.number,
@@ -209,7 +210,7 @@ class History:
             f"UPDATE {self._table} SET name = ?, content = ?, checksum = ? "
             "WHERE id = ? IF state = ? AND attempt = ?",
             [
-                *(migration.file, migration.text, migration.checksum),
+                *(migration.file, shown_file(migration.text), migration.checksum),
                 *(record.id, record.state, record.attempt),
             ],
             record.number,
@@ -355,7 +356,10 @@ def kept(record: Record) -> Migration:
     if not record.name.lower().endswith(".cql"):
         why = "a program that the database keeps is never run"
     elif hashlib.sha256(record.content.encode()).digest() != record.checksum:
-        why = f"the text of it in {TABLE} is not the one that was applied: its checksum differs"
+        if is_hidden(record.content):
+            why = f"{TABLE} keeps its text without the passwords, so it can't be run from there"
+        else:
+            why = f"the text of it in {TABLE} is not the one that was applied: its checksum differs"
     else:
         try:
             migration = parse(record.name, record.content.encode())

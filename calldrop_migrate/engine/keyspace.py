@@ -13,8 +13,8 @@ from uuid import uuid5
 
 from calldrop_migrate.core import names
 from calldrop_migrate.core.cql import literal, quote, split
-from calldrop_migrate.core.ddl import with_id
 from calldrop_migrate.core.operations import Run, run
+from calldrop_migrate.core.rewriting import with_id
 from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine import copying, history, journal
 from calldrop_migrate.engine.ports import Database

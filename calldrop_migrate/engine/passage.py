@@ -23,6 +23,7 @@ from uuid import UUID
 
 from calldrop_migrate.core.comparing import diff
 from calldrop_migrate.core.fencing import is_up, taken_back
+from calldrop_migrate.core.names import is_shadow
 from calldrop_migrate.core.operations import (
     Copy,
     Operation,
@@ -34,6 +35,7 @@ from calldrop_migrate.core.operations import (
     proofs_of,
 )
 from calldrop_migrate.core.plan import Attempt
+from calldrop_migrate.core.rebuilding import changed_by
 from calldrop_migrate.core.schema import Table, from_json, to_json
 from calldrop_migrate.engine.copying import Copier
 from calldrop_migrate.engine.drift import without
@@ -244,6 +246,7 @@ class Passage:
             schema = self._recorded(operation.effect.name)
             made = self._do.executor.schema.table(operation.effect.name)
             if made is not None and operation.effect.verb == "create":
+                self._tell_options(made)
                 self._ids[made.name] = str(made.id)
                 row = replace(row, detail=json.dumps({"ids": {made.name: str(made.id)}}))
         self._events += 1
@@ -264,6 +267,19 @@ class Passage:
                 others = without(live, [name])
                 live = kept | {k: shape for k, shape in live.items() if k not in others}
         return json.dumps(live)
+
+    def _tell_options(self, made: Table) -> None:
+        """Says how the options differ of a table, or a view, that is made in place of another one:
+        what a statement doesn't name is the server's choice, and only now it is known.
+        """
+        copies = (op for op in self._attempt.operations if isinstance(op, Copy))
+        sources = (op.source.name for op in copies if op.target.name == made.name)
+        name = next(sources, "") if is_shadow(made.name) else made.name
+        before = self._attempt.before.table(name)
+        for line in changed_by(before, made) if before else ():
+            if line not in (*self._attempt.notes, *self._notes):
+                self._do.emit(Note(line))
+                self._notes.append(line)
 
     def _detail(self, index: int, place: Place | None) -> str:
         """What a resume, or who looks on, needs to know besides the operation itself: JSON."""

@@ -4,12 +4,15 @@ and grants that end with a table are read and given back. What a fence is, core/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.fencing import Fence, patience
 from calldrop_migrate.core.fencing import fence as around
+from calldrop_migrate.core.operations import Copy
+from calldrop_migrate.core.plan import Attempt
+from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.journal import Journal
 from calldrop_migrate.engine.lease import Clock
 from calldrop_migrate.engine.news import News, Waiting
@@ -97,3 +100,25 @@ class Permissions:
             except StatementRefused as error:
                 refused.append(f"not granted again ({error.message}):  {cql};")
         return refused
+
+
+def masked_copies(
+    database: Database, attempts: Sequence[Attempt], live: Schema
+) -> StatementRefused | None:
+    """What keeps this role from reading the values that are to be copied: of a masked column it
+    would get others, and they would be written in their place. Whoever makes a table sees all.
+    """
+    user = quote(database.user) if database.user else "ROLE"
+    copies = (op for a in attempts for op in a.operations[a.done :] if isinstance(op, Copy))
+    for table in {op.source.name: op.source for op in copies}.values():
+        masked = [quote(column.name) for column in table.columns if column.mask]
+        made = live.table(table.name) is None
+        if masked and not (made or database.sees_unmasked(table.name)):
+            name = f"{quote(live.keyspace)}.{quote(table.name)}"
+            return StatementRefused(
+                f"{table.name}: {', '.join(masked)} would be copied masked, because this role may"
+                " not see the values",
+                hint=f"A superuser types, then run the same command again:\n"
+                f"  GRANT UNMASK ON TABLE {name} TO {user};",
+            )
+    return None

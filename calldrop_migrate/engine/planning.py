@@ -38,6 +38,7 @@ from calldrop_migrate.engine.journal import Journal, has_journal, unanswered_dro
 from calldrop_migrate.engine.keyspace import making, replication_differences
 from calldrop_migrate.engine.lease import LeaseState
 from calldrop_migrate.engine.misfits import Misfits
+from calldrop_migrate.engine.permissions import masked_copies
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.resuming import (
     Late,
@@ -152,6 +153,7 @@ class Planner:
             uncounted=tuple(table for count in counts for table in count[1]),
             estimates=self._estimates(attempts, schema),
             unreadable=self.unreadable(plan),
+            masked=masked_copies(self._database, attempts, schema),
             warnings=(
                 *self._ahead(records),
                 *self._grants(plan, schema),
@@ -196,7 +198,9 @@ class Planner:
         way: Direction = "up" if attempt.direction == "up" else "down"
         fresh = self._fresh(number, way, schema, schema, None, (), made)
         misfits, _ = self._count_misfits(fresh, schema)
-        Review(Plan(None, (fresh,), number, number), schema, {}, tuple(misfits)).refuse()
+        plan = Plan(None, (fresh,), number, number)
+        masked = masked_copies(self._database, [fresh], schema)
+        Review(plan, schema, {}, tuple(misfits), masked=masked).refuse()
         return fresh
 
     def _goal(

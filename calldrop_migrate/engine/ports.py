@@ -220,10 +220,12 @@ class Database(Protocol):
 
     Attributes:
         bookkeeping: the keyspace of the tool's own tables: this one, or one that several share.
+        user: the role that the connection was made for; empty without one.
     """
 
     platform: Platform
     keyspace: str
+    user: str
     bookkeeping: str
 
     @property
@@ -302,6 +304,10 @@ class Database(Protocol):
         Raises:
             StatementRefused: the role that asks may not know.
         """
+        ...
+
+    def sees_unmasked(self, table: str) -> bool:
+        """Whether this role reads the values of masked columns, and not what masks them."""
         ...
 
     def has_rows(

@@ -54,6 +54,7 @@ class Review:
         findings: what a run would meet on this server.
         chores: what is done besides the plan's operations, to the bookkeeping alone.
         unreadable: what the server says where this role may not read what the plan will wait for.
+        masked: why values would be copied as they are masked.
     """
 
     plan: Plan
@@ -66,6 +67,7 @@ class Review:
     findings: tuple[Finding, ...] = ()
     chores: tuple[str, ...] = ()
     unreadable: StatementRefused | None = None
+    masked: StatementRefused | None = None
 
     @property
     def empty(self) -> bool:
@@ -111,6 +113,7 @@ class Review:
         """Raises what keeps the plan from being run under the flags that were given.
 
         Raises:
+            StatementRefused: values would be copied masked.
             ConfigurationError, StatementRefused: see `refuse_by_server`. What is half-way is
                 finished first, whatever the server would say to what comes after it: a table may
                 be incomplete until then.
@@ -119,6 +122,9 @@ class Review:
                 wasn't accepted.
         """
         attempts = self.plan.attempts
+        if self.masked:
+            self.masked.state = "Nothing was changed."
+            raise self.masked
         if not self.goes_on:
             self.refuse_by_server("Nothing was changed.")
         refused = [(a, reason) for a in attempts if not a.done for reason in a.refusals]
@@ -158,10 +164,14 @@ class Review:
             if fence.open
         ]
         problems += [
-            (f"{a.label}, {a.direction}: while {table} is rebuilt, {_meets(a, table)}", hint)
+            (f"{a.label}, {a.direction}: {_meets(a, table)}", hint)
             for a, table in outages
             if not a.facts.outage_accepted
-            for hint in ("Stop the writers, then add --outage-accepted.",)
+            for hint in (
+                "Add --outage-accepted."
+                if a.is_view(table)
+                else "Stop the writers, then add --outage-accepted.",
+            )
         ]
         if problems:
             raise (MisfitRows if misfits else RowsAtRisk)(
@@ -183,9 +193,12 @@ def _lines(texts: Iterable[str]) -> str:
 
 def _meets(attempt: Attempt, table: str) -> str:
     """What an outage is for others."""
+    if attempt.is_view(table):
+        return f"{table} is dropped and built again, and its readers see it incomplete until then"
+    rebuilt = f"while {table} is rebuilt"
     if attempt.facts.fence(table):
-        return "writers are refused, and readers see it incomplete for a part of that"
-    return "readers see it incomplete, and what is written to it is lost"
+        return f"{rebuilt}, writers are refused, and readers see it incomplete for a part of that"
+    return f"{rebuilt}, readers see it incomplete, and what is written to it is lost"
 
 
 _KEEP_OR_DELETE = (

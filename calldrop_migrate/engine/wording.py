@@ -12,6 +12,7 @@ from __future__ import annotations
 from itertools import takewhile
 from textwrap import dedent, indent
 
+from calldrop_migrate.core import secrets
 from calldrop_migrate.core.cql import Statement, quote
 from calldrop_migrate.core.ddl import read
 from calldrop_migrate.core.names import is_internal
@@ -91,14 +92,16 @@ def located(
     """The refusal of `sent` with file:line:column and the statement as it is written there."""
     written = _written(operation)
     shown = _indented(written or operation.statement)
+    message = secrets.hide(refused.message, operation.statement)
     if written is None:
         said = f"{attempt.migration.file}: the server refused a statement that the tool made for it"
-        return _again(attempt, refused, f"{said}: {refused.message}\n{shown}")
-    place, message = written.place, refused.message
+        return _again(attempt, refused, f"{said}: {message}\n{shown}")
+    place = written.place
     line, column = getattr(refused, "line", 0), getattr(refused, "column", 0)
     if line:
         at = _offset(sent, line, column)
-        for have, want in ((sent, operation.text), (operation.text, written.text)):
+        text = operation.statement.text
+        for have, want in ((sent, text), (text, written.text)):
             at = _moved(at, have, want)
         place = _place(written, at)
         message = message.removeprefix(f"line {line}:{column} ")
@@ -109,7 +112,7 @@ def located(
 def _indented(statement: Statement) -> str:
     """A statement as it stands in its file, moved together to a margin of four."""
     margin = " " * (statement.place.column - 1)
-    return indent(dedent(margin + statement.text), "    ")
+    return indent(dedent(margin + secrets.shown(statement)), "    ")
 
 
 def _again(attempt: Attempt, refused: StatementRefused, message: str) -> StatementRefused:

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from calldrop_migrate.core.cql import CqlError, Statement, split
-from calldrop_migrate.core.ddl import Effect, read, rewritten, with_id
+from calldrop_migrate.core.ddl import Effect, read
 from calldrop_migrate.core.effects import after, happened
+from calldrop_migrate.core.rewriting import rewritten, with_id
 from calldrop_migrate.core.schema import Column, Extra, Schema, Table, plain_type
 
 ID = "1b2c3d4e-0000-1000-8000-00805f9b34fb"

@@ -7,10 +7,11 @@ from uuid import UUID
 import pytest
 
 from calldrop_migrate.core.cql import split
-from calldrop_migrate.core.ddl import read, rewritten, with_id
+from calldrop_migrate.core.ddl import read
 from calldrop_migrate.core.files import parse
 from calldrop_migrate.core.operations import Run
 from calldrop_migrate.core.plan import Attempt, Facts
+from calldrop_migrate.core.rewriting import rewritten, with_id
 from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.wording import located
 from calldrop_migrate.errors import StatementRefused
