@@ -235,7 +235,7 @@ def _diff(call: Call, one: str, other: str) -> Differences:
     if "live" not in (one, other):
         migrations, _ = load_migrations(environment_of(call))
         before, after = (_declared(migrations, name).comparable() for name in (one, other))
-        return Differences(one, other, tuple(diff(before, after, _NEW)))
+        return Differences(one, other, tuple(diff(before, after, _NEW, one_sided=True)))
     with opened(call) as place:
         live = place.database.schema()
     declared = _declared(place.migrations, other if one == "live" else one)

@@ -130,9 +130,11 @@ def _step(draft: Draft, step: Step) -> None:
     written = statement if effect.unnamed else None
     if written:
         statement, effect = _named(draft, statement, effect)
-    if not step.rebuild:
-        for message, hint in refusals(draft.schema, effect, draft.facts.server):
-            draft.fault(statement.place, message, hint)
+    refused = [] if step.rebuild else list(refusals(draft.schema, effect, draft.facts.server))
+    for message, hint in refused:
+        draft.fault(statement.place, message, hint)
+    if refused:  # what comes behind it finds the schema as if it weren't there
+        return
     if effect.id:
         hint = "leave it out: each table that is made gets a new one"
         draft.fault(statement.place, f"{effect.name} is given an ID", hint)

@@ -219,14 +219,14 @@ def _changed_options(draft: Draft, source: Table, target: Table) -> Iterator[str
     really makes of the CREATE is told once it is there (`changed_by`).
     """
     ours = draft.schema.table(names.BOOKKEEPING[1])
-    defaults = dict(ours.options) if ours else {}
-    wanted = dict(merged(target.options, source.options))
+    new = dict(ours.options if ours else source.options)
     declared = dict(target.options)
-    expected = {
-        name: value if name in declared else defaults.get(name, value)
-        for name, value in wanted.items()
+    options = {
+        name: value if name in declared else new[name]
+        for name, value in merged(target.options, source.options)
+        if name in declared or name in new  # what a new table doesn't show is at its default
     }
-    yield from changed_by(source, replace(target, options=tuple(expected.items())))
+    yield from changed_by(source, replace(target, options=tuple(options.items())))
 
 
 def changed_by(source: Table, made: Table) -> Iterator[str]:
