@@ -38,7 +38,8 @@ def refusals(schema: Schema, effect: Effect, server: Server) -> Iterator[Refusal
                 yield from _of_what_is_there(schema, effect, server)
             elif (table := schema.table(effect.name)) and effect.kind in ("table", "view"):
                 other = "view" if table.base else "table"
-                hint = f"write  {effect.verb.upper()} {_SPOKEN.get(other, other).upper()}"
+                what = _SPOKEN.get(other, other).upper()
+                hint = f"write  {effect.verb.upper()} {what} {quote(effect.name)}"
                 yield f"{effect.name} is a {_SPOKEN.get(other, other)}", hint
             elif server:
                 yield _missing(effect.kind, effect.name)
@@ -68,7 +69,8 @@ def _create(schema: Schema, effect: Effect, server: Server) -> Iterator[Refusal]
     found = schema.table(name) if kind in ("table", "view") else schema.extra(kind, name)
     if found and not effect.conditional:
         what = ("view" if found.base else "table") if isinstance(found, Table) else kind
-        message = f"there is a {_SPOKEN.get(what, what)} {name} already"
+        article = "an" if what == "index" else "a"
+        message = f"there is {article} {_SPOKEN.get(what, what)} {name} already"
         hint = "choose another name, or drop it first"
         if kind == "table":
             hint += "; to change its key:  -- migrate:rebuild"

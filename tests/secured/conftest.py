@@ -21,7 +21,7 @@ from cassandra.query import dict_factory
 
 from calldrop_migrate.embedded import server as embedded
 from tests.conftest import DATA, Address, Cli
-from tests.secured import certificates
+from tests.secured import certificates, trigger
 from tests.secured.certificates import Pki
 
 SUPERUSER = "cassandra"  # its password, too
@@ -80,6 +80,8 @@ def secured() -> Iterator[Secured]:
     host = f"127.6.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
     try:
         pki = certificates.make(home / "pki")
+        # Where the server looks for triggers: beside its configuration.
+        trigger.make_jar(home / "nodes-1" / "node1" / "conf" / "triggers" / "audit.jar")
         started = embedded.start(
             home=home,
             host=host,
