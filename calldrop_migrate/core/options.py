@@ -118,6 +118,8 @@ def _canonical_map(name: str, entries: Mapping[str, Any]) -> dict[str, str]:
     if name == "compression":
         entries = {_OLDER_KEYS.get(k, k): v for k, v in entries.items()}
         entries = {k: v for k, v in entries.items() if (k, str(v).lower()) != ("enabled", "true")}
+    if name == "caching":
+        entries = {k: str(v).upper() for k, v in entries.items()}
     return {k: short_class(str(v)) if k == "class" else str(v) for k, v in sorted(entries.items())}
 
 
@@ -194,7 +196,7 @@ def differences(
     for name in sorted({*before, *after}):
         if not (one_sided or name in HIDDEN) and not (name in before and name in after):
             continue
-        old, new = (side.get(name, HIDDEN.get(name, "not named")) for side in (before, after))
+        old, new = (side.get(name, HIDDEN.get(name)) for side in (before, after))
         if isinstance(old, dict) and isinstance(new, dict):
             yield from entries(f"{name} ", old, new)
         elif old != new:
@@ -215,6 +217,8 @@ def entries(what: str, before: Mapping[str, str], after: Mapping[str, str]) -> I
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return map_as_cql(value)
+    if value is None:
+        return "not named"
     if not isinstance(value, str):
         return json.dumps(value)
     return value if _PLAIN.fullmatch(value) else literal(value).replace("\n", "\\n")
