@@ -136,9 +136,17 @@ def describe_type(made: Extra) -> str:
 
 def describe_trigger(trigger: Extra) -> str:
     """CQL that makes a trigger."""
-    table, class_name = json.loads(trigger.definition)
-    name = trigger.name.removesuffix(f" on {table}")
-    return f"CREATE TRIGGER {quote(name)} ON {quote(table)} USING {literal(class_name)}"
+    _, class_name = json.loads(trigger.definition)
+    return f"CREATE TRIGGER {_of_table(trigger)} USING {literal(class_name)}"
+
+
+def drop_trigger(trigger: Extra) -> str:
+    """CQL that drops a trigger."""
+    return f"DROP TRIGGER {_of_table(trigger)}"
+
+
+def _of_table(trigger: Extra) -> str:
+    return f"{quote(trigger.name.removesuffix(f' on {trigger.table}'))} ON {quote(trigger.table)}"
 
 
 def describe_index(index: Extra) -> str:

@@ -11,7 +11,7 @@ a server is asked anything.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -31,6 +31,7 @@ from calldrop_migrate.core.draft import Draft
 from calldrop_migrate.core.files import Migration, Step
 from calldrop_migrate.core.operations import Copy, Pairs, Proof, Rows, Run, Verify, run
 from calldrop_migrate.core.plan import Attempt, Direction, Facts, steps_of
+from calldrop_migrate.core.readding import cannot_return
 from calldrop_migrate.core.rebuilding import rebuild
 from calldrop_migrate.core.refusals import (
     free_index_name,
@@ -39,7 +40,7 @@ from calldrop_migrate.core.refusals import (
     views_against,
 )
 from calldrop_migrate.core.rewriting import named
-from calldrop_migrate.core.schema import Schema, Table
+from calldrop_migrate.core.schema import Dropped, Schema, Table
 from calldrop_migrate.errors import Fault, Irreversible, MigrationFileError
 
 # More tables of one kind, for one table and revision, are not looked for.
@@ -182,9 +183,19 @@ def _destroy(draft: Draft, statement: Statement, effect: Effect) -> None:
     if effect.drops_table:
         gone = draft.schema.triggers_on(effect.name)
         draft.notes += [f"the trigger {trigger.name} goes with the table" for trigger in gone]
+    if table and lost:
+        draft.notes += _for_ever(draft, table, lost)
     views = _made_room(draft, statement, effect) if lost else []
     draft.add(Run(statement, effect, proof))
     draft.add(*(run(describe(view)) for view in views))
+
+
+def _for_ever(draft: Draft, table: Table, lost: Collection[str]) -> Iterator[str]:
+    """Columns that the server won't take again once they are dropped."""
+    for column in (c for c in table.columns if c.name in lost):
+        gone = Dropped(column.name, column.type, column.kind)
+        if why := cannot_return(draft.schema, table, column, gone, draft.facts.server):
+            yield f"{table.name}.{quote(column.name)} can't be added again as it was: {why}"
 
 
 def _made_room(draft: Draft, statement: Statement, effect: Effect) -> list[Table]:

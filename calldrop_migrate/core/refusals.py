@@ -14,7 +14,7 @@ from typing import Literal
 
 from calldrop_migrate.core.cql import quote, tokenize
 from calldrop_migrate.core.ddl import Effect
-from calldrop_migrate.core.declared import describe_trigger
+from calldrop_migrate.core.declared import describe_trigger, drop_trigger
 from calldrop_migrate.core.effects import needed_by
 from calldrop_migrate.core.names import is_internal
 from calldrop_migrate.core.readding import cannot_return
@@ -185,12 +185,11 @@ def indexed(index: Extra, table: Table) -> set[str]:
 def triggers_in_the_way(schema: Schema, table: str) -> Iterator[Refusal]:
     """The triggers of a table that is to be rebuilt: only a superuser can make one again."""
     for trigger in schema.triggers_on(table):
-        name = quote(trigger.name.removesuffix(f" on {table}"))
         hint = (
-            f"put  DROP TRIGGER {name} ON {quote(table)};  before the rebuild, and behind it"
-            f"  {describe_trigger(trigger)};"
+            f"put  {drop_trigger(trigger)};  before the rebuild, and behind it "
+            f" {describe_trigger(trigger)};"
         )
-        yield f"the trigger {name} ends with the table that is rebuilt", hint
+        yield f"the trigger {trigger.name} ends with the table that is rebuilt", hint
 
 
 # -- views on a table that loses columns -----------------------------------------------------------

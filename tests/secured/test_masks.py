@@ -187,7 +187,7 @@ def test_a_trigger_is_in_the_way_of_a_rebuild(cli: Cli, client: Any) -> None:
     drop = "DROP TRIGGER audit ON users;"
     told(
         cli("up", *OUTAGE),
-        *(4, "0002_teams.cql:2:1: the trigger audit ends with the table", drop, make),
+        *(4, "0002_teams.cql:2:1: the trigger audit on users ends with the table", drop, make),
     )
     mended = REBUILD.replace("-- migrate:rebuild", f"{drop}\n-- migrate:rebuild").replace(
         ";\n-- migrate:down", f";\n{make}\n-- migrate:down"

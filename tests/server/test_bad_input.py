@@ -183,7 +183,7 @@ def test_a_statement_that_the_server_refuses(cli: Cli, client: Session) -> None:
         (f"CREATE TABLE {'b' * 300} (id int PRIMARY KEY)", "2:1", "b" * 48),
         ("INSERT INTO a (id, x) VALUES (1, 2)", "2:1", "x"),
         ("INSERT INTO a (id) VALUES ('x')", "2:1", "id"),
-        ("ALTER TABLE a ADD id int", "2:1", "id"),
+        ("ALTER TABLE a WITH nosuch = 1", "2:1", "nosuch"),
     ],
     ids=lambda value: str(value)[:24],
 )
@@ -221,7 +221,8 @@ def test_a_refused_way_down(cli: Cli, client: Session) -> None:
     only(
         cli,
         r0001_a=(
-            "-- migrate:up\nCREATE TABLE a (id int PRIMARY KEY);\n-- migrate:down\nDROP TABLE b;\n"
+            "-- migrate:up\nCREATE TABLE a (id int PRIMARY KEY);\n"
+            "-- migrate:down\nALTER TABLE a WITH nosuch = 1;\n"
         ),
     )
     assert cli("up").code == 0
