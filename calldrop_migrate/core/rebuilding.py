@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from calldrop_migrate.core import names
+from calldrop_migrate.core import masks, names
 from calldrop_migrate.core.carrying import (
     becomes_key,
     can_misfit,
@@ -121,7 +121,7 @@ def _made(create: Statement, source: Table, target: Table, columns: Pairs) -> Ru
     kept = {}
     for into, selector in columns:
         here, there = source.column(selector), target.column(into)
-        if here and there and here.mask and not there.mask:
+        if here and there and here.mask and not there.mask and masks.can_be_written(here.mask):
             kept[into] = here.mask
     if not kept:
         return Run(create, read(create))
@@ -197,6 +197,12 @@ def _in_the_way(draft: Draft, source: Table, target: Table) -> Iterator[tuple[st
             what = f"the index {index.name} can't stand over the new shape"
             yield f"{what}: there is no {', '.join(missing)}", hint
     yield from triggers_in_the_way(draft.schema, source.name)
+    for column in (c for c in source.columns if not masks.can_be_written(c.mask)):
+        change = f"ALTER TABLE {quote(source.name)} ALTER {quote(column.name)}"
+        hint = (
+            f"put  {change} DROP MASKED;  before the rebuild, and  {change} MASKED WITH ...  behind"
+        )
+        yield f"the mask of {column.name} is kept by the server in a form that is no CQL", hint
 
 
 def _misses_view(view: Table, target: Table) -> str:
