@@ -95,7 +95,8 @@ def test_a_column_of_a_table_with_a_view_is_dropped(cli: Cli, client: Any, selec
     before = rows(client, cli, "rv")
     plan = told(cli("plan", "1"), 9, "rv is dropped and built again", "--outage-accepted", out=True)
     assert "Nothing was changed." in plan
-    for point in ("after | DROP MATERIALIZED VIEW rv", "after | ALTER TABLE r DROP roaming"):
+    points = ("after | DROP MATERIALIZED VIEW rv", "after | ALTER TABLE r DROP roaming")
+    for point in points if selected == "*" else ():
         killed = cli.at(f"kill | {point}", "down", "1", *KEEP)
         assert killed.code == -signal.SIGKILL
         if "ALTER" not in point:  # nothing is destroyed yet: the view comes back
