@@ -114,7 +114,7 @@ def for_scylla_alone() -> list[str]:
     networks = {"class": "NetworkTopologyStrategy", "dc1": "3"}
     made = [create_keyspace("k", networks, tablets) for tablets in (None, True, False)]
     demand = Demand("windows", "t", "", Windows(7776000, 1, "DAYS"))
-    server = Server(True, "", {}, {"n": {"twcs_max_window_count": "50"}})
+    server = Server(True, "ScyllaDB", {}, {"n": {"twcs_max_window_count": "50"}})
     (found,) = examine([demand], Places("k", Placement()), server)
     hinted = [line for line in found.hint.splitlines() if line.strip().startswith("UPDATE")]
     assert len(hinted) == 1

@@ -226,10 +226,9 @@ def _where(environment: config.Environment, database: ClusterDatabase, folder: s
     count = sum(platform.nodes.values())
     nodes = f"{count} node{'s' * (count != 1)}"
     profile = f"profile {environment.profile}" if environment.profile else "no profile"
-    return (
-        f"{name} ({platform.name} {platform.version}, {platform.host}, {nodes}) · "
-        f"keyspace {database.keyspace} · {profile} · {folder}"
-    )
+    where = f"{platform.host}, {nodes}"
+    cluster = f"{name} ({platform.title}, {where})" if name else f"{platform.title} ({where})"
+    return f"{cluster} · keyspace {database.keyspace} · {profile} · {folder}"
 
 
 def timing(settings: config.Settings) -> Timing:

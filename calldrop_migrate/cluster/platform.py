@@ -68,7 +68,7 @@ def describe(
     racks = Counter(dc for dc, _ in {(node["data_center"], node["rack"]) for node in known})
     return Platform(
         name="ScyllaDB" if scylla else "Cassandra",
-        version=(scylla_version or "of unknown version") if scylla else local["release_version"],
+        version=scylla_version if scylla else local["release_version"],
         cluster=local["cluster_name"],
         host=host,
         nodes=dict(sorted(nodes.items())),

@@ -27,7 +27,7 @@ def read(ask: Ask, ask_each: AskEach, platform: Platform, keyspaces: Collection[
     """The server, and how the rows of these keyspaces are placed, where they exist."""
     told = ask_each(SCYLLA_SETTINGS if platform.scylla else SETTINGS)
     settings = {address: settings_of(rows or ()) for address, rows in told.items()}
-    server = Server(platform.scylla, platform.version, platform.racks, settings)
+    server = Server(platform.scylla, platform.title, platform.racks, settings)
     if not platform.scylla:
         return server
     wheres = [f"WHERE keyspace_name = {literal(name)}" for name in keyspaces]

@@ -50,6 +50,7 @@ class Server:
     """What of a server a plan can depend on.
 
     Attributes:
+        name: which server, with its version where that is known.
         racks: data centre -> number of its racks.
         settings: each node's, by its address; None where they can't be read.
         features: of ScyllaDB, those that every node has.
@@ -57,7 +58,7 @@ class Server:
     """
 
     scylla: bool
-    version: str
+    name: str
     racks: Mapping[str, int] = field(default_factory=dict)
     settings: Mapping[str, Settings | None] = field(default_factory=dict)
     features: frozenset[str] = frozenset()
@@ -231,7 +232,7 @@ def _conditional(places: Places, bookkeeping: Placement, server: Server) -> Iter
     hint += f"\nor:  {_without_tablets(places)}"
     yield _unless_unknown(
         bookkeeping,
-        f"{places.keyspace} is on tablets, and ScyllaDB {server.version} has no conditional writes"
+        f"{places.keyspace} is on tablets, and {server.name} has no conditional writes"
         " there (LWT): lease and history, which the tool keeps in it, are made of them",
         hint,
     )
@@ -253,9 +254,9 @@ def _on_tablets(demand: Demand, places: Places, server: Server) -> Iterator[Find
                         f" can't be read of {', '.join(unread)}",
                     )
         case "counter" if "COUNTERS_WITH_TABLETS" not in server.features:
-            reasons.append(f"ScyllaDB {server.version} has no counters there")
+            reasons.append(f"{server.name} has no counters there")
         case "cdc" if "CDC_WITH_TABLETS" not in server.features:
-            reasons.append(f"ScyllaDB {server.version} has no change log (CDC) there")
+            reasons.append(f"{server.name} has no change log (CDC) there")
     for reason in reasons:
         yield _unless_unknown(
             places.data,
@@ -275,7 +276,7 @@ def _against_views(what: str, places: Places, server: Server) -> Iterator[str]:
     features = server.features
     if "VIEWS_WITH_TABLETS" not in features:
         if "TABLET_MERGE" in features:  # 2025.1; before it nothing was looked at
-            yield f"ScyllaDB {server.version} has no {what} there"
+            yield f"{server.name} has no {what} there"
     elif _needs_rack_setting(server):
         off = [
             address

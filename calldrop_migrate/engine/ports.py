@@ -39,8 +39,9 @@ class Platform:
 
     Attributes:
         name: Cassandra or ScyllaDB.
+        version: empty where the server doesn't tell it to this role.
         nodes, racks: data centre -> number of its nodes, of its racks.
-        cluster: the cluster's own name.
+        cluster: the cluster's own name; empty where it has none.
     """
 
     name: str
@@ -49,6 +50,11 @@ class Platform:
     host: str
     nodes: Mapping[str, int]
     racks: Mapping[str, int]
+
+    @property
+    def title(self) -> str:
+        """Name and version, or the name alone where the version isn't known."""
+        return f"{self.name} {self.version}".rstrip()
 
     @property
     def scylla(self) -> bool:

@@ -55,7 +55,7 @@ def scylla(
     features: set[str], *settings: Mapping[str, str] | None, racks: int = 3, version: str = "x"
 ) -> Server:
     told = {f"10.0.0.{at}": each for at, each in enumerate(settings or ({},), 1)}
-    return Server(True, version, {"dc1": racks}, told, frozenset(features))
+    return Server(True, f"ScyllaDB {version}", {"dc1": racks}, told, frozenset(features))
 
 
 def kinds(findings: Sequence[Finding]) -> list[str]:
@@ -189,7 +189,7 @@ def test_the_size_that_is_proposed_is_the_smallest_that_does(allowed: int) -> No
 
 def test_cassandra_counts_no_windows() -> None:
     demand = asked(f"{TABLE} WITH {TWCS % 1} AND {TTL}")
-    cassandra = Server(False, "5.0.9", {"dc1": 1}, {"10.0.0.1": {}})
+    cassandra = Server(False, "Cassandra 5.0.9", {"dc1": 1}, {"10.0.0.1": {}})
     assert examine(demand, Places("k", Placement()), cassandra) == ()
 
 
@@ -343,7 +343,7 @@ def test_a_cluster_that_counts_racks(features: set[str], racks: int, found: list
 def test_views_are_disabled_on_cassandra(
     settings: dict[str, Mapping[str, str] | None], found: list[str]
 ) -> None:
-    server = Server(False, "5.0.9", {"dc1": 1}, settings)
+    server = Server(False, "Cassandra 5.0.9", {"dc1": 1}, settings)
     result = examine(asked(TABLE, VIEW), Places("k", Placement()), server)
     assert kinds(result) == found
     assert all(list(settings)[-1] in finding.message for finding in result)
