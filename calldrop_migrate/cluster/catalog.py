@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from calldrop_migrate.cluster.platform import is_scylla
 from calldrop_migrate.core import masks
 from calldrop_migrate.core.cql import literal
 from calldrop_migrate.core.schema import Extra, Schema, from_rows
@@ -20,17 +21,30 @@ Row = Mapping[str, Any]
 # Answers several queries, sent at once, in order.
 Ask = Callable[[Sequence[str]], list[list[Row]]]
 
+# As a number. ScyllaDB keeps microseconds there, Cassandra milliseconds: the driver would read the
+# former as a date that there isn't, and end the connection.
+DROPPED_TIME = "blobAsBigint(timestampAsBlob(dropped_time))"
 _TABLE_LIKE = ("tables", "views", "columns", "dropped_columns")
 # Of extras, and of columns, that not every server has: read where system_schema has them.
 _EXTRAS = ("types", "indexes", "triggers")
 _MASKS = "column_masks"
 
 
+def _select(source: str, where: str, system_schema: Collection[str]) -> str:
+    """A SELECT of all that is kept in a table of system_schema."""
+    what = "*"
+    if source == "dropped_columns":
+        kind = "" if is_scylla(system_schema) else "kind, "
+        what = f"table_name, column_name, type, {kind}{DROPPED_TIME} AS dropped_time"
+    return f"SELECT {what} FROM system_schema.{source} {where}"
+
+
 def read(ask: Ask, keyspace: str, system_schema: Collection[str]) -> Schema:
     """The whole keyspace; `exists` is False where there is none.
 
     Args:
-        system_schema: the tables that the server keeps schemas in.
+        system_schema: the tables that the server keeps schemas in. ScyllaDB keeps each index as a
+            view of its own, which comes and goes with the index and is left out here.
     """
     where = f"WHERE keyspace_name = {literal(keyspace)}"
     (keyspaces,) = ask([f"SELECT replication FROM system_schema.keyspaces {where}"])
@@ -38,12 +52,16 @@ def read(ask: Ask, keyspace: str, system_schema: Collection[str]) -> Schema:
         return Schema(keyspace)
     optional = [source for source in (*_EXTRAS, _MASKS) if source in system_schema]
     sources = (*_TABLE_LIKE, *optional)
-    answers = ask([f"SELECT * FROM system_schema.{source} {where}" for source in sources])
+    answers = ask([_select(source, where, system_schema) for source in sources])
     found = dict(zip(sources, answers, strict=True))
+    views = found["views"]
+    if is_scylla(system_schema):
+        own = {(f"{r['index_name']}_index", r["table_name"]) for r in found["indexes"]}
+        views = [v for v in views if (v["view_name"], v["base_table_name"]) not in own]
     return from_rows(
         keyspace,
         replication=keyspaces[0]["replication"],
-        tables=[*found["tables"], *found["views"]],
+        tables=[*found["tables"], *views],
         columns=found["columns"],
         dropped=found["dropped_columns"],
         masks=_masks(found.get(_MASKS, ())),
@@ -78,7 +96,7 @@ def _refresh_table(
         return known.without(name)
     parts = ["columns"] if kind == "view" else ["columns", "dropped_columns"]
     parts += [_MASKS] if _MASKS in system_schema else []
-    answers = ask([f"SELECT * FROM system_schema.{part} {where}" for part in parts])
+    answers = ask([_select(part, where, system_schema) for part in parts])
     read_again = dict(zip(parts, answers, strict=True))
     (found,) = from_rows(
         known.keyspace,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from calldrop_migrate.cluster import failures
+from calldrop_migrate.cluster.catalog import DROPPED_TIME
 from calldrop_migrate.cluster.elements import items, pack
 from calldrop_migrate.cluster.layout import Cells
 from calldrop_migrate.cluster.raw import RawRow, long, number
@@ -24,7 +25,7 @@ def shown_from(wire: Wire, table: Table) -> dict[str, int]:
         StatementRefused, Unreachable: the server doesn't tell.
     """
     cql = (
-        "SELECT column_name, dropped_time FROM system_schema.dropped_columns "
+        f"SELECT column_name, {DROPPED_TIME} FROM system_schema.dropped_columns "
         "WHERE keyspace_name = ? AND table_name = ?"
     )
     asked = wire.bound(cql, [wire.keyspace.encode(), table.name.encode()])

@@ -23,9 +23,9 @@ PEERS = "SELECT peer, data_center, rack, host_id FROM system.peers"
 SCYLLA_VERSION = "SELECT version FROM system.versions WHERE key = 'local'"
 
 
-def is_scylla(tables_of_system: Iterable[str]) -> bool:
-    """Whether these tables of the keyspace `system` are ScyllaDB's."""
-    return any("scylla" in name for name in tables_of_system)
+def is_scylla(tables: Iterable[str]) -> bool:
+    """Whether these tables of the keyspace `system`, or of `system_schema`, are ScyllaDB's."""
+    return any("scylla" in name for name in tables)
 
 
 def view_status(tables_of_system: Collection[str]) -> str:

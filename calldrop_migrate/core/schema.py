@@ -196,8 +196,8 @@ class Schema:
         return next((e for e in self.extras if (e.kind, e.name) == (kind, name)), None)
 
     def views_on(self, table: str) -> tuple[Table, ...]:
-        """The materialized views over a table that somebody made."""
-        return tuple(t for t in self.tables if t.base == table and not self._backs_an_index(t))
+        """The materialized views over a table."""
+        return tuple(t for t in self.tables if t.base == table)
 
     def indexes_on(self, table: str) -> tuple[Extra, ...]:
         """The indexes of a table: they go when it is dropped."""
@@ -206,11 +206,6 @@ class Schema:
     def triggers_on(self, table: str) -> tuple[Extra, ...]:
         """The triggers of a table: they go when it is dropped."""
         return tuple(e for e in self.extras if (e.kind, e.table) == ("trigger", table))
-
-    def _backs_an_index(self, view: Table) -> bool:
-        """ScyllaDB keeps an index as a view of its own, which comes and goes with it."""
-        index = self.extra("index", view.name.removesuffix("_index"))
-        return index is not None and index.table == view.base and view.name.endswith("_index")
 
     def put(self, *changed: Table) -> Schema:
         """This schema with these tables in it, in place of those of the same names."""
@@ -234,7 +229,7 @@ class Schema:
 
     def owned(self) -> Schema:
         """Without what is nobody's migration: our own tables, shadows, asides, a server's own."""
-        tables = [t for t in self.tables if not is_internal(t.name) and not self._backs_an_index(t)]
+        tables = [t for t in self.tables if not is_internal(t.name)]
         names = {t.name for t in tables}
         extras = [e for e in self.extras if not e.table or e.table in names]
         return replace(self, tables=tuple(tables), extras=tuple(extras))
@@ -352,7 +347,7 @@ def from_rows(
 
 
 def _column(row: Row, masks: Mapping[tuple[str, str], str]) -> Column:
-    name, order = row["column_name"], row["clustering_order"]
+    name, order = row["column_name"], row["clustering_order"].lower()  # in capitals on ScyllaDB
     mask = masks.get((row["table_name"], name), "")
     return Column(name, row["type"], row["kind"], row["position"], order, mask)
 

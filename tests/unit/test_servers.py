@@ -29,6 +29,7 @@ PROJECT = Path(__file__).parent.parent.parent
 CASES = PROJECT / "tests" / "cases" / "servers"
 NAMES = sorted(path.stem for path in CASES.glob("*.json"))
 RECORDED = frozenset({"types", "indexes"})
+SCYLLAS_OWN = "scylla_tables"
 SCYLLAS = [name for name in NAMES if name.startswith("scylla")]
 
 
@@ -38,9 +39,21 @@ def case(name: str) -> dict[str, Any]:
     return found
 
 
-def ask_of(name: str) -> catalog.Ask:
+def ask_of(name: str, **more: Sequence[catalog.Row]) -> catalog.Ask:
+    """What a server answers; `more`: rows of a table of system_schema, by its name."""
     answers = case(name)["answers"]
-    return lambda queries: [answers[query] for query in queries]
+
+    def answer(query: str) -> list[catalog.Row]:
+        its = (rows for table, rows in more.items() if f"system_schema.{table} " in query)
+        return [*answers[query], *next(its, ())]
+
+    return lambda queries: [answer(query) for query in queries]
+
+
+def schema_of(name: str, **more: Sequence[catalog.Row]) -> Schema:
+    """The keyspace `calldrop` there; `more` as for `ask_of`."""
+    own = {SCYLLAS_OWN} if name in SCYLLAS else set[str]()
+    return catalog.read(ask_of(name, **more), "calldrop", RECORDED | own)
 
 
 def platform_of(name: str) -> Platform:
@@ -92,7 +105,7 @@ def test_which_server_it_is(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_shipped_schema_is_found_on_each_server(name: str) -> None:
-    live = catalog.read(ask_of(name), "calldrop", RECORDED)
+    live = schema_of(name)
     declared = declared_at(shipped(), 4)
     assert live.exists
     assert [t.name for t in live.owned().tables] == [t.name for t in declared.tables]
@@ -104,9 +117,7 @@ def test_the_shipped_schema_is_found_on_each_server(name: str) -> None:
 
 @pytest.mark.parametrize("name", SCYLLAS)
 def test_a_schema_of_scylla_differs_from_cassandras_in_default_options_alone(name: str) -> None:
-    one, other = (
-        catalog.read(ask_of(each), "calldrop", RECORDED).comparable() for each in (NAMES[0], name)
-    )
+    one, other = (schema_of(each).comparable() for each in (NAMES[0], name))
     assert one.keys() == other.keys()
     assert [t for t in one if one[t] | {"options": ""} != other[t] | {"options": ""}] == []
     windows = [
@@ -117,9 +128,33 @@ def test_a_schema_of_scylla_differs_from_cassandras_in_default_options_alone(nam
 
 
 def test_a_servers_own_tables_are_nobodys() -> None:
-    live = catalog.read(ask_of("scylla-2026.1.11"), "calldrop", RECORDED)
+    live = schema_of("scylla-2026.1.11")
     assert live.table("migration_journal$paxos") is not None
     assert "migration_journal$paxos" not in live.comparable()
+
+
+def test_scyllas_own_view_of_an_index_is_no_view() -> None:
+    index = {"index_name": "by_v", "table_name": "call_records", "kind": "C", "options": {}}
+    views = case("scylla-2026.1.11")["answers"][
+        "SELECT * FROM system_schema.views WHERE keyspace_name = 'calldrop'"
+    ]
+    one, other = (
+        views[0] | {"view_name": "by_v_index", "base_table_name": base}
+        for base in ("call_records", "call_durations")
+    )
+    own = schema_of("scylla-2026.1.11", views=[one], indexes=[index])
+    assert own.table("by_v_index") is None
+    # Over another table, and on Cassandra, it is somebody's.
+    others = schema_of("scylla-2026.1.11", views=[other], indexes=[index])
+    assert others.table("by_v_index") is not None
+    cassandras = schema_of("cassandra-5.0.9", views=[one], indexes=[index])
+    assert cassandras.table("by_v_index") is not None
+
+
+def test_orders_are_read_in_one_spelling() -> None:
+    for name in NAMES:
+        orders = {c.order for t in schema_of(name).tables for c in t.columns}
+        assert orders == {"none", "asc", "desc"}, name
 
 
 @pytest.mark.parametrize(
