@@ -21,8 +21,9 @@ from time import monotonic
 from cassandra.metadata import Murmur3Token
 
 from calldrop_migrate.cluster import failures
+from calldrop_migrate.cluster.elements import LATEST_TURN
 from calldrop_migrate.cluster.hidden import raiser, shown_from
-from calldrop_migrate.cluster.layout import Fate
+from calldrop_migrate.cluster.layout import Cells, Fate
 from calldrop_migrate.cluster.lookup import GONE, Lookup
 from calldrop_migrate.cluster.pages import Page, Partitions
 from calldrop_migrate.cluster.raw import RawRow, getter, long, ranged, show_key, where
@@ -264,8 +265,14 @@ class Comparison:
             f"FROM {quote(self._wire.keyspace)}.{quote(source.name)} "
             f"USING TIMESTAMP ? WHERE {where(source.partition_key)}"
         )
-        at = max(self.layout.newest_static(row), self._task.low_timestamp)
+        at = self._behind(statics, row, self.layout.newest_static(row))
         window.send(self._wire.bound(cql, [long(at), *self.layout.source_partition_of(row)]))
+
+    def _behind(self, cells: Cells, row: RawRow, newest: int) -> int:
+        """The time of the newest cell of a row that the tool has written. A list whose time isn't
+        told is less than LATEST_TURN later than that.
+        """
+        return max(newest, self._task.low_timestamp) + LATEST_TURN * cells.untold_in(row)
 
     def delete(self, rows: Sequence[RawRow]) -> None:
         """Each at the time of its own newest cell: a later write to that key isn't hidden."""
@@ -276,6 +283,6 @@ class Comparison:
         )
         window = Window(self._wire, self._task.between, self._task.calm)
         for row in rows:
-            at = max(self.layout.newest(row), self._task.low_timestamp)
+            at = self._behind(self.layout.row, row, self.layout.newest(row))
             window.send(self._wire.bound(cql, [long(at), *self.layout.key_of(row)]))
         window.drain()

@@ -100,8 +100,12 @@ class Cells:
         plain = (number(row[at]) or 0 for at in self.written_at.values())
         return max((*plain, self.newest_element(row)))
 
+    def untold_in(self, row: RawRow) -> bool:
+        """Whether there are elements whose times the server doesn't tell."""
+        return any(many.times_at is None and row[many.at] is not None for many in self.many)
+
     def newest_element(self, row: RawRow) -> int:
-        """The newest write time of elements; where it isn't told, a time that none of ours has."""
+        """The newest write time of elements; 0 where it isn't told."""
         elements = (e.written or 0 for many in self.many for e in many.read(row))
         return max(elements, default=0)
 

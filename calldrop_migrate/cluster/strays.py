@@ -146,16 +146,17 @@ class Strays:
 
         for name in lookup.extra(row, there):
             send("DELETE", quote(columns[name]), (), cells.times(row, name)[0] or 0)
+        # Elements whose times are not told: behind all that a copy has written of this row.
+        untold = LATEST_TURN + cells.newest(row)
+
+        def written(element: Element) -> int:
+            return untold if element.written is None else element.written
+
         for many, elements in lookup.extra_elements(row, there):
             of_table = many.named(columns[many.name])
-            if many.times_at is None or many.is_list:
-                at = max(e.written or LATEST_TURN + cells.newest(row) for e in elements)
-                send("DELETE", quote(columns[many.name]), (), at)
+            if many.is_list:
+                send("DELETE", quote(columns[many.name]), (), max(map(written, elements)))
                 continue
-            for at, same in groupby(sorted(elements, key=_written), key=_written):
+            for at, same in groupby(sorted(elements, key=written), key=written):
                 send(*of_table.remove(list(same)), at)
         window.drain()
-
-
-def _written(element: Element) -> int:
-    return element.written or 0

@@ -5,8 +5,9 @@ All cells: the target's key, its cells, and the write times of those that are ce
 TTLs are left out, because they run, and the times of lists, which a copy changes. Statics are there
 with each row, as a SELECT gives them.
 
-Lasting cells: of those with a write time on both sides the ones that never end. Where something
-ends all the time, these have to be alike.
+Lasting cells: of those with a write time on both sides the ones that never end, and collections
+whose elements' times aren't told: nothing says that one of these ends. Where something ends all the
+time, these have to be alike.
 """
 
 from __future__ import annotations
@@ -73,21 +74,29 @@ class AllCells:
 
 
 class LastingCells:
-    """See `Summed`. Of each column there are value, write time and TTL."""
+    """See `Summed`. There are value, write time and TTL of each column that has them, and then the
+    values of the others.
+    """
 
     def __init__(self, layout: Layout) -> None:
-        self._width = len(layout.key_at)
         self._columns = _timed(layout)
-        self.places: Sequence[int] = [at for column in self._columns for at in column.places]
+        self._width = len(layout.key_at)
+        self._timed = self._width + 3 * len(self._columns)
+        untold = [m for part in _parts(layout) for m in part.many if not m.times_at]
+        self.places: Sequence[int] = [
+            *(at for column in self._columns for at in column.places),
+            *(many.at for many in untold),
+        ]
         names = [quote(column.name) for column in self._columns]
         self.selected: Sequence[str] = [
-            s for n in names for s in (n, f"WRITETIME({n})", f"TTL({n})")
+            *(s for n in names for s in (n, f"WRITETIME({n})", f"TTL({n})")),
+            *(quote(many.name) for many in untold),
         ]
 
     def of(self, row: RawRow) -> RawRow | None:
         """Of a row whose cells all end, nothing; a row of keys alone has nothing that ends."""
-        key, cells = row[: self._width], row[self._width :]
-        lasting: list[bytes | None] = []
+        key, cells = row[: self._width], row[self._width : self._timed]
+        lasting = list(row[self._timed :])
         ending = False
         parts = zip(cells[::3], cells[1::3], cells[2::3], strict=True)
         for column, (value, written, ttl) in zip(self._columns, parts, strict=True):

@@ -258,9 +258,8 @@ class Copier:
         differing = _differing(here, there)
         if differing and operation.final:
             self._selection.see_same(operation, place)
-        for part in grid(place.parts):
-            if part.index in differing or -1 in differing:
-                self._complete(operation, task, part)
+        for part in _of(differing, place.parts):
+            self._complete(operation, task, part)
         # Nobody else writes into a table of ours: what is in it alone was deleted meanwhile.
         if operation.final and is_internal(operation.target.name) and differing:
             if not can_tell(operation.source, operation.columns):
@@ -318,12 +317,17 @@ class Copier:
     def _no_more(
         self, operation: Verify, task: CopyTask, differing: Collection[int], parts: int
     ) -> None:
-        """That the target has nothing but the source's rows; what was deleted there is deleted."""
-        for remove in (True, False):
-            found = self._database.bulk.strays(task, differing, parts, SLACK, remove=remove)
-            if not found:
-                return
-        raise _differs(operation, "the copy", found)
+        """Deletes of the target what isn't in the source any more, and proves that nothing else
+        went with it.
+        """
+        strays = partial(self._database.bulk.strays, task, differing, parts, SLACK)
+        if not strays(remove=True):
+            return
+        if found := strays(remove=False):
+            raise _differs(operation, "the copy", found)
+        for part in _of(differing, parts):
+            if found := self._missing(task, part):
+                raise _differs(operation, f"range {part.index}", found)
 
     def _missing(self, task: CopyTask, part: Range) -> list[Difference]:
         def look(ranges: Sequence[Range]) -> Iterator[tuple[Range, list[Difference]]]:
@@ -378,6 +382,11 @@ def _differing(here: Sums, there: Sums) -> set[int]:
         return {at for at in {*here, *there} if here.get(at) != there.get(at)}
     rows, total = (sum(side) for side in zip(*(here or {-1: (0, 0)}).values(), strict=True))
     return {-1} if (rows, total % 2**64) != there[-1] else set()
+
+
+def _of(differing: Collection[int], parts: int) -> Iterator[Range]:
+    """The ranges of these buckets."""
+    return (part for part in grid(parts) if part.index in differing or -1 in differing)
 
 
 def _sum(one: RangeResult, other: RangeResult) -> RangeResult:

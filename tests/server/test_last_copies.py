@@ -151,9 +151,13 @@ def test_cells_that_end_while_they_are_copied_are_no_reason_to_stop(cli: Cli, cl
     assert any(row["ttl"] is None for row in found)
 
 
+@pytest.mark.parametrize("how", ["cli", "scylla"])
 @pytest.mark.parametrize("what", ["tags", ""])
-def test_what_is_deleted_while_others_end(cli: Cli, client: Any, what: str) -> None:
-    """A set, or a row of keys alone."""
+def test_what_is_deleted_while_others_end(
+    request: pytest.FixtureRequest, client: Any, what: str, how: str
+) -> None:
+    """A set, or a row of keys alone; also where the times of the set's elements aren't told."""
+    cli: Cli = request.getfixturevalue(how)
     only(
         cli,
         r0001_calls="-- migrate:up\nCREATE TABLE calls (src text, ts int, note text,"
