@@ -22,7 +22,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -127,10 +127,10 @@ class Cli:
         self.started.append(process)
         return process
 
-    def untold(self, *args: str) -> Result:
-        """As where the server doesn't tell the times of elements: see tests/untold.py."""
+    def decoding(self, *args: str) -> Result:
+        """As with a driver that decodes all that it reads: see tests/decoding.py."""
         done = subprocess.run(
-            [sys.executable, PROJECT / "tests" / "untold.py", *args],
+            [sys.executable, PROJECT / "tests" / "decoding.py", *args],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -517,3 +517,19 @@ def configuration(datacenter: str) -> str:
 @pytest.fixture
 def cli(make_cli: Callable[[str], Cli], keyspace: str) -> Cli:
     return make_cli(keyspace)
+
+
+@pytest.fixture
+def scylla(cli: Cli, server: Address, client: Any) -> Iterator[Cli]:
+    """The same where the server answers as ScyllaDB does, and on ScyllaDB itself."""
+    from tests.scylla import AsScylla
+    from tests.wire import tapped
+
+    def answers() -> AsScylla:
+        return AsScylla(lambda cql: list(client.execute(cql)))
+
+    if _version(client).startswith("ScyllaDB"):
+        yield cli
+        return
+    with tapped(server.hosts[0], server.port, rewriting=answers) as tap:
+        yield replace(cli, environment={**cli.environment, "CALLDROP_PORT": str(tap.port)})

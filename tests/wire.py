@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 _HEADER = struct.Struct(">BBhBi")  # version, flags, stream, opcode, length of the body
 _QUERY, _RESULT, _PREPARE, _EXECUTE, _BATCH = 7, 8, 9, 10, 13
@@ -127,14 +127,35 @@ class Tap:
         return fault.harm
 
 
+class Rewriting(Protocol):
+    """What becomes of the bodies of one connection's frames."""
+
+    def asked(self, opcode: int, body: bytes) -> bytes:
+        """A request's, as it goes to the server."""
+        ...
+
+    def answered(self, cql: str, opcode: int, body: bytes) -> bytes:
+        """An answer's, as it goes to the client; `cql` is what was asked, prepared or executed."""
+        ...
+
+
 @contextmanager
-def tapped(host: str, port: int, fault: Fault | None = None) -> Iterator[Tap]:
+def tapped(
+    host: str,
+    port: int,
+    fault: Fault | None = None,
+    rewriting: Callable[[], Rewriting] | None = None,
+) -> Iterator[Tap]:
     """A proxy on another port of the same address: drivers go to a node's own address, at the port
     they were given.
+
+    Args:
+        rewriting: makes what changes the frames of a connection, for each one anew.
     """
     with socket.create_server((host, 0)) as listener:
         tap = Tap(host, listener.getsockname()[1], fault)
-        threading.Thread(target=_accept, args=(listener, tap, (host, port)), daemon=True).start()
+        args = (listener, tap, (host, port), rewriting)
+        threading.Thread(target=_accept, args=args, daemon=True).start()
         try:
             yield tap
         finally:
@@ -142,11 +163,17 @@ def tapped(host: str, port: int, fault: Fault | None = None) -> Iterator[Tap]:
             listener.shutdown(socket.SHUT_RDWR)
 
 
-def _accept(listener: socket.socket, tap: Tap, server: tuple[str, int]) -> None:
+def _accept(
+    listener: socket.socket,
+    tap: Tap,
+    server: tuple[str, int],
+    rewriting: Callable[[], Rewriting] | None,
+) -> None:
     with suppress(OSError):
         while True:
             client, _ = listener.accept()
-            connection = _Connection(client, socket.create_connection(server), tap)
+            rewrites = rewriting() if rewriting else None
+            connection = _Connection(client, socket.create_connection(server), tap, rewrites)
             threading.Thread(target=connection.up, daemon=True).start()
             threading.Thread(target=connection.down, daemon=True).start()
 
@@ -154,12 +181,20 @@ def _accept(listener: socket.socket, tap: Tap, server: tuple[str, int]) -> None:
 class _Connection:
     """Frames between one client and the server, in both directions."""
 
-    def __init__(self, client: socket.socket, server: socket.socket, tap: Tap) -> None:
+    def __init__(
+        self,
+        client: socket.socket,
+        server: socket.socket,
+        tap: Tap,
+        rewrites: Rewriting | None,
+    ) -> None:
         self._client = client
         self._server = server
         self._tap = tap
+        self._rewrites = rewrites
         self._harmed: dict[int, Harm] = {}  # by stream, until the reply comes
         self._preparing: dict[int, str] = {}
+        self._asked: dict[int, str] = {}  # CQL by stream, of a connection that is rewritten
         self._held: list[tuple[int, threading.Thread]] = []
         self._sending = threading.Lock()
         self._asking = threading.Lock()
@@ -178,6 +213,9 @@ class _Connection:
     def _ask(self) -> None:
         for raw, opcode, stream, body in _frames(self._client):
             request = _request(opcode, body, self._tap.prepared)
+            if self._rewrites:
+                self._asked[stream] = request.cql
+                raw = _frame(raw, self._rewrites.asked(opcode, body))
             if opcode == _PREPARE:
                 self._preparing[stream] = request.cql
             harm = self._tap.harm_of(request)
@@ -207,7 +245,11 @@ class _Connection:
 
     def down(self) -> None:
         with self._client, suppress(OSError):
-            for raw, opcode, stream, body in _frames(self._server, unpack=self._preparing):
+            unpack = None if self._rewrites else self._preparing
+            for raw, opcode, stream, body in _frames(self._server, unpack=unpack):
+                if self._rewrites:
+                    asked = self._asked.pop(stream, "")
+                    raw = _frame(raw, self._rewrites.answered(asked, opcode, body))
                 cql = self._preparing.pop(stream, "")
                 if cql and opcode == _RESULT and body[:4] == _IS_PREPARED:
                     length = int.from_bytes(body[4:6], "big")
@@ -261,6 +303,12 @@ def _frames(
             # The compressed body begins with its length when unpacked.
             packed = flags & 1 and (unpack is None or stream in unpack)
             yield raw, opcode, stream, _lz4(body[4:]) if packed else body
+
+
+def _frame(raw: bytes, body: bytes) -> bytes:
+    """A frame with another body, which isn't packed."""
+    version, flags, stream, opcode, _ = _HEADER.unpack_from(raw)
+    return _HEADER.pack(version, flags & ~1, stream, opcode, len(body)) + body
 
 
 def _refusal(stream: int, says: str) -> bytes:

@@ -7,7 +7,9 @@ beyond year 9999, empty values, vectors).
 
 How: a session of its own whose protocol handler reads every column's type as blob. Its prepared
 statements then take and give bytes. The session answers nothing but bulk work, because the handler
-sees every result.
+sees every result. Whether a driver lets it is seen of each result, and so before the first row is
+written: a plan that copies rows reads their table first. What was written is compared cell by cell
+before anything is dropped.
 
 What PERFORMANCE.md measured and this follows: requests cost, not bytes, so rows go out in UNLOGGED
 batches within one partition (x5 to x10 over single rows; a batch over partitions is no gain and has
@@ -24,7 +26,7 @@ from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any, ClassVar
 
-from cassandra import ConsistencyLevel
+from cassandra import ConsistencyLevel, __version__
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ResponseFuture, ResultSet
 from cassandra.cqltypes import BytesType
 from cassandra.protocol import ProtocolHandler, ResultMessage
@@ -45,7 +47,9 @@ from calldrop_migrate.core.carrying import elements_of
 from calldrop_migrate.core.ranges import Range
 from calldrop_migrate.core.schema import Table
 from calldrop_migrate.engine.ports import CopyTask, Key, RangeResult
+from calldrop_migrate.errors import ConfigurationError
 
+TESTED_DRIVER = "3.29.12"
 FIRST_PAGE_ROWS = 1000
 AHEAD = 6  # ranges whose first page is asked for; small tables would spend their time waiting
 BATCH_ROWS = 100
@@ -61,6 +65,18 @@ class RawResult(ProtocolHandler.message_types_by_opcode[ResultMessage.opcode]): 
         """Reads over a type, whatever it is, and calls it a blob."""
         super().read_type(f, user_type_map)
         return BytesType
+
+    def recv_results_rows(
+        self, f: Any, version: Any, user_type_map: Any, known: Any, encryption: Any
+    ) -> None:
+        """Reads rows; `known` are the columns of the prepared statement.
+
+        They are used where the server leaves the columns out of its answer, as ScyllaDB does for
+        drivers from 3.29.12 on (SCYLLA_USE_METADATA_ID). Session.prepare() reads them with the
+        driver's own handler, so they have their real types.
+        """
+        blobs = known and [(*column[:3], BytesType) for column in known]
+        super().recv_results_rows(f, version, user_type_map, blobs, encryption)
 
 
 class RawHandler(ProtocolHandler):  # type: ignore[misc]
@@ -87,10 +103,28 @@ class Request:
         future.add_callbacks(lambda _: answered.set(), lambda _: answered.set())
 
     def result(self) -> ResultSet:
-        """What the server answered; raises what the driver raises, or TimeoutError."""
+        """What the server answered, as bytes.
+
+        Raises:
+            TimeoutError: there is no answer; and what the driver raises.
+            ConfigurationError: the driver has decoded it.
+        """
         if not self._answered.wait(self._patience):
             raise TimeoutError(f"no answer within {self._patience:g} s")
-        return self._future.result()
+        result = self._future.result()
+        decoded = {t for t in result.column_types or () if t is not BytesType}
+        if decoded:
+            raise ConfigurationError(
+                "rows can't be copied with this driver: scylla-driver "
+                f"{__version__} decodes {_listed(decoded)} where the server's bytes are needed",
+                state="No row was copied, and no table was dropped.",
+                hint=f"Use another version:  pip install scylla-driver=={TESTED_DRIVER}",
+            )
+        return result
+
+
+def _listed(types: Iterable[Any]) -> str:
+    return ", ".join(sorted(t.cql_parameterized_type() for t in types))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from zipfile import ZipFile
 
 import pytest
 
+from calldrop_migrate.cluster.wire import TESTED_DRIVER
+
 PROJECT = Path(__file__).parents[2]
 PACKAGED = "calldrop_migrate/packaged"
 
@@ -108,3 +110,8 @@ def dist_info(wheel: ZipFile, name: str) -> str:
 
 def metadata(wheel: ZipFile) -> Message:
     return Parser().parsestr(dist_info(wheel, "METADATA"))
+
+
+def test_the_driver_that_is_recommended_is_the_one_that_is_tested() -> None:
+    lock = (PROJECT / "requirements.lock").read_text(encoding="utf-8")
+    assert f"\nscylla-driver=={TESTED_DRIVER} " in lock
