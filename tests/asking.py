@@ -1,13 +1,23 @@
-"""A client that asks again what got no answer: of a node that stood still, or of a busy machine."""
+"""A client that asks again what got no answer, of a node that stood still or of a busy machine; and
+which server it is that it asks.
+"""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from cassandra import OperationTimedOut, ReadTimeout
 from cassandra.cluster import NoHostAvailable, Session
 
 _TIMES = 4
+
+
+@cache
+def is_scylla(session: Session) -> bool:
+    """Whether the server is ScyllaDB."""
+    asked = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'system'"
+    return any("scylla" in row["table_name"] for row in session.execute(asked))
 
 
 def asking_again(session: Session) -> Session:

@@ -19,6 +19,8 @@ from typing import Any
 
 from cassandra.protocol import _ProtocolHandler
 
+from tests.asking import is_scylla
+
 # What a copy may take from a life: it writes what is left rounded down, and sends it a little
 # later.
 EARLIER = 3.0  # seconds
@@ -101,7 +103,8 @@ def read(
         return f'{function.format(name)} AS "{name}"' if function else f'"{name}"'
 
     rows: Rows = {}
-    for row, asked in _select(client, keyspace, table, (shape.key, shape.regular), value):
+    asked_for = (shape.key, shape.regular, _timed(client, shape, shape.regular))
+    for row, asked in _select(client, keyspace, table, asked_for, value):
         key = tuple(row[name] for name in shape.key)
         if None not in key:  # else a partition that has static cells alone
             rows[key] = _cells(row, shape, shape.regular, asked)
@@ -114,28 +117,30 @@ def read_statics(client: Any, keyspace: str, table: str) -> Rows:
     found: Rows = {}
     if not shape.static:
         return found
-    asked_for = (shape.partition, shape.static)
+    asked_for = (shape.partition, shape.static, _timed(client, shape, shape.static))
     for row, asked in _select(client, keyspace, table, asked_for, '"{}"'.format):
         if cells := _cells(row, shape, shape.static, asked):
             found[tuple(row[name] for name in shape.partition)] = cells
     return found
 
 
+def _timed(client: Any, shape: Columns, names: Collection[str]) -> list[str]:
+    """Those whose times are told: ScyllaDB refuses to tell those of a collection's elements."""
+    return [name for name in names if name not in shape.many or not is_scylla(client)]
+
+
 def _select(
     client: Any,
     keyspace: str,
     table: str,
-    asked_for: tuple[Collection[str], Collection[str]],
+    asked_for: tuple[Collection[str], Collection[str], Collection[str]],
     value: Callable[[str], str],
 ) -> Iterator[tuple[Any, float]]:
-    """Rows with key columns and cells, and when they were asked for."""
-    selected = [value(name) for name in asked_for[0]]
-    for name in asked_for[1]:
-        selected += [
-            value(name),
-            f'WRITETIME("{name}") AS "w_{name}"',
-            f'TTL("{name}") AS "t_{name}"',
-        ]
+    """Rows with keys, cells, and the times of some of these; and when they were asked for."""
+    key, cells, timed = asked_for
+    selected = [value(name) for name in (*key, *cells)]
+    for name in timed:
+        selected += [f'WRITETIME("{name}") AS "w_{name}"', f'TTL("{name}") AS "t_{name}"']
     asked, handler = time.time(), client.client_protocol_handler
     client.client_protocol_handler = _ProtocolHandler  # the compiled one can't read [null, 5]
     try:
@@ -153,7 +158,7 @@ def _cells(row: Any, shape: Columns, names: Collection[str], asked: float) -> di
             found[name] = Cell(value, written, None if ttl is None else asked + ttl)
 
     for name in names:
-        value, written, ttl = row[name], row[f"w_{name}"], row[f"t_{name}"]
+        value, written, ttl = row[name], row.get(f"w_{name}"), row.get(f"t_{name}")
         if name not in shape.many:
             add(name, value, written, ttl)
             continue

@@ -33,7 +33,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from calldrop_migrate.embedded import ports, processes
 from calldrop_migrate.embedded import server as embedded
-from tests.asking import asking_again
+from tests.asking import asking_again, is_scylla
 from tests.forks import Forks, forking
 
 PROJECT = Path(__file__).parent.parent
@@ -438,10 +438,7 @@ def client(server: Address, pytestconfig: pytest.Config) -> Iterator[Any]:
 
 def _version(session: Any) -> str:
     # ScyllaDB says 3.0.8 as its release_version, whatever it is.
-    tables = session.execute(
-        "SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'system'"
-    )
-    if any("scylla" in row["table_name"] for row in tables):
+    if is_scylla(session):
         return f"ScyllaDB {session.execute('SELECT version FROM system.versions').one()['version']}"
     local = session.execute("SELECT release_version FROM system.local").one()
     return f"Cassandra {local['release_version']}"
@@ -528,7 +525,7 @@ def scylla(cli: Cli, server: Address, client: Any) -> Iterator[Cli]:
     def answers() -> AsScylla:
         return AsScylla(lambda cql: list(client.execute(cql)))
 
-    if _version(client).startswith("ScyllaDB"):
+    if is_scylla(client):
         yield cli
         return
     with tapped(server.hosts[0], server.port, rewriting=answers) as tap:

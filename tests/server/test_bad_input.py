@@ -23,9 +23,11 @@ NOWHERE = {"CALLDROP_HOSTS": "127.0.0.1", "CALLDROP_PORT": "1"}
 
 
 def tables_of(client: Session, keyspace: str) -> set[str]:
+    """All but the tool's own, and those that ScyllaDB has beside these."""
     asked = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s"
-    internal = {"database_migrations", "migration_journal", "migration_progress"}
-    return {row["table_name"] for row in client.execute(asked, (keyspace,))} - internal
+    found = {row["table_name"] for row in client.execute(asked, (keyspace,))}
+    internal = ("database_migrations", "migration_journal", "migration_progress")
+    return {name for name in found if not name.startswith(internal)}
 
 
 # -- the call -------------------------------------------------------------------------------------

@@ -71,8 +71,8 @@ VALUES: dict[str, list[object]] = {
     "embedding": [[0.25, -1.0, 3.5]],
 }
 BEYOND = 253_402_300_800_000  # milliseconds: the first instant of the year 10000
-INSTANT = "blob_as_bigint(timestamp_as_blob({}))"
-THROUGH = {"at": INSTANT, "moment": INSTANT, "ratio": "float_as_blob({})"}
+INSTANT = "blobAsBigint(timestampAsBlob({}))"
+THROUGH = {"at": INSTANT, "moment": INSTANT, "ratio": "floatAsBlob({})"}
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def done(result: Result) -> None:
 def write(client: Any, keyspace: str, rows: int) -> None:
     """Rows in a few partitions, each with most columns; some cells are written again, some end."""
     names = list(VALUES)
-    instant = "blob_as_timestamp(bigint_as_blob(?))"
+    instant = "blobAsTimestamp(bigintAsBlob(?))"
     insert = client.prepare(
         f"INSERT INTO {keyspace}.samples (tenant, sensor, at, seq, {', '.join(names)}) "
         f"VALUES (?, ?, {instant}, ?{', ?' * len(names)}) USING TIMESTAMP ? AND TTL ?"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -219,7 +220,7 @@ class Sequence:
             try:
                 return self._found_now()
             except (InvalidRequest, NoHostAvailable) as error:
-                absent = "does not exist" in str(error) or "Unknown CF" in str(error)
+                absent = re.search("does not exist|unconfigured table|Unknown CF", str(error))
                 if not (self.half and absent) or time.monotonic() > deadline:
                     raise
             time.sleep(0.1)
