@@ -26,6 +26,8 @@ _STARTUP, _SUPPORTED, _QUERY, _RESULT, _PREPARE, _EXECUTE, _ERROR = 1, 6, 7, 8, 
 _ROWS, _PREPARED = (kind.to_bytes(4, "big") for kind in (2, 4))
 _EXTENSION = "SCYLLA_USE_METADATA_ID"
 _METADATA_ID = b"\0\x10" + b"as one of Scylla"
+_OWN = {"system": b"scylla_local", "system_schema": b"scylla_tables"}
+_CASSANDRAS = (b"column_masks",)
 _CONDITIONAL = ("database_migrations", "migration_journal")
 # What only ScyllaDB has -> what Cassandra tells under the same names of columns.
 _ASKED = {
@@ -113,8 +115,11 @@ class AsScylla:
                 at = row[name]
                 if "dropped_time" in name and at is not None:
                     row[name] = (int.from_bytes(at, "big") * 1000 + 1).to_bytes(8, "big")
-        if "FROM system_schema.tables WHERE keyspace_name = 'system'" in cql:
-            return [*rows, {"table_name": b"scylla_local"}]
+        for keyspace, own in _OWN.items():
+            if cql.endswith(f"system_schema.tables WHERE keyspace_name = '{keyspace}'"):
+                return [r for r in rows if r["table_name"] not in _CASSANDRAS] + [
+                    {"table_name": own}
+                ]
         if found := re.search(r"FROM system_schema\.(\w+) WHERE keyspace_name = '(\w+)'$", cql):
             return [*rows, *self._own(found[1], found[2], rows)]
         return rows
