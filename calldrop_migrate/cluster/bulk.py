@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 
 from cassandra.cluster import Session
 
-from calldrop_migrate.cluster import failures, sampling
+from calldrop_migrate.cluster import failures, sampling, writing
 from calldrop_migrate.cluster.compare import Comparison
 from calldrop_migrate.cluster.encoding import Encoder
 from calldrop_migrate.cluster.raw import show_key
@@ -35,7 +35,7 @@ class ClusterBulk:
         self, task: CopyTask, ranges: Sequence[Range]
     ) -> Iterator[tuple[Range, RangeResult]]:
         """See `Bulk`."""
-        return self._wire.copy_ranges(task, ranges)
+        return writing.copy_ranges(self._wire, task, ranges)
 
     def move_ranges(
         self, task: CopyTask, ranges: Sequence[Range], slack: float, *, present: bool
@@ -48,6 +48,12 @@ class ClusterBulk:
     ) -> Iterator[tuple[Range, Iterator[tuple[Key, Key, int]]]]:
         """See `Bulk`."""
         return self._wire.keys_of_ranges(task, ranges, times=times)
+
+    def survey_ranges(
+        self, task: CopyTask, ranges: Sequence[Range]
+    ) -> Iterator[tuple[Range, RangeResult]]:
+        """See `Bulk`."""
+        return self._wire.survey_ranges(task, ranges)
 
     def sum_ranges(
         self, task: CopyTask, ranges: Sequence[Range], parts: int, *, of_target: bool
@@ -86,7 +92,8 @@ class ClusterBulk:
                 insert = self._session.prepare(cql)
             types = [column.type for column in insert.column_metadata]
             self._encoders[cql] = Encoder(table, names, types, insert.protocol_version)
-        return self._wire.load(cql, len(table.partition_key), map(self._encoders[cql], rows))
+        encoded = map(self._encoders[cql], rows)
+        return writing.load(self._wire, cql, len(table.partition_key), encoded)
 
     def close(self) -> None:
         """Ends the connection."""

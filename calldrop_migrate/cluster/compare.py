@@ -27,7 +27,8 @@ from calldrop_migrate.cluster.lookup import GONE, Lookup
 from calldrop_migrate.cluster.pages import Page, Partitions
 from calldrop_migrate.cluster.raw import RawRow, getter, long, ranged, show_key, where
 from calldrop_migrate.cluster.summing import digest, summed
-from calldrop_migrate.cluster.wire import Batch, Request, Window, Wire
+from calldrop_migrate.cluster.wire import Request, Wire
+from calldrop_migrate.cluster.writing import Batch, Window
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ranges import Range, index_of
 from calldrop_migrate.engine.ports import CopyTask, Difference, Key, RangeResult, Sums

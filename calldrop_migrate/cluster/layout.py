@@ -25,7 +25,8 @@ from typing import Any
 
 from cassandra.query import UNSET_VALUE
 
-from calldrop_migrate.cluster.elements import Assignment, Elements
+from calldrop_migrate.cluster.cells import STAMP, Cells
+from calldrop_migrate.cluster.elements import Elements
 from calldrop_migrate.cluster.raw import (
     RawRow,
     Times,
@@ -56,81 +57,6 @@ class Fate(Enum):
     STATICS = auto()  # of a partition without rows, and they have a place
     NOTHING = auto()  # of a partition without rows, and none of its statics is carried
     UNFIT = auto()
-
-
-class Cells:
-    """What one key of the target addresses: the cells of a row, or the statics of a partition.
-
-    Attributes:
-        key: names of that key's columns.
-        cells: (name, place of the value) of columns that are one cell.
-        many: those of which each element is a cell.
-        written_at, ttl_at: places of write time and TTL of the columns that have them.
-    """
-
-    def __init__(self, into: str, key: Sequence[str]) -> None:
-        self.key = tuple(key)
-        self.cells: list[tuple[str, int]] = []
-        self.many: list[Elements] = []
-        self.written_at: dict[str, int] = {}
-        self.ttl_at: dict[str, int] = {}
-        self._into = into
-
-    @property
-    def timed(self) -> tuple[str, ...]:
-        """The columns of one cell whose write time and TTL are read."""
-        return tuple(self.written_at)
-
-    def times(self, row: RawRow, name: str) -> tuple[int | None, int | None]:
-        """Write time and TTL of a timed column; None: an absent cell, and one without end."""
-        return number(row[self.written_at[name]]), number(row[self.ttl_at[name]])
-
-    def are_in(self, row: RawRow) -> bool:
-        """Whether any of them is there."""
-        return any(row[at] is not None for _, at in self.cells) or any(
-            row[elements.at] is not None for elements in self.many
-        )
-
-    def retimed_in(self, row: RawRow) -> int:
-        """How many collections there are whose elements take one write time."""
-        return sum(row[e.at] is not None for e in self.many if e.is_list or e.times_at is None)
-
-    def newest(self, row: RawRow) -> int:
-        """The newest write time of all; 0 where there is none."""
-        plain = (number(row[at]) or 0 for at in self.written_at.values())
-        return max((*plain, self.newest_element(row)))
-
-    def newest_element(self, row: RawRow) -> int:
-        """The newest write time of elements; where it isn't told, a time that none of ours has."""
-        elements = (e.written or 0 for many in self.many for e in many.read(row))
-        return max(elements, default=0)
-
-    def values(self, row: RawRow, chosen: Iterable[str]) -> list[Any]:
-        """To be bound: an absent cell is left unset, never null: a null is a tombstone that hides
-        what arrives later.
-        """
-        return [
-            UNSET_VALUE if name not in chosen or row[at] is None else row[at]
-            for name, at in self.cells
-        ]
-
-    def element_updates(
-        self, row: RawRow, key: RawRow, since: float, otherwise: int, turn: int
-    ) -> Iterator[tuple[str, list[Any]]]:
-        """The statements that make the elements of a row, with their values."""
-        for elements in self.many:
-            groups = elements.groups(row, since, otherwise)
-            for (written, life), assignment in elements.writes(groups, turn):
-                cql, values = self.update(assignment, f"{_STAMP} AND TTL ?")
-                yield cql, [long(written), seconds(life), *values, *key]
-
-    def update(self, assignment: Assignment, using: str) -> tuple[str, list[bytes]]:
-        """An UPDATE, and the values of its SET."""
-        text, values = assignment
-        return f"UPDATE {self._into} USING {using} SET {text} WHERE {where(self.key)}", values
-
-
-_STAMP = "TIMESTAMP ?"
 
 
 class Layout:
@@ -280,6 +206,23 @@ class Layout:
         lives += [element.ttl for many in self.row.many for element in many.read(row)]
         return not lives or any(ttl is None or ttl > slack for ttl in lives)
 
+    def ends(self, row: RawRow) -> bool:
+        """Whether a row has only cells that end, written by more than one statement. Then nothing
+        tells whether the row itself, which no CQL reads, would outlive them. Where all have one
+        write time and one life, one INSERT wrote row and cells together.
+        """
+        if self._marked(row):
+            return False
+        lives = set(zip(self._all_written(row), self._all_ttls(row), strict=True))
+        lives.discard((None, None))
+        if any(ttl is None for _, ttl in lives):
+            return False
+        elements = [e for many in self.row.many for e in many.read(row)]
+        if any(element.ttl is None for element in elements):
+            return False
+        told = {(number(written), number(ttl)) for written, ttl in lives}
+        return len(told | {(e.written, e.ttl) for e in elements}) > 1
+
     def groups(
         self, row: RawRow, since: float, low_timestamp: int
     ) -> tuple[Groups, Times | None, bool]:
@@ -387,7 +330,7 @@ class Layout:
             written, ttl = statics.times(row, name)
             life, value = left(ttl, since), row[at]
             if written is not None and life is not None and value is not None:
-                cql, values = statics.update((f"{quote(name)} = ?", [value]), f"{_STAMP} AND TTL ?")
+                cql, values = statics.update((f"{quote(name)} = ?", [value]), f"{STAMP} AND TTL ?")
                 yield cql, [long(written), seconds(life), *values, *key]
         oldest = min(
             (w for name in statics.timed if (w := statics.times(row, name)[0]) is not None),
@@ -420,10 +363,10 @@ def _writing(into: str, target: Table, cells: Sequence[str]) -> tuple[str, str]:
     columns = [*target.key, *cells]
     insert = (
         f"INSERT INTO {into} ({', '.join(map(quote, columns))}) "
-        f"VALUES ({', '.join('?' * len(columns))}) USING {_STAMP} AND TTL ?"
+        f"VALUES ({', '.join('?' * len(columns))}) USING {STAMP} AND TTL ?"
     )
     update = (
-        f"UPDATE {into} USING {_STAMP} AND TTL ? "
+        f"UPDATE {into} USING {STAMP} AND TTL ? "
         f"SET {', '.join(f'{quote(n)} = ?' for n in cells)} WHERE {where(target.key)}"
     )
     return insert, update

@@ -14,12 +14,13 @@ from dataclasses import replace
 from itertools import groupby
 from time import monotonic
 
+from calldrop_migrate.cluster.cells import Cells
 from calldrop_migrate.cluster.compare import Comparison, partition_token
 from calldrop_migrate.cluster.elements import LATEST_TURN, Element
-from calldrop_migrate.cluster.layout import Cells
 from calldrop_migrate.cluster.lookup import Lookup
 from calldrop_migrate.cluster.raw import RawRow, long, where
-from calldrop_migrate.cluster.wire import Window, Wire
+from calldrop_migrate.cluster.wire import Wire
+from calldrop_migrate.cluster.writing import Window
 from calldrop_migrate.core.carrying import can_tell
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ranges import Range, grid, index_of

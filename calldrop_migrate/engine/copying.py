@@ -21,11 +21,12 @@ from calldrop_migrate.core.names import is_internal
 from calldrop_migrate.core.operations import Carried, Copy, Rows, Verify
 from calldrop_migrate.core.ranges import Range, grid
 from calldrop_migrate.core.schema import Table
-from calldrop_migrate.engine.misfits import EXAMPLES, Search
+from calldrop_migrate.engine.misfits import Search
 from calldrop_migrate.engine.news import Progress
 from calldrop_migrate.engine.pacing import Pace
 from calldrop_migrate.engine.place import Place
 from calldrop_migrate.engine.ports import (
+    EXAMPLES,
     Bulk,
     CopyTask,
     Database,
@@ -94,7 +95,7 @@ class Copier:
         self._emit = emit
         self.most = max_rows_per_second
         self._pace = Pace(max_rows_per_second, sleep, between)
-        self.search = Search(lambda: database.bulk, self._ranging, emit, self._pace)
+        self.search = Search(database, self._ranging, emit, self._pace)
         self._final_consistency = "" if repaired else "ALL"
         self._progress = f"{quote(database.bookkeeping)}.{TABLE}"
         self._selection = Selection(self.search, self._final_consistency, self._by)
@@ -137,7 +138,7 @@ class Copier:
                 raise unfit(operation.source.name, result.unfit)
             if result.rows:  # an empty range is read again sooner than it is noted
                 self._checkpoint(place, part, result)
-            total, done = _sum(total, result), done + 1
+            total, done = total + result, done + 1
             self._emit(Progress(operation.label, done, place.parts, total.rows))
         see_same(self._database, place.ids)
         return total
@@ -153,7 +154,7 @@ class Copier:
             ),
         )
         for done, (_, result) in enumerate(moved, 1):
-            total = _sum(total, result)
+            total += result
             self._emit(Progress(operation.label, done, place.parts, total.rows))
         return total
 
@@ -378,16 +379,6 @@ def _differing(here: Sums, there: Sums) -> set[int]:
         return {at for at in {*here, *there} if here.get(at) != there.get(at)}
     rows, total = (sum(side) for side in zip(*(here or {-1: (0, 0)}).values(), strict=True))
     return {-1} if (rows, total % 2**64) != there[-1] else set()
-
-
-def _sum(one: RangeResult, other: RangeResult) -> RangeResult:
-    return RangeResult(
-        one.rows + other.rows,
-        one.bytes + other.bytes,
-        one.bare + other.bare,
-        one.unfit + other.unfit,
-        one.retimed + other.retimed,
-    )
 
 
 def _differs(operation: Verify, where: str, found: list[Difference]) -> RowsAtRisk:

@@ -1,10 +1,13 @@
-"""Rows that another shape can't hold: with a null for its key, or with the key of a newer row."""
+"""Searches a whole table: for rows that another shape can't hold (with a null for its key, or with
+the key of a newer row), and for how many rows there are.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from calldrop_migrate.core.carrying import (
@@ -18,10 +21,8 @@ from calldrop_migrate.core.operations import Copy, Pairs
 from calldrop_migrate.core.ranges import Range, grid
 from calldrop_migrate.core.schema import Table
 from calldrop_migrate.engine.news import Progress
-from calldrop_migrate.engine.ports import Bulk, CopyTask, Key
+from calldrop_migrate.engine.ports import EXAMPLES, Bulk, CopyTask, Database, Key, RangeResult
 from calldrop_migrate.engine.ranging import By, Do, Look, Ranging, T
-
-EXAMPLES = 5
 
 Keyed = Iterable[tuple[Key, Key, int]]
 Groups = dict[Key, dict[Key, int]]  # by target key: the newest write time by source key
@@ -50,32 +51,84 @@ class Misfits:
         return self.nulls + self.collisions
 
 
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What reading a whole table once, as a copy does, tells of it.
+
+    Attributes:
+        rows: exact, at the moment of reading.
+        bytes: of keys, values and times as they were read.
+        seconds: that the reading took, at the pace that was set.
+        ending: rows that have only cells that end, written by more than one statement. After a
+            rebuild such a row ends with the last of them, also where it would have stayed.
+        examples: keys of a few of these, for people.
+    """
+
+    table: str
+    rows: int
+    bytes: int
+    seconds: float
+    ending: int = 0
+    examples: tuple[str, ...] = ()
+
+
 class Search:
-    """Finds misfits in one database."""
+    """Reads whole tables of one database: finds misfits, counts rows."""
 
     def __init__(
         self,
-        bulk: Callable[[], Bulk],
+        database: Database,
         ranging: Ranging,
         emit: Callable[[Progress], None],
         pace: Callable[[int], None],
     ) -> None:
-        self._bulk = bulk
+        self._database = database
         self._ranging = ranging
         self._emit = emit
         self._pace = pace
+
+    @property
+    def _bulk(self) -> Bulk:
+        return self._database.bulk
+
+    def _task(self, source: Table, target: Table, pairs: Pairs, consistency: str = "") -> CopyTask:
+        return CopyTask(
+            *(source, target, pairs),
+            consistency=consistency,
+            element_times=self._database.platform.element_times,
+            between=self._ranging.between,
+            pace=self._pace,
+        )
+
+    def survey(self, source: Table, parts: int) -> Survey:
+        """Counts a table's rows and measures how fast they are read.
+
+        Args:
+            source: the table as it is now.
+            parts: ranges to read it in.
+
+        Raises:
+            OutcomeUnknown, Unreachable, StatementRefused: it can't be read.
+        """
+        task = self._task(source, source, identity(c.name for c in source.columns))
+        began, total = monotonic(), RangeResult()
+        ranges = self._ranging.over(grid(parts), lambda r: self._bulk.survey_ranges(task, r))
+        for done, (_, found) in enumerate(ranges, 1):
+            total += found
+            self._emit(Progress(f"count {source.name}", done, parts, total.rows))
+        examples = tuple(self._bulk.show_key(source, key) for key in total.examples)
+        seconds = monotonic() - began
+        return Survey(source.name, total.rows, total.bytes, seconds, total.ending, examples)
 
     def held(self, aside: Copy, parts: int) -> set[Key]:
         """The rows that an earlier run of the attempt put aside: they stay so, whichever of a group
         is the newest by now.
         """
         kept = aside.target
-        task = CopyTask(
-            *(kept, kept, identity(kept.key)), between=self._ranging.between, pace=self._pace
-        )
+        task = self._task(kept, kept, identity(kept.key))
 
         def look(ranges: Sequence[Range]) -> Iterator[tuple[Range, set[Key]]]:
-            for part, keys in self._bulk().keys_of_ranges(task, ranges, times=False):
+            for part, keys in self._bulk.keys_of_ranges(task, ranges, times=False):
                 yield part, {key for key, _, _ in keys}
 
         return set[Key]().union(*(keys for _, keys in self._ranging.over(grid(parts), look)))
@@ -104,12 +157,7 @@ class Search:
         if not can_misfit(source, target, columns):
             return Misfits(source.name)
         pairs = columns or shared_columns(source, target)
-        task = CopyTask(
-            *(source, target, pairs),
-            consistency=consistency,
-            between=self._ranging.between,
-            pace=self._pace,
-        )
+        task = self._task(source, target, pairs, consistency)
         look = self._each_range if _is_local(task) else self._all_ranges
         nulls, groups = look(task, parts, by or self._here)
         beaten: list[tuple[Key, Key]] = []
@@ -117,7 +165,7 @@ class Search:
             best = max(group, key=_rank(group, held))
             beaten += [(key, best) for key in group if key != best]
         names = ", ".join(nullable(source, target, columns))
-        show = self._bulk().show_key
+        show = self._bulk.show_key
         examples = [f"{show(source, key)}  ({names} is null)" for key in nulls[:EXAMPLES]]
         examples += [
             f"{show(source, key)}  (newer: {show(source, best)})" for key, best in beaten[:EXAMPLES]
@@ -126,7 +174,7 @@ class Search:
         return Misfits(source.name, len(nulls), len(beaten), tuple(examples), keys)
 
     def _here(self, do: Do, task: CopyTask) -> By:
-        return partial(do, self._bulk())
+        return partial(do, self._bulk)
 
     def _each_range(
         self, task: CopyTask, parts: int, by: Callable[[Do, CopyTask], By]
@@ -147,11 +195,11 @@ class Search:
         twice: set[int] = set()
 
         def look(ranges: Sequence[Range]) -> Iterator[tuple[Range, tuple[list[Key], set[int]]]]:
-            for part, keys in self._bulk().keys_of_ranges(task, ranges, times=False):
+            for part, keys in self._bulk.keys_of_ranges(task, ranges, times=False):
                 yield part, _marked(keys, seen)
 
         def read(ranges: Sequence[Range]) -> Iterator[tuple[Range, Groups]]:
-            for part, keys in self._bulk().keys_of_ranges(task, ranges, times=True):
+            for part, keys in self._bulk.keys_of_ranges(task, ranges, times=True):
                 yield part, _grouped(keys, twice)
 
         for without, again in self._told(task, parts, look):

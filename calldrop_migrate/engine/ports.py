@@ -29,6 +29,7 @@ class _Absent:
 
 
 ABSENT = _Absent()
+EXAMPLES = 5  # keys that are shown of rows with which something is wrong
 Key = tuple[bytes | None, ...]
 Sums = Mapping[int, tuple[int, int]]  # index of a range -> rows, and the sum over them
 
@@ -118,6 +119,9 @@ class RangeResult:
         bare: rows of keys alone among them, whose write time can't be kept.
         unfit: source rows that the target can't hold because a key column is null.
         retimed: collections among their cells whose elements' write times can't be kept.
+        ending: rows that have only cells that end, written by more than one statement: whether the
+            row itself would outlive them can't be read.
+        examples: source keys of a few of the `ending` rows.
     """
 
     rows: int = 0
@@ -125,6 +129,19 @@ class RangeResult:
     bare: int = 0
     unfit: int = 0
     retimed: int = 0
+    ending: int = 0
+    examples: tuple[Key, ...] = ()
+
+    def __add__(self, other: RangeResult) -> RangeResult:
+        return RangeResult(
+            self.rows + other.rows,
+            self.bytes + other.bytes,
+            self.bare + other.bare,
+            self.unfit + other.unfit,
+            self.retimed + other.retimed,
+            self.ending + other.ending,
+            (self.examples + other.examples)[:EXAMPLES],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +192,12 @@ class Bulk(Protocol):
         self, task: CopyTask, ranges: Sequence[Range], *, times: bool
     ) -> Iterator[tuple[Range, Iterator[tuple[Key, Key, int]]]]:
         """Source key, target key and newest write time of each row; 0 without `times`."""
+        ...
+
+    def survey_ranges(
+        self, task: CopyTask, ranges: Sequence[Range]
+    ) -> Iterator[tuple[Range, RangeResult]]:
+        """Reads ranges of the source as a copy does, and writes nothing."""
         ...
 
     def sum_ranges(
