@@ -15,7 +15,15 @@ from calldrop_migrate.cluster.wire import Wire
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ranges import Range
 from calldrop_migrate.core.schema import Table
-from calldrop_migrate.engine.ports import CopyTask, Difference, Key, RangeResult, Size, Sums
+from calldrop_migrate.engine.ports import (
+    CopyTask,
+    Difference,
+    Key,
+    Keyed,
+    RangeResult,
+    Size,
+    Sums,
+)
 
 
 class ClusterBulk:
@@ -45,7 +53,7 @@ class ClusterBulk:
 
     def keys_of_ranges(
         self, task: CopyTask, ranges: Sequence[Range], *, times: bool
-    ) -> Iterator[tuple[Range, Iterator[tuple[Key, Key, int]]]]:
+    ) -> Iterator[tuple[Range, Iterator[Keyed]]]:
         """See `Bulk`."""
         return self._wire.keys_of_ranges(task, ranges, times=times)
 

@@ -5,14 +5,38 @@ the statements that write them. Bytes in, bytes out; sends nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from cassandra.query import UNSET_VALUE
 
-from calldrop_migrate.cluster.elements import Assignment, Elements
-from calldrop_migrate.cluster.raw import RawRow, long, number, seconds, where
+from calldrop_migrate.cluster.elements import Assignment, Elements, divided
+from calldrop_migrate.cluster.raw import RawRow, left, long, number, seconds, where
 
 STAMP = "TIMESTAMP ?"
+
+
+class Write(NamedTuple):
+    """A statement and the values that it binds.
+
+    Attributes:
+        behind: it is sent when all before it is acknowledged, and to the same node.
+        ttl_at: place of its TTL among the values.
+    """
+
+    cql: str
+    values: list[Any]
+    behind: bool = False
+    ttl_at: int = 1
+
+    def later(self, passed: float) -> Write | None:
+        """The same so many seconds later; None when what it writes has ended by then."""
+        life = number(self.values[self.ttl_at])
+        rest = left(life or None, passed)
+        if rest is None:
+            return None
+        values = list(self.values)
+        values[self.ttl_at] = seconds(rest)
+        return self._replace(values=values)
 
 
 class Cells:
@@ -71,15 +95,23 @@ class Cells:
             for name, at in self.cells
         ]
 
-    def element_updates(
-        self, row: RawRow, key: RawRow, since: float, otherwise: int, turn: int
-    ) -> Iterator[tuple[str, list[Any]]]:
-        """The statements that make the elements of a row, with their values."""
+    def element_writes(
+        self, row: RawRow, key: RawRow, since: float, otherwise: int, turn: int, most: int
+    ) -> Iterator[Write]:
+        """The statements that make the elements of a row."""
         for elements in self.many:
             groups = elements.groups(row, since, otherwise)
-            for (written, life), assignment in elements.writes(groups, turn):
+            for (written, life), assignment, behind in elements.writes(groups, turn, most):
                 cql, values = self.update(assignment, f"{STAMP} AND TTL ?")
-                yield cql, [long(written), seconds(life), *values, *key]
+                yield Write(cql, [long(written), seconds(life), *values, *key], behind)
+
+    def divided(self, row: RawRow, chosen: Iterable[str], most: int) -> list[set[str]]:
+        """Columns in parts whose values have at most `most` bytes, or that are one; at least one
+        part, be it empty.
+        """
+        sizes = {name: len(row[at] or b"") for name, at in self.cells}
+        parts = divided(sorted(chosen), most, lambda name: sizes.get(name, 0))
+        return [set(part) for part in parts] or [set()]
 
     def update(self, assignment: Assignment, using: str) -> tuple[str, list[bytes]]:
         """An UPDATE, and the values of its SET."""

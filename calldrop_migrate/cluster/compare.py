@@ -25,15 +25,23 @@ from calldrop_migrate.cluster.hidden import raiser, shown_from
 from calldrop_migrate.cluster.layout import Fate
 from calldrop_migrate.cluster.lookup import GONE, Lookup
 from calldrop_migrate.cluster.pages import Page, Partitions
-from calldrop_migrate.cluster.raw import RawRow, getter, long, ranged, show_key, where
+from calldrop_migrate.cluster.raw import RawRow, getter, long, ranged, where
 from calldrop_migrate.cluster.summing import digest, summed
 from calldrop_migrate.cluster.wire import Request, Wire
 from calldrop_migrate.cluster.writing import Batch, Window
 from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.names import is_internal
 from calldrop_migrate.core.ranges import Range, index_of
-from calldrop_migrate.engine.ports import CopyTask, Difference, Key, RangeResult, Sums
+from calldrop_migrate.engine.ports import (
+    Comparable,
+    CopyTask,
+    Difference,
+    Key,
+    RangeResult,
+    Sums,
+)
 
-_LOOKUPS = 64  # in flight
+_LOOKUPS, _LOOKUP_BYTES = 64, 8 * 2**20  # in flight
 _SUM = 2**64
 
 
@@ -103,11 +111,12 @@ class Comparison:
         that ends within `slack` seconds of it, or has a newer one, or when it has expired or will
         within the slack.
         """
+        ours = is_internal(self._task.target.name)  # nobody else writes there
         missing = [
             self.difference(row, what)
             for rows, found, age in self.pairs([range_])
             for row, there in zip(rows, found, strict=True)
-            if (what := self.lookup.lacks(row, there, slack + age))
+            if (what := self.lookup.lacks(row, there, slack + age, same_key=ours))
         ]
         missing += [
             self.difference(row, what)
@@ -146,26 +155,33 @@ class Comparison:
     def _groups(self, pages: Iterator[Page]) -> Iterator[tuple[list[RawRow], float]]:
         """Rows, some at a time, no two with one key in the target; and when they were asked for."""
         for page in pages:
-            group: dict[Key, RawRow] = {}
+            group: dict[Comparable, RawRow] = {}
+            size = 0
             for row in page.rows:
-                if self.layout.fate(row) in (Fate.STATICS, Fate.NOTHING):
+                fate = self.layout.fate(row)
+                if fate in (Fate.STATICS, Fate.NOTHING):
                     continue
-                key = self.layout.target_key_of(row)
-                if len(group) == self._at_once or key in group:
+                key: Comparable = self.layout.key_of(row)
+                if fate is Fate.ROW:
+                    key = self.layout.target_key.comparable(row)
+                if len(group) == self._at_once or size > _LOOKUP_BYTES or key in group:
                     yield list(group.values()), page.asked
-                    group = {}
+                    group, size = {}, 0
                 group[key] = row
+                size += sum(len(cell) for cell in row if cell)
             if group:
                 yield list(group.values()), page.asked
 
     def _look_up(self, rows: Sequence[RawRow]) -> list[RawRow | None]:
-        """The target's rows of the same keys; none where the target's key would have a null."""
-        return self._ask(self.lookup.cql, [self.layout.target_key_of(row) for row in rows])
+        """The target's rows of the same keys; none where the target can't have such a key."""
+        layout = self.layout
+        keys = [None if layout.target_key.unfit(row) else layout.target_key.of(row) for row in rows]
+        return self._ask(self.lookup.cql, keys)
 
-    def _ask(self, cql: str, keys: Sequence[Key]) -> list[RawRow | None]:
+    def _ask(self, cql: str, keys: Sequence[Key | None]) -> list[RawRow | None]:
         requests: list[Request | None] = []
         for key in keys:
-            if None in key:
+            if key is None:
                 requests.append(None)
                 continue
             statement = self._wire.bound(cql, key, self._task.consistency)
@@ -175,9 +191,7 @@ class Comparison:
 
     def difference(self, row: RawRow, what: str) -> Difference:
         """What is told of a source row."""
-        source = self._task.source
-        types = [c.type for name in source.key if (c := source.column(name))]
-        return Difference(show_key(types, self.layout.key_of(row)), what, what.endswith(GONE))
+        return Difference(self.layout.shown(row), what, what.endswith(GONE))
 
     # -- moving ----------------------------------------------------------------------------------
 
@@ -213,15 +227,15 @@ class Comparison:
         rows, own = [self._raised(row) for row in rows], rows
         there = self._look_up(rows)
         written = [
-            None not in layout.target_key_of(row) and (found is not None) == present
+            not layout.target_key.unfit(row) and (found is not None) == present
             for row, found in zip(rows, there, strict=True)
         ]
         window = Window(self._wire, self._task.between, self._task.calm)
         # The second copy first: what is in the table could be dropped with it.
         for into, some in ([(self._also, own)] if self._also else []) + [(layout, rows)]:
             for row in compress(some, written):
-                batch = Batch(window)
-                batch.put(into, row, asked, self._written, with_marker=not present)
+                batch = Batch(window, into, self._written)
+                batch.put(row, asked, with_marker=not present)
                 batch.flush()
             window.drain()
         again = iter(self._look_up(list(compress(rows, written))))
@@ -229,8 +243,11 @@ class Comparison:
         return [
             mine
             for mine, row, found in zip(own, rows, there, strict=True)
-            if not self.lookup.lacks(row, found, slack, exactly=not present, alone=not present)
+            if not self._lacks(row, found, slack, alone=not present)
         ]
+
+    def _lacks(self, row: RawRow, there: RawRow | None, slack: float, *, alone: bool) -> str:
+        return self.lookup.lacks(row, there, slack, exactly=alone, alone=alone, same_key=alone)
 
     def _move_statics(self, part: Range, slack: float) -> int:
         """The statics of a range's partitions, whatever has become of their rows; gives how many
@@ -240,8 +257,8 @@ class Comparison:
         for row, _, asked in self.statics([part]):
             for into, its in ((self._also, row), (self.layout, self._raised(row))):
                 if into:
-                    batch = Batch(window)
-                    batch.put_statics(into, its, asked, self._written)
+                    batch = Batch(window, into, self._written)
+                    batch.put_statics(its, asked)
                     batch.flush()
                     if into is self._also:
                         window.drain()
@@ -266,7 +283,7 @@ class Comparison:
             f"USING TIMESTAMP ? WHERE {where(source.partition_key)}"
         )
         at = max(self.layout.newest_static(row), self._task.low_timestamp)
-        window.send(self._wire.bound(cql, [long(at), *self.layout.source_partition_of(row)]))
+        window.send([self._wire.bound(cql, [long(at), *self.layout.source_partition_of(row)])])
 
     def delete(self, rows: Sequence[RawRow]) -> None:
         """Each at the time of its own newest cell: a later write to that key isn't hidden."""
@@ -278,5 +295,5 @@ class Comparison:
         window = Window(self._wire, self._task.between, self._task.calm)
         for row in rows:
             at = max(self.layout.newest(row), self._task.low_timestamp)
-            window.send(self._wire.bound(cql, [long(at), *self.layout.key_of(row)]))
+            window.send([self._wire.bound(cql, [long(at), *self.layout.key_of(row)])])
         window.drain()

@@ -19,14 +19,14 @@ regular one as a cell of each row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum, auto
-from typing import Any
 
 from cassandra.query import UNSET_VALUE
 
-from calldrop_migrate.cluster.cells import STAMP, Cells
-from calldrop_migrate.cluster.elements import Elements
+from calldrop_migrate.cluster.cells import STAMP, Cells, Write
+from calldrop_migrate.cluster.elements import Elements, UserType
+from calldrop_migrate.cluster.keying import TargetKey
 from calldrop_migrate.cluster.raw import (
     RawRow,
     Times,
@@ -36,11 +36,13 @@ from calldrop_migrate.cluster.raw import (
     number,
     ranged,
     seconds,
+    show_key,
     where,
 )
 from calldrop_migrate.core import names
 from calldrop_migrate.core.carrying import elements_of
 from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.keys import CASSANDRA, KeyLimits
 from calldrop_migrate.core.operations import static_pairs
 from calldrop_migrate.core.schema import Column, Table
 from calldrop_migrate.engine.ports import CopyTask
@@ -69,6 +71,7 @@ class Layout:
         select: CQL that reads whole rows of a range.
         key_select: CQL that reads keys alone, those of source and target, in the same places.
         key_at: places of the target's key.
+        target_key: that key.
         row: the cells of a row of the target. Among the timed ones are those that become part of
             the key: of a row that has no other cell they are all that is known of its marker.
         statics: those of a partition, where statics stay so.
@@ -79,8 +82,9 @@ class Layout:
         self,
         keyspace: str,
         task: CopyTask,
-        fields: Mapping[str, Sequence[str]] | None = None,
+        types: Mapping[str, UserType] | None = None,
         of: Layout | None = None,
+        limits: KeyLimits = CASSANDRA,
     ) -> None:
         source, target = task.source, task.target
         chosen = dict(task.columns)
@@ -99,7 +103,7 @@ class Layout:
         kept = {name for name, _ in static_pairs(source, target, task.columns)}
         statics = Cells(into, target.partition_key)
         for name, what in task.columns:
-            self._carry(task, statics if name in kept else self.row, name, what, fields or {})
+            self._carry(task, statics if name in kept else self.row, name, what, types or {})
         self.statics = statics if kept else None
         self.untimed = frozenset(n for n, _ in self.row.cells) - frozenset(self.row.timed)
         self._everything = {*self.row.timed, *self.untimed}
@@ -118,9 +122,9 @@ class Layout:
         written = [name for name, _ in self.row.cells] + [names.MARKER] * self._marks
         self._insert, self._update = _writing(into, target, written)
 
+        self._source_types = [c.type for name in source.key if (c := source.column(name))]
         self.key_of = getter(range(self._source_key))
-        self.target_key_of = getter(self.key_at)
-        self.partition_of = getter(self.key_at[: len(target.partition_key)])
+        self.target_key = TargetKey(task, self.key_at, types or {}, limits)
         self.source_partition_of = getter(range(len(source.partition_key)))
         self._all_written = getter(self.row.written_at[name] for name in self._own)
         self._all_ttls = getter(self.row.ttl_at[name] for name in self._own)
@@ -142,7 +146,7 @@ class Layout:
         cells: Cells,
         name: str,
         what: str,
-        fields: Mapping[str, Sequence[str]],
+        types: Mapping[str, UserType],
     ) -> None:
         """Places of one column of the target: its value, its write time, its TTL."""
         column, of_source = task.target.column(name), task.source.column(what)
@@ -154,8 +158,9 @@ class Layout:
                     self._place(f"WRITETIME({quote(what)})"),
                     self._place(f"TTL({quote(what)})"),
                 )
-            elements = Elements(name, column.type, fields.get(column.type, ()), at, times)
-            cells.many.append(elements)
+            user_type = types.get(column.type)
+            fields = user_type.names if user_type else ()
+            cells.many.append(Elements(name, column.type, fields, at, times))
             return
         if name not in task.target.key:
             cells.cells.append((name, self._place(_selector(task.source, what))))
@@ -181,8 +186,12 @@ class Layout:
             if not any(row[at] is not None for at in self._statics_to_rows):
                 if not self.has_statics(row):
                     return Fate.NOTHING
-                return Fate.UNFIT if None in self.partition_of(row) else Fate.STATICS
-        return Fate.UNFIT if None in self.target_key_of(row) else Fate.ROW
+                return Fate.UNFIT if self.target_key.has_no_partition(row) else Fate.STATICS
+        return Fate.UNFIT if self.target_key.unfit(row) else Fate.ROW
+
+    def shown(self, row: RawRow) -> str:
+        """A row's key in the source, for people."""
+        return show_key(self._source_types, self.key_of(row))
 
     def newest_static(self, row: RawRow) -> int:
         """The newest write time of a partition's statics."""
@@ -207,20 +216,18 @@ class Layout:
         return not lives or any(ttl is None or ttl > slack for ttl in lives)
 
     def ends(self, row: RawRow) -> bool:
-        """Whether a row has only cells that end, written by more than one statement. Then nothing
-        tells whether the row itself, which no CQL reads, would outlive them. Where all have one
-        write time and one life, one INSERT wrote row and cells together.
+        """Whether a row has only cells that end, and not all by one write. Then nothing tells
+        whether the row itself, which no CQL reads, would outlive them. Where all have one write
+        time and one life, one INSERT wrote row and cells together.
         """
-        if self._marked(row):
-            return False
-        lives = set(zip(self._all_written(row), self._all_ttls(row), strict=True))
-        lives.discard((None, None))
-        if any(ttl is None for _, ttl in lives):
+        written, ttls = self._all_written(row), self._all_ttls(row)
+        lives = set(zip(written, ttls, strict=True)) - {(None, None)}
+        if self._marked(row) or any(ttl is None for _, ttl in lives):
             return False
         elements = [e for many in self.row.many for e in many.read(row)]
         if any(element.ttl is None for element in elements):
             return False
-        told = {(number(written), number(ttl)) for written, ttl in lives}
+        told = {(number(when), number(ttl)) for when, ttl in lives}
         return len(told | {(e.written, e.ttl) for e in elements}) > 1
 
     def groups(
@@ -292,38 +299,57 @@ class Layout:
     # -- writing it ------------------------------------------------------------------------------
 
     def writes(
-        self, row: RawRow, groups: Groups, marker: Times | None
-    ) -> Iterator[tuple[str, list[Any]]]:
-        """The statements that make a row in the target, with their values, but for its elements;
-        none if all has expired.
+        self, row: RawRow, groups: Groups, marker: Times | None, most: int = 0
+    ) -> Iterator[Write]:
+        """The statements that make a row in the target, but for its elements; none if all has
+        expired.
 
         Without its marker, only the cells are added to a row that is there already.
+
+        Args:
+            most: bytes that one of them may have, where it writes more than one cell; 0 is any.
         """
-        key, unset = self.target_key_of(row), [UNSET_VALUE] * self._marks
+        key = self.target_key.of(row)
         if marker is not None:
-            values = self.row.values(row, groups.get(marker, ()))
-            mark = [_MARK] if self._marks and not self._tells(row, groups, marker) else unset
-            yield self._insert, [*key, *values, *mark, long(marker[0]), seconds(marker[1])]
+            first, *more = self._parts(row, groups.get(marker, ()), most)
+            values = self.row.values(row, first)
+            if self._marks:
+                told = self._tells(row, groups, marker)
+                values.append(UNSET_VALUE if told else _MARK)
+            times = long(marker[0]), seconds(marker[1])
+            yield Write(self._insert, [*key, *values, *times], False, -1)
+            for cells in more:
+                yield from self._updated(row, key, marker, cells)
         for group, cells in groups.items():
-            if group == marker:
-                continue
-            values = self.row.values(row, cells)
-            if any(value is not UNSET_VALUE for value in values):
-                yield self._update, [long(group[0]), seconds(group[1]), *values, *unset, *key]
+            if group != marker:
+                for part in self._parts(row, cells, most):
+                    yield from self._updated(row, key, group, part)
+
+    def _parts(self, row: RawRow, cells: Collection[str], most: int) -> Sequence[Collection[str]]:
+        return self.row.divided(row, cells, most) if most else (cells,)
+
+    def _updated(
+        self, row: RawRow, key: RawRow, times: Times, cells: Collection[str]
+    ) -> Iterator[Write]:
+        """The statement that writes some cells, if there are any."""
+        values = self.row.values(row, cells)
+        if any(value is not UNSET_VALUE for value in values):
+            unset = [UNSET_VALUE] * self._marks
+            written = long(times[0]), seconds(times[1])
+            yield Write(self._update, [*written, *values, *unset, *key])
 
     def element_writes(
-        self, row: RawRow, since: float, otherwise: int, turn: int
-    ) -> Iterator[tuple[str, list[Any]]]:
+        self, row: RawRow, since: float, otherwise: int, turn: int, most: int
+    ) -> Iterator[Write]:
         """The statements that make a row's elements."""
-        if self.row.many:
-            key = self.target_key_of(row)
-            yield from self.row.element_updates(row, key, since, otherwise, turn)
+        key = self.target_key.of(row)
+        yield from self.row.element_writes(row, key, since, otherwise, turn, most)
 
     def static_writes(
-        self, row: RawRow, since: float, low_timestamp: int, turn: int
-    ) -> Iterator[tuple[str, list[Any]]]:
+        self, row: RawRow, since: float, low_timestamp: int, turn: int, most: int
+    ) -> Iterator[Write]:
         """The statements that make a partition's static cells, each with its own time and life."""
-        statics, key = self.statics, self.partition_of(row)
+        statics, key = self.statics, self.target_key.partition_of(row)
         if statics is None:
             return
         for name, at in statics.cells:
@@ -331,12 +357,12 @@ class Layout:
             life, value = left(ttl, since), row[at]
             if written is not None and life is not None and value is not None:
                 cql, values = statics.update((f"{quote(name)} = ?", [value]), f"{STAMP} AND TTL ?")
-                yield cql, [long(written), seconds(life), *values, *key]
+                yield Write(cql, [long(written), seconds(life), *values, *key])
         oldest = min(
             (w for name in statics.timed if (w := statics.times(row, name)[0]) is not None),
             default=low_timestamp,
         )
-        yield from statics.element_updates(row, key, since, oldest, turn)
+        yield from statics.element_writes(row, key, since, oldest, turn, most)
 
     def _tells(self, row: RawRow, groups: Groups, marker: Times) -> bool:
         """Whether the cells that the target gets tell the marker."""

@@ -42,8 +42,9 @@ class Lookup:
             self._many.append(
                 (many, many.at_other(at, times_of(many.name) if many.times_at else None))
             )
-        # A server gives no row for a key when nothing but statics is selected.
-        selected.append(quote(cells.key[-1]))
+        # Besides, a server gives no row for a key when nothing but statics is selected.
+        self._key_at = len(selected)
+        selected += map(quote, cells.key)
         self._width = len(selected)
         self.cql = (
             f"SELECT {', '.join(selected)} FROM {quote(keyspace)}.{quote(target.name)} "
@@ -90,20 +91,24 @@ class Lookup:
         *,
         exactly: bool = False,
         alone: bool = False,
+        same_key: bool = False,
     ) -> str:
         """What of a source row the target's row doesn't hold, in words; empty if it holds
         everything.
 
         Unless `exactly`, a cell is held, too, where the target has a newer one; if it shall stand
-        `alone`, cells more than those are a difference.
+        `alone`, cells more than those are a difference. With `same_key` a row whose key the server
+        calls equal, and whose bytes differ, is another row.
         """
         layout = self._layout
         stays = self._of_statics or layout.outlives(row, slack)
         if not self._of_statics:
-            if None in layout.target_key_of(row):
-                return "has a null in the target's key"
+            if why := layout.target_key.unfit(row):
+                return f"has no key in the target: {why}"
             if there is None:
                 return GONE if stays else ""
+            if same_key and tuple(there[self._key_at :]) != layout.target_key.of(row):
+                return f"{GONE}, and another row has its key"
         there = self._row(there)
         for name, at in self._cells.cells:
             same = there[self._value_at[name]] == row[at]

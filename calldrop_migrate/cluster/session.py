@@ -432,7 +432,8 @@ class ClusterDatabase:
                 policy = balancing(self.endpoint.local_dc)
                 cluster = _cluster(self.endpoint, policy, self.endpoint.consistency)
                 told = functools.partial(catalog.estimate, self._ask, self.keyspace)
-                self._bulk = ClusterBulk(Wire(cluster, self.keyspace), self._session, told)
+                wire = Wire(cluster, self.keyspace, self.platform.key_limits)
+                self._bulk = ClusterBulk(wire, self._session, told)
         return self._bulk
 
     def close(self) -> None:

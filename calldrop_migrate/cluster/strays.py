@@ -92,17 +92,17 @@ class Strays:
     def _is_of(self, row: RawRow, comparison: Comparison, buckets: Collection[int]) -> bool:
         if -1 in buckets:
             return True
-        partition = comparison.layout.partition_of(row)
+        partition = comparison.layout.target_key.partition_of(row)
         return index_of(partition_token(partition), self._parts) in buckets
 
     def _stray(
         self, row: RawRow, source: RawRow | None, comparison: Comparison, slack: float
     ) -> str:
         """What of a target's row the source doesn't hold, in words; empty when it holds all."""
-        key = comparison.layout.target_key_of(row)
+        key = comparison.layout.target_key.of(row)
         if source is not None and not self._is_meant(key):
             return "is there beside the row that has its key"
-        what = comparison.lookup.lacks(row, source, slack, exactly=True)
+        what = comparison.lookup.lacks(row, source, slack, exactly=True, same_key=True)
         return "is not there any more" if source is None and what else what
 
     def _is_meant(self, key: tuple[bytes | None, ...]) -> bool:
@@ -113,7 +113,7 @@ class Strays:
         """Whether a row may be deleted: it isn't in the source, or has another key by now, or is
         one that isn't meant and stands alone there.
         """
-        key = comparison.layout.target_key_of(row)
+        key = comparison.layout.target_key.of(row)
         if source is None or comparison.lookup.differs(row, source, self._into_key):
             return True
         return self._task.only is not None and not self._is_meant(key)
@@ -143,7 +143,7 @@ class Strays:
                 if verb == "DELETE"
                 else f"UPDATE {into} USING TIMESTAMP ? SET {change} WHERE {where(of_key)}"
             )
-            window.send(self._wire.bound(cql, [long(at), *values, *key]))
+            window.send([self._wire.bound(cql, [long(at), *values, *key])])
 
         for name in lookup.extra(row, there):
             send("DELETE", quote(columns[name]), (), cells.times(row, name)[0] or 0)

@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 from cassandra import ConsistencyLevel
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ResponseFuture, ResultSet
 from cassandra.cqltypes import BytesType
+from cassandra.pool import Host
 from cassandra.protocol import ProtocolHandler, ResultMessage
 from cassandra.query import (
     BatchStatement,
@@ -30,16 +31,17 @@ from cassandra.query import (
 )
 
 from calldrop_migrate.cluster import failures
-from calldrop_migrate.cluster.elements import items
+from calldrop_migrate.cluster.elements import UserType, items
 from calldrop_migrate.cluster.layout import Fate, Layout
-from calldrop_migrate.cluster.pages import Page, meant, rows_per_page
+from calldrop_migrate.cluster.pages import Page, calmed, meant, rows_per_page
 from calldrop_migrate.cluster.raw import long
-from calldrop_migrate.core.carrying import elements_of
+from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.keys import KeyLimits, is_loose
 from calldrop_migrate.core.ranges import Range
 from calldrop_migrate.core.schema import Table
-from calldrop_migrate.engine.ports import EXAMPLES, CopyTask, Key, RangeResult
+from calldrop_migrate.engine.ports import EXAMPLES, CopyTask, Keyed, RangeResult
 
-FIRST_PAGE_ROWS = 1000
+FIRST_PAGE_ROWS = (50, 1000)  # of a range, before and after a table's rows are known
 AHEAD = 6  # ranges whose first page is asked for; small tables would spend their time waiting
 
 
@@ -76,6 +78,11 @@ class Request:
         # Not bound to self: future and request would hold each other.
         future.add_callbacks(lambda _: answered.set(), lambda _: answered.set())
 
+    @property
+    def node(self) -> Host:
+        """The node that it was sent to."""
+        return self._future.coordinator_host
+
     def result(self) -> ResultSet:
         """What the server answered; raises what the driver raises, or TimeoutError."""
         if not self._answered.wait(self._patience):
@@ -100,8 +107,9 @@ class Wire:
     every later request ends with "Pool is shutdown".
     """
 
-    def __init__(self, cluster: Cluster, keyspace: str) -> None:
+    def __init__(self, cluster: Cluster, keyspace: str, limits: KeyLimits) -> None:
         self.keyspace = keyspace
+        self._limits = limits
         self._cluster = cluster
         self._session = cluster.connect()
         self._session.client_protocol_handler = RawHandler
@@ -114,6 +122,7 @@ class Wire:
         each = level == ConsistencyLevel.LOCAL_QUORUM
         self.writes_at = ConsistencyLevel.EACH_QUORUM if each else level
         self._prepared: dict[str, PreparedStatement] = {}
+        self._page_rows: dict[str, int] = {}  # by the SELECT
         self._layouts: dict[tuple[Table, Table, tuple[tuple[str, str], ...], bool], Layout] = {}
 
     def close(self) -> None:
@@ -124,27 +133,30 @@ class Wire:
         """The layout of a task's rows; the same for all ranges of a copy."""
         at = (task.source, task.target, task.columns, task.element_times)
         if at not in self._layouts:
-            self._layouts[at] = Layout(self.keyspace, task, self._fields(task.target))
+            types = self._user_types(task.target)
+            self._layouts[at] = Layout(self.keyspace, task, types, limits=self._limits)
         return self._layouts[at]
 
     def layout_also(self, task: CopyTask, also: Table) -> Layout:
         """What writes a task's rows into another table, as far as that has the columns."""
         known = tuple((name, what) for name, what in task.columns if also.column(name))
         its = replace(task, target=also, columns=known)
-        return Layout(self.keyspace, its, self._fields(also), of=self.layout(task))
+        types = self._user_types(also)
+        return Layout(self.keyspace, its, types, self.layout(task), self._limits)
 
-    def _fields(self, table: Table) -> Mapping[str, Sequence[str]]:
-        """The fields' names of each user type that a column is of and that isn't frozen."""
+    def _user_types(self, table: Table) -> Mapping[str, UserType]:
+        """The keyspace's user types by their names as a column's type has them, if a table may have
+        one.
+        """
+        if not any(is_loose(column.type) for column in table.columns):
+            return {}
         cql = (
-            "SELECT field_names FROM system_schema.types WHERE keyspace_name = ? AND type_name = ?"
+            "SELECT type_name, field_names, field_types FROM system_schema.types"
+            " WHERE keyspace_name = ?"
         )
-        found: dict[str, Sequence[str]] = {}
-        for kind in {c.type for c in table.columns if elements_of(c.type) == "udt"}:
-            name = kind[1:-1].replace('""', '"') if kind.startswith('"') else kind
-            with failures.of_read():
-                row = self.send(self.bound(cql, [self.keyspace.encode(), name.encode()])).result()
-            found[kind] = [(field or b"").decode() for field in items(row.one()[0])]
-        return found
+        with failures.of_read():
+            rows = list(self.send(self.bound(cql, [self.keyspace.encode()])).result())
+        return {quote(name.decode()): UserType(_texts(names), _texts(t)) for name, names, t in rows}
 
     def bound(self, cql: str, values: Sequence[Any], consistency: str = "") -> BoundStatement:
         """A prepared statement with raw values."""
@@ -159,11 +171,18 @@ class Wire:
         return statement
 
     def send(
-        self, statement: BoundStatement | BatchStatement, paging_state: bytes | None = None
+        self,
+        statement: BoundStatement | BatchStatement,
+        paging_state: bytes | None = None,
+        to: Host | None = None,
     ) -> Request:
-        """Sends without waiting."""
+        """Sends without waiting; `to` a node, or to whichever is best."""
         future = self._session.execute_async(
-            statement, paging_state=paging_state, execution_profile=self._profile, timeout=None
+            statement,
+            paging_state=paging_state,
+            execution_profile=self._profile,
+            timeout=None,
+            host=to,
         )
         return Request(future, self._profile.request_timeout)
 
@@ -178,16 +197,17 @@ class Wire:
             begun.append((coming, self._begin(cql, task, coming)))
             if len(begun) > AHEAD:
                 part, first = begun.popleft()
-                yield part, self._pages(first, task)
+                yield part, self._pages(cql, first, task)
         for part, first in begun:
-            yield part, self._pages(first, task)
+            yield part, self._pages(cql, first, task)
 
     def _begin(self, cql: str, task: CopyTask, part: Range) -> _Begun:
         statement = self.bound(cql, [long(part.low), long(part.high)], task.consistency)
-        statement.fetch_size = FIRST_PAGE_ROWS >> task.calm
+        unknown, most = FIRST_PAGE_ROWS
+        statement.fetch_size = calmed(min(most, self._page_rows.get(cql, unknown)), task.calm)
         return _Begun(statement, time.monotonic(), self.send(statement))
 
-    def _pages(self, first: _Begun, task: CopyTask) -> Iterator[Page]:
+    def _pages(self, cql: str, first: _Begun, task: CopyTask) -> Iterator[Page]:
         """The pages of a range, the next one on its way while one is worked on.
 
         Pages can be short or empty with more to come: only the server's word ends the loop. A
@@ -200,8 +220,10 @@ class Wire:
                 result = request.result()
             page = Page(result.current_rows, asked)
             more = result.paging_state
+            size = rows_per_page(page.rows, statement.fetch_size, task.calm)
+            self._page_rows[cql] = size << 2 * task.calm
             if more:
-                statement.fetch_size = rows_per_page(page.rows, statement.fetch_size, task.calm)
+                statement.fetch_size = size
                 asked, request = time.monotonic(), self.send(statement, more)
             yield page
             task.pace(len(page.rows))
@@ -222,7 +244,7 @@ class Wire:
 
     def keys_of_ranges(
         self, task: CopyTask, ranges: Sequence[Range], *, times: bool
-    ) -> Iterator[tuple[Range, Iterator[tuple[Key, Key, int]]]]:
+    ) -> Iterator[tuple[Range, Iterator[Keyed]]]:
         """See `Bulk`."""
         layout = self.layout(task)
         cql = layout.select if times else layout.key_select
@@ -239,16 +261,22 @@ class Wire:
             for page in pages:
                 rows = [row for row in page.rows if layout.is_row(row)]
                 size = sum(len(cell) for row in page.rows for cell in row if cell)
-                ending = [layout.key_of(row) for row in rows if layout.ends(row)]
-                total += RangeResult(
-                    len(rows), size, ending=len(ending), examples=tuple(ending[:EXAMPLES])
-                )
+                ending = [row for row in rows if layout.ends(row)]
+                shown = tuple(map(layout.shown, ending[:EXAMPLES]))
+                total += RangeResult(len(rows), size, ending=len(ending), ending_examples=shown)
             yield part, total
 
 
-def _keys(layout: Layout, pages: Iterator[Page], *, times: bool) -> Iterator[tuple[Key, Key, int]]:
+def _keys(layout: Layout, pages: Iterator[Page], *, times: bool) -> Iterator[Keyed]:
     for page in pages:
         for row in page.rows:
-            if layout.fate(row) in (Fate.ROW, Fate.UNFIT):
+            fate = layout.fate(row)
+            if fate is Fate.ROW:
                 written = layout.newest(row) if times else 0
-                yield layout.key_of(row), layout.target_key_of(row), written
+                yield layout.key_of(row), layout.target_key.comparable(row), "", written
+            elif fate is Fate.UNFIT:
+                yield layout.key_of(row), (), layout.target_key.unfit(row), 0
+
+
+def _texts(raw: bytes | None) -> list[str]:
+    return [(text or b"").decode() for text in items(raw)]

@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from calldrop_migrate.core import masks
 from calldrop_migrate.core.cql import CqlError, Token, bind_markers, quote, tokenize
 from calldrop_migrate.core.directives import Rebuild
+from calldrop_migrate.core.keys import is_loose, size_of
 from calldrop_migrate.core.operations import Carried, Pairs
 from calldrop_migrate.core.schema import Column, Table, plain_type
 from calldrop_migrate.errors import Fault, Place
@@ -68,8 +69,14 @@ def left_behind(source: Table, columns: Pairs) -> tuple[str, ...]:
 
 
 def can_misfit(source: Table, target: Table, columns: Pairs = ()) -> bool:
-    """Whether a row of the source may not fit: with a null for the target's key, or a taken key."""
-    return bool(nullable(source, target, columns)) or can_collide(source, target, columns)
+    """Whether a row of the source may not fit: with a null for the target's key, with a key that a
+    server refuses, or with one that another row has.
+    """
+    return (
+        bool(nullable(source, target, columns))
+        or can_be_refused(source, target, columns)
+        or can_collide(source, target, columns)
+    )
 
 
 def nullable(source: Table, target: Table, columns: Pairs = ()) -> tuple[str, ...]:
@@ -101,7 +108,50 @@ def _may_be_null(selector: str, source: Table, never: Collection[str]) -> bool:
 def can_collide(source: Table, target: Table, columns: Pairs = ()) -> bool:
     """Whether two rows of the source can have one key in the target."""
     chosen = dict(columns or identity(target.key))
-    return not set(source.key) <= {chosen.get(name) for name in target.key}
+    whole = set(source.clustering_key) <= {chosen.get(name) for name in target.key}
+    return not whole or can_collide_across(source, target, columns)
+
+
+def can_collide_across(source: Table, target: Table, columns: Pairs = ()) -> bool:
+    """Whether two rows of different partitions of the source can: a column of the partition key is
+    missing in the new key, or has become part of a clustering key whose comparator calls bytes
+    equal that differ.
+    """
+    chosen = dict(columns or identity(target.key))
+    kept = {chosen.get(name) for name in target.partition_key}
+    ordered = {chosen.get(name) for name in target.clustering_key}
+    return any(
+        name not in ordered or is_loose(_type(source, name))
+        for name in source.partition_key
+        if name not in kept
+    )
+
+
+def can_be_refused(source: Table, target: Table, columns: Pairs = ()) -> bool:
+    """Whether a row of the source can have a key that a server refuses: an empty one, or one that
+    is too long. What is as short as the source's own key can't.
+    """
+    chosen = dict(columns or identity(target.key))
+    partition, clustering = (
+        [chosen.get(name, "") for name in part]
+        for part in (target.partition_key, target.clustering_key)
+    )
+    if len(partition) == 1 and (*partition,) != source.partition_key:
+        return True  # what is empty is a value, whatever its type
+    longest = (
+        (partition, source.partition_key, target.partition_key),
+        (clustering, source.clustering_key, target.clustering_key),
+    )
+    return any(
+        not (set(now) <= set(was) and len(set(now)) == len(now))
+        and not all(size_of(_type(target, name)) for name in names)
+        for now, was, names in longest
+    )
+
+
+def _type(table: Table, name: str) -> str:
+    column = table.column(name)
+    return column.type if column else ""
 
 
 def can_tell(source: Table, columns: Pairs) -> bool:
@@ -122,7 +172,7 @@ def becomes_key(source: Table, target: Table, columns: Pairs) -> bool:
 def uncopyable(operation: Carried) -> list[str]:
     """Why these rows can't be copied with all that belongs to them; empty when they can."""
     source, target, name = operation.source, operation.target, operation.source.name
-    found = []
+    found = list(_incomparable(operation))
     if source.compact:
         found.append(
             f"{name} was made WITH COMPACT STORAGE, and shows columns that nothing can read: first,"
@@ -153,6 +203,19 @@ def uncopyable(operation: Carried) -> list[str]:
                 "into one (a regular column takes it to each row)"
             )
     return found
+
+
+def _incomparable(operation: Carried) -> Iterator[str]:
+    """Parts of the new key of which nobody here can tell whether two of them are one key."""
+    source, target, columns = operation.source, operation.target, operation.columns
+    if not can_collide(source, target, columns):
+        return
+    for name in target.clustering_key:
+        if "'" in (kind := _type(target, name)):
+            yield (
+                f"{source.name}: {name}, part of the new key, is of the custom type {kind}: nobody"
+                " here can tell which of its values are one key, and two rows may come to have one"
+            )
 
 
 def _partition_of(target: Table, columns: Pairs) -> set[str]:

@@ -280,6 +280,14 @@ def type_parts(text: str) -> tuple[str, list[str]]:
     return name, [part.strip() for part in _parts(inner)] if inner else []
 
 
+def inner_types(text: str) -> tuple[str, list[str]]:
+    """What stands in front of a type's brackets, and the parts within them."""
+    head, bracket, rest = text.strip().partition("<")
+    if not bracket or head.startswith(('"', "'")):
+        return text.strip(), []
+    return head, [part.strip() for part in _parts(rest.rstrip().removesuffix(">"))]
+
+
 def _parts(text: str) -> Iterator[str]:
     """The parts between the commas that stand in no brackets."""
     depth, begin = 0, 0

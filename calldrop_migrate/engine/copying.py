@@ -135,7 +135,7 @@ class Copier:
         by = self._by(copied, task, place)
         for part, result in self._ranging.over(todo, lambda r: by(self._next_turn(task), r)):
             if result.unfit:
-                raise unfit(operation.source.name, result.unfit)
+                raise unfit(operation.source.name, result.unfit, result.unfit_examples)
             if result.rows:  # an empty range is read again sooner than it is noted
                 self._checkpoint(place, part, result)
             total, done = total + result, done + 1

@@ -8,11 +8,12 @@ applied and not all nodes show it yet. No method sends a statement again whose o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from calldrop_migrate.core.fencing import Access
+from calldrop_migrate.core.keys import CASSANDRA, CASSANDRA_4, SCYLLA, KeyLimits
 from calldrop_migrate.core.preflight import Server
 from calldrop_migrate.core.ranges import Range
 from calldrop_migrate.core.schema import Schema, Table
@@ -29,8 +30,12 @@ class _Absent:
 
 
 ABSENT = _Absent()
+NULL = "is null"  # how the reason ends that a row has no key
 EXAMPLES = 5  # keys that are shown of rows with which something is wrong
 Key = tuple[bytes | None, ...]
+Comparable = tuple[Hashable, ...]  # a key, equal where the server calls two keys the same
+# Of a row: its key, the key that it has in the target, why it has none there, newest write time.
+Keyed = tuple[Key, Comparable, str, int]
 Sums = Mapping[int, tuple[int, int]]  # index of a range -> rows, and the sum over them
 
 
@@ -62,8 +67,19 @@ class Platform:
 
         ScyllaDB has them for one element that is named (from 2026.2 on), and none of a list's.
         """
+        return not self.scylla and self._major >= 5
+
+    @property
+    def key_limits(self) -> KeyLimits:
+        """How long its keys may be."""
+        if self.scylla:
+            return SCYLLA
+        return CASSANDRA if self._major >= 5 else CASSANDRA_4
+
+    @property
+    def _major(self) -> int:
         major = self.version.partition(".")[0]
-        return not self.scylla and major.isdecimal() and int(major) >= 5
+        return int(major) if major.isdecimal() else 0
 
 
 def go_on() -> None:
@@ -87,7 +103,7 @@ class CopyTask:
         element_times: whether the server tells the times of a collection's elements.
         turn: microseconds that a list is written later than its elements: more each time that it
             may be written.
-        calm: how often work on it has failed: halves pages, batches, and what is in flight.
+        calm: how often work on it has failed: makes pages, batches, and what is in flight smaller.
         also: gets what is moved into the target, before it.
         lasting: sums are of cells that never end, and of rows that have one.
         between: called between the pages of a long range and before each write: keeps the lease,
@@ -117,11 +133,11 @@ class RangeResult:
 
     Attributes:
         bare: rows of keys alone among them, whose write time can't be kept.
-        unfit: source rows that the target can't hold because a key column is null.
+        unfit: source rows that the target can't hold because of their key there.
         retimed: collections among their cells whose elements' write times can't be kept.
         ending: rows that have only cells that end, written by more than one statement: whether the
             row itself would outlive them can't be read.
-        examples: source keys of a few of the `ending` rows.
+        unfit_examples, ending_examples: keys of a few of these for people, of the unfit with why.
     """
 
     rows: int = 0
@@ -130,7 +146,8 @@ class RangeResult:
     unfit: int = 0
     retimed: int = 0
     ending: int = 0
-    examples: tuple[Key, ...] = ()
+    unfit_examples: tuple[str, ...] = ()
+    ending_examples: tuple[str, ...] = ()
 
     def __add__(self, other: RangeResult) -> RangeResult:
         return RangeResult(
@@ -140,7 +157,8 @@ class RangeResult:
             self.unfit + other.unfit,
             self.retimed + other.retimed,
             self.ending + other.ending,
-            (self.examples + other.examples)[:EXAMPLES],
+            (self.unfit_examples + other.unfit_examples)[:EXAMPLES],
+            (self.ending_examples + other.ending_examples)[:EXAMPLES],
         )
 
 
@@ -190,8 +208,8 @@ class Bulk(Protocol):
 
     def keys_of_ranges(
         self, task: CopyTask, ranges: Sequence[Range], *, times: bool
-    ) -> Iterator[tuple[Range, Iterator[tuple[Key, Key, int]]]]:
-        """Source key, target key and newest write time of each row; 0 without `times`."""
+    ) -> Iterator[tuple[Range, Iterator[Keyed]]]:
+        """What is to be known of each row's key; the write time is 0 without `times`."""
         ...
 
     def survey_ranges(

@@ -211,6 +211,8 @@ def _misfit_lines(misfits: Misfits) -> str:
     what = []
     if misfits.nulls:
         what.append(f"{misfits.nulls:,} rows have a null in a column that becomes part of the key")
+    if misfits.refused:
+        what.append(f"{misfits.refused:,} rows would have a key that the server refuses")
     if misfits.collisions:
         what.append(
             f"{misfits.collisions:,} rows share their key in the new shape with a newer row"

@@ -70,6 +70,12 @@ def counted(attempt: Attempt, results: dict[int, RangeResult]) -> list[str]:
                 f"{result.bare:,} rows of {operation.source.name} have keys alone: their write time"
                 " is unknown"
             )
+        if result.ending and not is_internal(operation.source.name):
+            shown = "".join(f"\n      {example}" for example in result.ending_examples)
+            notes.append(
+                f"{result.ending:,} rows of {operation.source.name} have only cells that end, and"
+                f" not all by one write: such a row ends with the last of them{shown}"
+            )
         if result.retimed and not is_internal(operation.source.name):
             notes.append(
                 f"{result.retimed:,} collections of {operation.source.name} have one write time for"
