@@ -129,8 +129,12 @@ class Cli:
 
     def untold(self, *args: str) -> Result:
         """As where the server doesn't tell the times of elements: see tests/untold.py."""
+        return self.changed("untold", *args)
+
+    def changed(self, script: str, *args: str) -> Result:
+        """The program with something of it changed by a script of tests/."""
         done = subprocess.run(
-            [sys.executable, PROJECT / "tests" / "untold.py", *args],
+            [sys.executable, PROJECT / "tests" / f"{script}.py", *args],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -57,6 +57,10 @@ class ClusterBulk:
         """See `Bulk`."""
         return self._wire.keys_of_ranges(task, ranges, times=times)
 
+    def count_ranges(self, task: CopyTask, ranges: Sequence[Range]) -> Iterator[tuple[Range, int]]:
+        """See `Bulk`."""
+        return self._wire.count_ranges(task, ranges)
+
     def survey_ranges(
         self, task: CopyTask, ranges: Sequence[Range]
     ) -> Iterator[tuple[Range, RangeResult]]:

@@ -61,8 +61,8 @@ class Comparison:
         self._wire = wire
         self._task = task
         self.layout = wire.layout(task)
-        self.lookup = Lookup(wire.keyspace, task.target, self.layout)
-        self.static_lookup = Lookup(wire.keyspace, task.target, self.layout, of_statics=True)
+        self.lookup = Lookup(wire.keyspace, task, self.layout)
+        self.static_lookup = Lookup(wire.keyspace, task, self.layout, of_statics=True)
         self._raised: Callable[[RawRow], RawRow] = lambda row: row
         self._written = task
         self._also = wire.layout_also(task, task.also) if task.also else None
@@ -75,12 +75,13 @@ class Comparison:
         """Rows and an order-free sum over them, of each range."""
         of, cells = self._summed.of, getter([*self.layout.key_at, *self._summed.places])
         for part, pages in self._wire.chosen(self._task, ranges):
-            count = total = 0
+            rows = count = total = 0
             for page in pages:
                 found = [digest(its) for row in page.rows if (its := of(cells(row))) is not None]
+                rows += self.layout.count(page.of_statics)
                 count += len(found)
                 total += sum(found)
-            yield part, {part.index: (count, total % _SUM)} if count else {}
+            yield part, Sums(rows, {part.index: (count, total % _SUM)} if count else {})
 
     def sums_of_target(self, ranges: Sequence[Range], parts: int) -> Iterator[tuple[Range, Sums]]:
         """The same of the target's rows, by the range of the source that each has come from."""
@@ -90,17 +91,20 @@ class Comparison:
         whole = len(bucket) == len(source.partition_key)
         selected = [*map(quote, bucket), *map(quote, target.key), *self._summed.selected]
         cql = ranged(self._wire.keyspace, target, selected)
-        first = len(bucket)
+        first, last_of_key = len(bucket), len(bucket) + len(target.key) - 1
         for part, pages in self._wire.ranges(cql, self._task, ranges):
             sums: dict[int, tuple[int, int]] = {}
+            rows = 0
             for page in pages:
+                # A partition of statics alone is no row: what it has of the key is the first part.
+                rows += sum(row[last_of_key] is not None for row in page.rows)
                 for row in page.rows:
                     if (its := of(row[first:])) is None:
                         continue
                     at = index_of(partition_token(row[:first]), parts) if whole else -1
                     count, total = sums.get(at, (0, 0))
                     sums[at] = (count + 1, (total + digest(its)) % _SUM)
-            yield part, sums
+            yield part, Sums(rows, sums)
 
     # -- row by row ------------------------------------------------------------------------------
 

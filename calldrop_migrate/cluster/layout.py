@@ -7,10 +7,11 @@ the row's marker and the oldest group by INSERT, the others by UPDATE, which mak
 (PROTOCOLS.md 5). Elements of collections follow with statements of their own (elements.py).
 
 What has no write time shares the marker's fate: a column that was key in the source, and one that
-the server computes in the SELECT. The marker's own time can't be read: it takes the oldest among
-the row's cells, and the longest life. Where one of these cells becomes part of the key, the row in
-the target no longer tells that: a shadow then has the column MARKER, written with the marker's time
-and life, from which the copy back takes them.
+the server computes in the SELECT, unless that is a CAST which loses nothing: it has its column's
+times. The marker's own time can't be read: it takes the oldest among the row's cells, and the
+longest life. Where one of these cells becomes part of the key, the row in the target no longer
+tells that: a shadow then has the column MARKER, written with the marker's time and life, from which
+the copy back takes them.
 
 Static cells come with every row of their partition, and where it has none with a row of nulls. Into
 a static column they are written once, by the partition alone, whatever becomes of the rows; into a
@@ -45,6 +46,7 @@ from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.keys import CASSANDRA, KeyLimits
 from calldrop_migrate.core.operations import static_pairs
 from calldrop_migrate.core.schema import Column, Table
+from calldrop_migrate.core.widening import origin
 from calldrop_migrate.engine.ports import CopyTask
 
 # The cells of a row that are alive.
@@ -93,9 +95,9 @@ class Layout:
             self._place(quote(name))
         self._source_key = len(source.key)
         self.key_at = [self._place(_selector(source, chosen[name])) for name in target.key]
-        carried = {what for what in chosen.values() if _kind(source, what) == "static"}
-        for name in sorted(carried):  # with them a partition without rows is seen on every server
-            self._place(quote(name))
+        carried = {w for w in chosen.values() if _kind(source, origin(source, w)) == "static"}
+        for what in sorted(carried):  # with them a partition without rows is seen on every server
+            self._place(_selector(source, what))
         self.key_select = ranged(keyspace, source, self._places)
 
         into = f"{quote(keyspace)}.{quote(target.name)}"
@@ -131,8 +133,8 @@ class Layout:
         statics_there = any(column.kind == "static" for column in source.columns)
         self._clustering_at = len(source.partition_key) if statics_there else None
         self._statics_to_rows = [
-            self._place(quote(what))
-            for n, what in task.columns
+            self._place(_selector(source, what))
+            for n, what in chosen.items()
             if what in carried and n not in kept
         ]
 
@@ -149,14 +151,15 @@ class Layout:
         types: Mapping[str, UserType],
     ) -> None:
         """Places of one column of the target: its value, its write time, its TTL."""
-        column, of_source = task.target.column(name), task.source.column(what)
+        its = origin(task.source, what)
+        column, of_source = task.target.column(name), task.source.column(its)
         has_times = of_source is not None and not of_source.is_key
         if column is not None and not column.is_key and elements_of(column.type):
             at, times = self._place(_selector(task.source, what)), None
             if has_times and task.element_times:
                 times = (
-                    self._place(f"WRITETIME({quote(what)})"),
-                    self._place(f"TTL({quote(what)})"),
+                    self._place(f"WRITETIME({quote(its)})"),
+                    self._place(f"TTL({quote(its)})"),
                 )
             user_type = types.get(column.type)
             fields = user_type.names if user_type else ()
@@ -165,8 +168,8 @@ class Layout:
         if name not in task.target.key:
             cells.cells.append((name, self._place(_selector(task.source, what))))
         if has_times:
-            cells.written_at[name] = self._place(f"WRITETIME({quote(what)})")
-            cells.ttl_at[name] = self._place(f"TTL({quote(what)})")
+            cells.written_at[name] = self._place(f"WRITETIME({quote(its)})")
+            cells.ttl_at[name] = self._place(f"TTL({quote(its)})")
 
     # -- reading a row ---------------------------------------------------------------------------
 
@@ -188,6 +191,15 @@ class Layout:
                     return Fate.NOTHING
                 return Fate.UNFIT if self.target_key.has_no_partition(row) else Fate.STATICS
         return Fate.UNFIT if self.target_key.unfit(row) else Fate.ROW
+
+    def count(self, rows: Sequence[RawRow]) -> int:
+        """How many are rows for the target, or would be if they had a key there: a partition of
+        statics alone is none, unless its statics become a row.
+        """
+        if self._clustering_at is None:
+            return len(rows)
+        become = bool(self._statics_to_rows)
+        return sum(1 for row in rows if self.is_row(row) or (become and self.fate(row) is Fate.ROW))
 
     def shown(self, row: RawRow) -> str:
         """A row's key in the source, for people."""
@@ -399,7 +411,7 @@ def _writing(into: str, target: Table, cells: Sequence[str]) -> tuple[str, str]:
 
 
 def _is_marked(table: Table) -> bool:
-    return names.is_internal(table.name) and table.column(names.MARKER) is not None
+    return names.is_shadow(table.name) and table.column(names.MARKER) is not None
 
 
 def marker_of(lives: Iterable[Times]) -> Times:

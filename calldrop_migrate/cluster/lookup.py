@@ -10,7 +10,7 @@ from calldrop_migrate.cluster.elements import LATEST_TURN, Element, Elements
 from calldrop_migrate.cluster.layout import Layout
 from calldrop_migrate.cluster.raw import RawRow, number, where
 from calldrop_migrate.core.cql import quote
-from calldrop_migrate.core.schema import Table
+from calldrop_migrate.engine.ports import CopyTask
 
 GONE = "is not there"
 
@@ -19,8 +19,9 @@ class Lookup:
     """Of one copy; `of_statics`: of partitions, not of rows."""
 
     def __init__(
-        self, keyspace: str, target: Table, layout: Layout, *, of_statics: bool = False
+        self, keyspace: str, task: CopyTask, layout: Layout, *, of_statics: bool = False
     ) -> None:
+        casts = dict(task.casts)
         self._layout, self._of_statics = layout, of_statics
         self._cells = cells = layout.statics if of_statics and layout.statics else layout.row
         selected: list[str] = []
@@ -33,7 +34,7 @@ class Lookup:
 
         for name, _ in cells.cells:
             self._value_at[name] = len(selected)
-            selected.append(quote(name))
+            selected.append(casts.get(name) or quote(name))
             if name in cells.written_at:
                 times_of(name)
         for many in cells.many:
@@ -47,7 +48,7 @@ class Lookup:
         selected += map(quote, cells.key)
         self._width = len(selected)
         self.cql = (
-            f"SELECT {', '.join(selected)} FROM {quote(keyspace)}.{quote(target.name)} "
+            f"SELECT {', '.join(selected)} FROM {quote(keyspace)}.{quote(task.target.name)} "
             f"WHERE {where(cells.key)} LIMIT 1"
         )
 

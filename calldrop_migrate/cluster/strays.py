@@ -24,6 +24,7 @@ from calldrop_migrate.cluster.writing import Window
 from calldrop_migrate.core.carrying import can_tell
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ranges import Range, grid, index_of
+from calldrop_migrate.core.widening import origin
 from calldrop_migrate.engine.ports import CopyTask, Difference, Key
 
 Part = tuple[Cells, Lookup]
@@ -36,10 +37,12 @@ class Strays:
         self._wire = wire
         self._task = task
         self._parts = parts
-        columns: dict[str, str] = {}
+        columns, casts = dict[str, str](), dict[str, str]()
         for name, what in task.columns:
-            if task.source.column(what):
-                columns.setdefault(what, name)
+            its = origin(task.source, what)
+            if its and its not in columns and (its == what or its not in task.source.key):
+                columns[its] = name
+                casts |= {its: what} if its != what else {}
         # Where a column of the source's key isn't in the target, its rows can't be told apart.
         self._can_tell = can_tell(task.source, task.columns)
         # Cells of the source that are part of the target's key: another value is another row.
@@ -51,6 +54,7 @@ class Strays:
             source=task.target,
             target=task.source,
             columns=tuple(columns.items()),
+            casts=tuple(casts.items()),
             skip=(),
             only=None,
         )

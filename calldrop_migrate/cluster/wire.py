@@ -251,6 +251,12 @@ class Wire:
         for part, pages in self.ranges(cql, task, ranges):
             yield part, _keys(layout, pages, times=times)
 
+    def count_ranges(self, task: CopyTask, ranges: Sequence[Range]) -> Iterator[tuple[Range, int]]:
+        """See `Bulk`."""
+        layout = self.layout(task)
+        for part, pages in self.ranges(layout.key_select, task, ranges):
+            yield part, sum(layout.count(page.rows) for page in pages)
+
     def survey_ranges(
         self, task: CopyTask, ranges: Sequence[Range]
     ) -> Iterator[tuple[Range, RangeResult]]:

@@ -20,10 +20,9 @@ from calldrop_migrate.core.directives import Rebuild
 from calldrop_migrate.core.keys import is_loose, size_of
 from calldrop_migrate.core.operations import Carried, Pairs
 from calldrop_migrate.core.schema import Column, Table, plain_type
+from calldrop_migrate.core.widening import cast_of, origin, same_bytes
 from calldrop_migrate.errors import Fault, Place
 
-# A value of the one is a value of the other, byte by byte, with the same meaning as a key.
-_SAME_BYTES = {("ascii", "text"), ("timeuuid", "uuid")}
 _NATIVE = {
     *("ascii", "bigint", "blob", "boolean", "counter", "date", "decimal", "double", "duration"),
     *("float", "inet", "int", "smallint", "text", "time", "timestamp", "timeuuid", "tinyint"),
@@ -49,8 +48,7 @@ def carries(source: Column | None, target: Column | None) -> bool:
     """Whether a value of one column is a value of the other."""
     if source is None or target is None:
         return False
-    here, there = plain_type(source.type), plain_type(target.type)
-    return here == there or (here, there) in _SAME_BYTES
+    return same_bytes(source.type, target.type)
 
 
 def shared_columns(source: Table, target: Table) -> Pairs:
@@ -60,8 +58,8 @@ def shared_columns(source: Table, target: Table) -> Pairs:
 
 
 def left_behind(source: Table, columns: Pairs) -> tuple[str, ...]:
-    """The source's columns that no target column takes as they are."""
-    taken = {selector for _, selector in columns}
+    """The source's columns whose values no target column takes, as they are or made wider."""
+    taken = {origin(source, selector) for _, selector in columns}
     return tuple(c.name for c in source.columns if c.name not in taken)
 
 
@@ -83,10 +81,11 @@ def nullable(source: Table, target: Table, columns: Pairs = ()) -> tuple[str, ..
     """The target's key columns that may be null for a row of the source."""
     pairs = columns or shared_columns(source, target)
     chosen, rows, partitions = dict(pairs), set(source.key), set(source.key)
-    if any(_is_static(source, what) for _, what in pairs):
+    statics = [n for n, what in pairs if _is_static(source, origin(source, what))]
+    if statics:
         # A partition of statics alone has none of the other key columns.
         partitions = set(source.partition_key)
-        if any(_is_static(source, w) and not _is_static(target, n) for n, w in pairs):
+        if not all(_is_static(target, name) for name in statics):
             rows = partitions
     return tuple(
         name
@@ -98,16 +97,13 @@ def nullable(source: Table, target: Table, columns: Pairs = ()) -> tuple[str, ..
 
 
 def _may_be_null(selector: str, source: Table, never: Collection[str]) -> bool:
-    """Whether it can be null: some columns never are, nor what is made of them alone."""
-    if source.column(selector) is not None:
-        return selector not in never
-    read = {name for name in _names_in(selector) if source.column(name)}
-    return not read or not read <= set(never)
+    """Whether it can be null: some columns never are, and an expression is of an empty value."""
+    return source.column(selector) is None or selector not in never
 
 
 def can_collide(source: Table, target: Table, columns: Pairs = ()) -> bool:
     """Whether two rows of the source can have one key in the target."""
-    chosen = dict(columns or identity(target.key))
+    chosen = _kept_apart(source, columns or identity(target.key))
     whole = set(source.clustering_key) <= {chosen.get(name) for name in target.key}
     return not whole or can_collide_across(source, target, columns)
 
@@ -117,7 +113,7 @@ def can_collide_across(source: Table, target: Table, columns: Pairs = ()) -> boo
     missing in the new key, or has become part of a clustering key whose comparator calls bytes
     equal that differ.
     """
-    chosen = dict(columns or identity(target.key))
+    chosen = _kept_apart(source, columns or identity(target.key))
     kept = {chosen.get(name) for name in target.partition_key}
     ordered = {chosen.get(name) for name in target.clustering_key}
     return any(
@@ -125,6 +121,18 @@ def can_collide_across(source: Table, target: Table, columns: Pairs = ()) -> boo
         for name in source.partition_key
         if name not in kept
     )
+
+
+def _kept_apart(source: Table, columns: Pairs) -> dict[str, str]:
+    """What each column is filled from, if two values of that are never one afterwards: a CAST of
+    what can be equal and differ in bytes may give the same bytes.
+    """
+    columns_of = ((name, selector, origin(source, selector)) for name, selector in columns)
+    return {
+        name: what
+        for name, selector, what in columns_of
+        if what and (what == selector or not is_loose(_type(source, what)))
+    }
 
 
 def can_be_refused(source: Table, target: Table, columns: Pairs = ()) -> bool:
@@ -162,7 +170,7 @@ def can_tell(source: Table, columns: Pairs) -> bool:
 def becomes_key(source: Table, target: Table, columns: Pairs) -> bool:
     """Whether a cell of the source becomes part of the target's key."""
     chosen = dict(columns)
-    into_key = [source.column(chosen.get(name, "")) for name in target.key]
+    into_key = [source.column(origin(source, chosen.get(name, ""))) for name in target.key]
     return any(column is not None and not column.is_key for column in into_key)
 
 
@@ -185,9 +193,10 @@ def uncopyable(operation: Carried) -> list[str]:
         for c in source.columns
         if not masks.can_be_written(c.mask)
     ]
-    split = [n for n in source.partition_key if n not in _partition_of(target, operation.columns)]
+    whole = _partition_of(source, target, operation.columns)
+    split = [n for n in source.partition_key if n not in whole]
     for into, selector in operation.columns:
-        here, there = source.column(selector), target.column(into)
+        here, there = source.column(origin(source, selector)), target.column(into)
         if here and here.type == "counter":
             found.append(
                 f"{name}.{here.name} is a counter: a counter can't be written, only added to"
@@ -218,9 +227,9 @@ def _incomparable(operation: Carried) -> Iterator[str]:
             )
 
 
-def _partition_of(target: Table, columns: Pairs) -> set[str]:
-    """What the target's partition key is filled from."""
-    chosen = dict(columns)
+def _partition_of(source: Table, target: Table, columns: Pairs) -> set[str]:
+    """The columns of the source that the target's partition key keeps apart."""
+    chosen = _kept_apart(source, columns)
     return {chosen.get(name, "") for name in target.partition_key}
 
 
@@ -332,12 +341,27 @@ def _selector(name: str, text: str, source: Table, target: Column | None) -> tup
     except CqlError as error:
         return text, [f"`{name}={text}`: {error.fault.message}"]
     if len(tokens) > 1 or not tokens[0].is_name():
-        return text, [f"`{name}={text}`: {wrong}" for wrong in _misread(tokens, source)]
+        wrong = [*_misread(tokens, source), *_miscast(text, target)]
+        return _uncast(text, source), [f"`{name}={text}`: {what}" for what in wrong]
     selector = tokens[0].value
     column = source.column(selector)
     if column is None:
         return selector, [f"`{name}={text}`: {source.name} has no column {selector}"]
     return selector, [] if carries(column, target) else [_other_type(source, column, target)]
+
+
+def _miscast(text: str, target: Column) -> Iterator[str]:
+    """What is wrong with a CAST as the value of a column."""
+    _, kind = cast_of(text) or ("", "")
+    if kind and not same_bytes(kind, target.type):
+        yield f"the new {target.name} is {target.type}, and that gives {kind}"
+
+
+def _uncast(text: str, source: Table) -> str:
+    """The column itself where a CAST leaves its bytes as they are: so it keeps its own times."""
+    name, kind = cast_of(text) or ("", "")
+    column = source.column(name)
+    return name if column is not None and same_bytes(column.type, kind) else text
 
 
 def _misread(tokens: Sequence[Token], source: Table) -> Iterator[str]:

@@ -291,7 +291,7 @@ def _second_copy(draft: Draft, table: Table) -> Table | None:
 
 
 def _make_second_copy(draft: Draft, table: Table) -> Table | None:
-    if not draft.facts.keep_shadow:
+    if not draft.facts.keep_shadow or table.column(names.MARKER) is not None:
         return None
     name = names.shadow(table.name, draft.migration.number, draft.attempt)
     draft.add(run(describe(replace(table, name=name, options=()))))

@@ -20,9 +20,10 @@ from uuid import UUID
 
 from calldrop_migrate.core.cql import Statement, split
 from calldrop_migrate.core.ddl import Effect, read
-from calldrop_migrate.core.names import MARKER, is_internal
+from calldrop_migrate.core.names import MARKER, is_shadow
 from calldrop_migrate.core.schema import Table
 from calldrop_migrate.core.secrets import shown
+from calldrop_migrate.core.widening import origin
 
 # (column of the target, selector on the source): a column of the source by its name as it is,
 # without quotes, and anything else is an expression in CQL.
@@ -213,7 +214,8 @@ def static_pairs(source: Table, target: Table, columns: Pairs) -> Pairs:
     return tuple(
         (name, what)
         for name, what in columns
-        if all(c and c.kind == "static" for c in (source.column(what), target.column(name)))
+        for both in ((source.column(origin(source, what)), target.column(name)),)
+        if all(column and column.kind == "static" for column in both)
     )
 
 
@@ -222,9 +224,10 @@ def holds_statics(source: Table, target: Table, columns: Pairs) -> list[str]:
     both are static, and each partition of the source has one in the target.
     """
     chosen = dict(columns)
-    if not {chosen.get(name, "") for name in target.partition_key} <= set(source.partition_key):
+    partition = {origin(source, chosen.get(name, "")) for name in target.partition_key}
+    if not partition <= set(source.partition_key):
         return []
-    return [what for _, what in static_pairs(source, target, columns)]
+    return [origin(source, what) for _, what in static_pairs(source, target, columns)]
 
 
 def _pairs(columns: Sequence[tuple[str, str]]) -> str:
@@ -317,14 +320,16 @@ def _is_proven(effect: Effect, proof: Proof, verified: Collection[Verify]) -> bo
         return False
     source = of_table[-1].source
     lost = effect.drop if effect.verb == "alter" else [c.name for c in source.columns]
-    lost = [name for name in lost if name != MARKER or not is_internal(source.name)]
+    lost = [name for name in lost if name != MARKER or not is_shadow(source.name)]
     gone = {*source.key, *lost} & {c.name for c in source.columns}
     return all(_is_covered(column, of_table) for column in gone)
 
 
 def _is_covered(column: str, verified: Sequence[Verify]) -> bool:
-    """Whether that column of each row is elsewhere as it is: an expression over it isn't it."""
-    holding = [v for v in verified if any(selector == column for _, selector in v.columns)]
+    """Whether that column of each row is elsewhere, as it is or made wider: another expression over
+    it isn't it.
+    """
+    holding = [v for v in verified if any(origin(v.source, s) == column for _, s in v.columns)]
     carried = (v for v in holding if v.rows is not Rows.MISFITS)
     if any(column in holds_statics(v.source, v.target, v.columns) for v in carried):
         return True  # it is carried by the partition, whichever of its rows fit

@@ -80,7 +80,7 @@ def _in_place(draft: Draft, create: Run, source: Table, columns: Pairs) -> None:
     fence = draft.facts.fence(source.name)
     draft.add(*(fence.up() if fence else ()))
     shadow_name = names.shadow(target.name, draft.migration.number, draft.attempt)
-    marked = becomes_key(source, target, columns) and target.column(names.MARKER) is None
+    marked = becomes_key(source, target, columns)
     shadow = _created(draft, create, shadow_name, marked=marked)
     proof = _copy_out(draft, source, shadow, target, columns)
     draft.add(*drop_views, run(drop, proof), create, *make_indexes)
@@ -186,7 +186,12 @@ def _copy_out(draft: Draft, source: Table, shadow: Table, target: Table, columns
 
 
 def _in_the_way(draft: Draft, source: Table, target: Table) -> Iterator[tuple[str, str]]:
-    """Views and indexes of the table that could not be made again over the new shape."""
+    """What could not be made again over the new shape: views and indexes of the table; and a column
+    that its shadow has no place for.
+    """
+    if target.column(names.MARKER) is not None:
+        hint = f"call it something else:  NEW={names.MARKER}"
+        yield f"{names.MARKER} is the name of a column that the tool's own copies have", hint
     for view in draft.schema.views_on(source.name):
         if why := _misses_view(view, target):
             hint = f"put  DROP MATERIALIZED VIEW {quote(view.name)};  before the rebuild"

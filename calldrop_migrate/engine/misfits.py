@@ -112,6 +112,18 @@ class Search:
             pace=self._pace,
         )
 
+    def count(
+        self, source: Table, target: Table, columns: Pairs, parts: int, consistency: str
+    ) -> int:
+        """How many rows of a table are rows for another one; for itself, how many it has."""
+        task = self._task(source, target, columns, consistency)
+        ranges = self._ranging.over(grid(parts), lambda r: self._bulk.count_ranges(task, r))
+        total = 0
+        for done, (_, rows) in enumerate(ranges, 1):
+            total += rows
+            self._emit(Progress(f"count {source.name}", done, parts, total))
+        return total
+
     def survey(self, source: Table, parts: int) -> Survey:
         """Counts a table's rows and measures how fast they are read.
 

@@ -36,7 +36,8 @@ from calldrop_migrate.core.operations import (
 )
 from calldrop_migrate.core.plan import Attempt
 from calldrop_migrate.core.rebuilding import changed_by
-from calldrop_migrate.core.schema import Table, from_json, to_json
+from calldrop_migrate.core.schema import from_json, to_json
+from calldrop_migrate.engine.balance import Proven, Read
 from calldrop_migrate.engine.copying import Copier
 from calldrop_migrate.engine.drift import without
 from calldrop_migrate.engine.executing import Executor
@@ -78,7 +79,7 @@ class Passage:
         self._do = doing
         self._attempt = attempt
         self._past: Sequence[Event] = ()
-        self._proven: set[int] = set()
+        self._proven: dict[int, Read] = {}  # what Verifys of this run have read
         self._ids = {t.name: str(t.id) for t in attempt.before.tables if t.id}
         self._grants: dict[str, list[tuple[str, str]]] = {}
         self._notes: list[str] = []
@@ -201,19 +202,18 @@ class Passage:
         took = int((do.clock.monotonic() - started) * 1000)
         self._append("applied", index, recorded=True, duration_ms=took)
         self._is_open = False
-        if isinstance(operation, Verify):
-            self._proven.add(index)
+        if isinstance(operation, Verify) and place and result and result.counted:
+            self._proven[index] = Read(operation, place.parts, result.counted)
         return result
 
-    def _proven_by(self, index: int) -> Table | None:
-        """The table, with its id, as it was when its rows were proven to be elsewhere."""
-        proofs = proofs_of(self._attempt.operations, index)
-        verifies = (self._attempt.operations[proof] for proof in proofs)
-        source = next((op.source for op in verifies if isinstance(op, Verify)), None)
-        if source is None:
+    def _proven_by(self, index: int) -> Proven | None:
+        """What a statement that destroys relies on; None if it relies on nothing."""
+        reads = tuple(self._proven[at] for at in proofs_of(self._attempt.operations, index))
+        if not reads:
             return None
+        source = reads[0].verify.source
         known = self._ids.get(source.name)
-        return replace(source, id=UUID(known) if known else None)
+        return Proven(replace(source, id=UUID(known) if known else None), reads)
 
     def _close_fence(self, table: str, index: int) -> None:
         """Once in each run, before rows are carried out of a fenced table or proven to be: as long

@@ -36,7 +36,6 @@ Key = tuple[bytes | None, ...]
 Comparable = tuple[Hashable, ...]  # a key, equal where the server calls two keys the same
 # Of a row: its key, the key that it has in the target, why it has none there, newest write time.
 Keyed = tuple[Key, Comparable, str, int]
-Sums = Mapping[int, tuple[int, int]]  # index of a range -> rows, and the sum over them
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +104,7 @@ class CopyTask:
             may be written.
         calm: how often work on it has failed: makes pages, batches, and what is in flight smaller.
         also: gets what is moved into the target, before it.
+        casts: columns of the target whose values are compared under an expression.
         lasting: sums are of cells that never end, and of rows that have one.
         between: called between the pages of a long range and before each write: keeps the lease,
             and raises to end the work.
@@ -123,15 +123,48 @@ class CopyTask:
     calm: int = 0
     lasting: bool = False
     also: Table | None = None
+    casts: tuple[tuple[str, str], ...] = ()
     between: Callable[[], None] = field(default=go_on, compare=False)
     pace: Callable[[int], None] = field(default=at_once, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class RangeResult:
-    """What came of a range.
+class Sums:
+    """What was summed up of one side of a copy.
 
     Attributes:
+        rows: of the table, whichever of them are meant.
+        by_range: index of a range of the source -> what is summed up, and the sum over it.
+    """
+
+    rows: int = 0
+    by_range: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many rows a verification read.
+
+    Attributes:
+        source: of the source, whichever of them are meant.
+        target: of the target, a moment later.
+        gone: rows of the source that somebody has deleted in the target.
+        skipped: rows of the source that are not meant.
+    """
+
+    source: int
+    target: int
+    gone: int = 0
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RangeResult:
+    """What came of a range, or of all.
+
+    Attributes:
+        counted: of a verification.
+        discarded: rows that a statement has deleted and that are nowhere else.
         bare: rows of keys alone among them, whose write time can't be kept.
         unfit: source rows that the target can't hold because of their key there.
         retimed: collections among their cells whose elements' write times can't be kept.
@@ -148,6 +181,8 @@ class RangeResult:
     ending: int = 0
     unfit_examples: tuple[str, ...] = ()
     ending_examples: tuple[str, ...] = ()
+    counted: Counted | None = None
+    discarded: int = 0
 
     def __add__(self, other: RangeResult) -> RangeResult:
         return RangeResult(
@@ -210,6 +245,10 @@ class Bulk(Protocol):
         self, task: CopyTask, ranges: Sequence[Range], *, times: bool
     ) -> Iterator[tuple[Range, Iterator[Keyed]]]:
         """What is to be known of each row's key; the write time is 0 without `times`."""
+        ...
+
+    def count_ranges(self, task: CopyTask, ranges: Sequence[Range]) -> Iterator[tuple[Range, int]]:
+        """How many rows of the source are rows for the target, or would be if they had a key."""
         ...
 
     def survey_ranges(

@@ -63,6 +63,11 @@ def counted(attempt: Attempt, results: dict[int, RangeResult]) -> list[str]:
     notes = []
     for index, result in results.items():
         operation = attempt.operations[index]
+        if result.discarded:
+            notes.append(
+                f"{result.discarded:,} rows of {operation.names[0]} are deleted for good"
+                " (--discard-rows)"
+            )
         if not isinstance(operation, Copy):
             continue
         if result.bare and not is_internal(operation.source.name):

@@ -229,7 +229,7 @@ def test_an_expression_is_selected_as_it_is_and_has_no_time() -> None:
 )
 def test_what_a_target_must_hold(up: Layout, there: dict[str, Cell] | None, says: str) -> None:
     row = row_of(up, KEY, a=(b"A", 7, 900), b=(b"B", 7, None), dest=(b"+2", 7, None))
-    assert Lookup("ks", TARGET, up).lacks(row, found(there), 60) == says
+    assert Lookup("ks", UP, up).lacks(row, found(there), 60) == says
 
 
 def found(there: dict[str, Cell] | None) -> RawRow | None:
@@ -247,7 +247,7 @@ def found(there: dict[str, Cell] | None) -> RawRow | None:
 
 
 def test_another_row_on_the_same_key_is_no_copy_of_it(up: Layout) -> None:
-    lookup = Lookup("ks", TARGET, up)
+    lookup = Lookup("ks", UP, up)
     row = row_of(up, KEY, a=(b"A", 7, None), dest=(b"+2", 7, None))
     newer = found({"a": (b"X", 9, None), "b": NONE})
     more = found({"a": (b"A", 7, None), "b": (b"B", 3, None)})
@@ -258,7 +258,7 @@ def test_another_row_on_the_same_key_is_no_copy_of_it(up: Layout) -> None:
 
 
 def test_what_is_about_to_end_may_be_gone(up: Layout) -> None:
-    lookup = Lookup("ks", TARGET, up)
+    lookup = Lookup("ks", UP, up)
     ending = row_of(up, KEY, a=(b"A", 7, 59), dest=(b"+2", 7, 30))
     assert lookup.lacks(ending, None, 60) == ""
     staying = row_of(up, KEY, a=(b"A", 7, 59), dest=(b"+2", 7, 61))

@@ -64,13 +64,18 @@ AMOUNT = "(amount decimal, shop text, v text, PRIMARY KEY ({}))"
 BY_SHOP = {"grants": (AMOUNT.format("amount, shop"), AMOUNT.format("shop, amount"))}
 
 
-def test_keys_that_compare_equal_and_differ_in_bytes(cli: Cli, client: Any) -> None:
-    """As a partition key bytes count, as a clustering key the value does."""
-    revisions(cli, BY_SHOP)
+def fill_grants(client: Any, cli: Cli) -> None:
+    """Two rows that become one, twice: of the second nothing but the key's bytes differs."""
     rows = [("1.0", "a", "null"), ("1.00", "a", "null"), ("7.5", "b", "'x'"), ("7.50", "b", "'x'")]
     insert = f"INSERT INTO {cli.keyspace}.grants (amount, shop, v) VALUES "
     inserts = "".join(f"{insert} ({amount}, '{shop}', {v}); " for amount, shop, v in rows)
     client.execute(f"BEGIN UNLOGGED BATCH {inserts} APPLY BATCH")
+
+
+def test_keys_that_compare_equal_and_differ_in_bytes(cli: Cli, client: Any) -> None:
+    """As a partition key bytes count, as a clustering key the value does."""
+    revisions(cli, BY_SHOP)
+    fill_grants(client, cli)
     before = all_of(client, cli, "grants")
     assert len(before) == 4
     for command in (("plan",), ("up", *GO)):
@@ -82,6 +87,21 @@ def test_keys_that_compare_equal_and_differ_in_bytes(cli: Cli, client: Any) -> N
     assert now + aside == before
     ok(cli("down", "1", *GO))
     assert all_of(client, cli, "grants") == before
+
+
+def test_rows_are_counted_before_a_drop(cli: Cli, client: Any) -> None:
+    """Were everything else wrong about which keys are one, nothing would be dropped."""
+    revisions(cli, BY_SHOP)
+    fill_grants(client, cli)
+    before = all_of(client, cli, "grants")
+    for flag in ("--set-aside", "--discard-rows"):
+        said = cli.changed("blind", "up", *GO, flag)
+        told(said, 9, "grants has 4 rows", "grants__0002_", " 2", "Nothing was dropped.", out=True)
+        assert all_of(client, cli, "grants") == before
+        ok(cli("abort", "--yes"))
+    ok(cli("up", *GO, "--set-aside"))
+    now, aside = (all_of(client, cli, name) for name in ("grants", "grants__aside_0002_up"))
+    assert now + aside == before
 
 
 def test_the_newest_is_kept_where_rows_are_discarded(cli: Cli, client: Any) -> None:
