@@ -89,6 +89,7 @@ class Layout:
         limits: KeyLimits = CASSANDRA,
     ) -> None:
         source, target = task.source, task.target
+        self._source = source
         chosen = dict(task.columns)
         self._places: dict[str, int] = {**of._places} if of else {}
         for name in source.key:
@@ -170,6 +171,10 @@ class Layout:
         if has_times:
             cells.written_at[name] = self._place(f"WRITETIME({quote(its)})")
             cells.ttl_at[name] = self._place(f"TTL({quote(its)})")
+
+    def place_of(self, what: str) -> int:
+        """Where a selector on the source stands in a row."""
+        return self._places[_selector(self._source, what)]
 
     # -- reading a row ---------------------------------------------------------------------------
 

@@ -39,7 +39,9 @@ from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.keys import KeyLimits, is_loose
 from calldrop_migrate.core.ranges import Range
 from calldrop_migrate.core.schema import Table
+from calldrop_migrate.core.widening import origin, same_value
 from calldrop_migrate.engine.ports import EXAMPLES, CopyTask, Keyed, RangeResult
+from calldrop_migrate.errors import RowsAtRisk
 
 FIRST_PAGE_ROWS = (50, 1000)  # of a range, before and after a table's rows are known
 AHEAD = 6  # ranges whose first page is asked for; small tables would spend their time waiting
@@ -134,8 +136,35 @@ class Wire:
         at = (task.source, task.target, task.columns, task.element_times)
         if at not in self._layouts:
             types = self._user_types(task.target)
-            self._layouts[at] = Layout(self.keyspace, task, types, limits=self._limits)
+            layout = Layout(self.keyspace, task, types, limits=self._limits)
+            self._see_types(task, layout)
+            self._layouts[at] = layout
         return self._layouts[at]
+
+    def _see_types(self, task: CopyTask, layout: Layout) -> None:
+        """That an expression gives what its column in the target is of: bytes have no type.
+
+        Raises:
+            RowsAtRisk: it gives something else.
+        """
+        computed = [(name, what) for name, what in task.columns if not origin(task.source, what)]
+        if not computed:
+            return
+        with failures.of_read():
+            told = self._session.prepare(layout.select).result_metadata
+        for name, what in computed:
+            column, place = task.target.column(name), layout.place_of(what)
+            gives = told[place][3].cql_parameterized_type()
+            if column is not None and not same_value(gives, column.type):
+                raise RowsAtRisk(
+                    f"{task.source.name}: `{name}={what}` gives {gives}, and the new {name} is"
+                    f" {column.type}",
+                    state="Nothing was copied.",
+                    hint=(
+                        f"Change the type of {name} in the file, or what fills it. What was begun"
+                        " is taken back by:  calldrop-migrate abort"
+                    ),
+                )
 
     def layout_also(self, task: CopyTask, also: Table) -> Layout:
         """What writes a task's rows into another table, as far as that has the columns."""

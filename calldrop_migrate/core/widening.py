@@ -27,6 +27,12 @@ def same_bytes(here: str, there: str) -> bool:
     return here == there or (here, there) in _SAME_BYTES
 
 
+def same_value(here: str, there: str) -> bool:
+    """Whether one value of a type is one of the other, whichever of them is frozen."""
+    within = (plain_type(f"tuple<{kind}>") for kind in (here, there))
+    return same_bytes(here, there) or next(within) == next(within)
+
+
 def cast_of(selector: str) -> tuple[str, str] | None:
     """Column and type of a selector that is CAST(column AS type) and nothing else."""
     try:

@@ -121,3 +121,13 @@ def test_what_loses_something_needs_a_flag(cli: Cli, client: Any) -> None:
     rebuilt(cli, "(k int PRIMARY KEY, v bigint)", "(k int PRIMARY KEY, v int)", "v=CAST(v AS int)")
     client.execute(f"INSERT INTO {cli.keyspace}.t (k, v) VALUES (1, 1)")
     told(cli("up", *GO), 9, "they would be deleted", out=True)
+
+
+def test_an_expression_must_give_the_type_that_the_column_has(cli: Cli, client: Any) -> None:
+    """Four bytes of a date would be an int."""
+    before, after = "(k int PRIMARY KEY, at timestamp)", "(k int PRIMARY KEY, at timestamp, d int)"
+    rebuilt(cli, before, after, "d=toDate(at)")
+    client.execute(f"INSERT INTO {cli.keyspace}.t (k, at) VALUES (1, 0)")
+    told(cli("up", *GO), 9, "t: `d=toDate(at)` gives date, and the new d is int", out=True)
+    ok(cli("abort", "--yes"))
+    assert len(cells.read(client, cli.keyspace, "t")) == 1
