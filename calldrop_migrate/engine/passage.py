@@ -36,7 +36,7 @@ from calldrop_migrate.core.operations import (
 )
 from calldrop_migrate.core.plan import Attempt
 from calldrop_migrate.core.rebuilding import changed_by
-from calldrop_migrate.core.schema import from_json, to_json
+from calldrop_migrate.core.schema import Table, from_json, to_json
 from calldrop_migrate.engine.balance import Proven, Read
 from calldrop_migrate.engine.copying import Copier
 from calldrop_migrate.engine.drift import without
