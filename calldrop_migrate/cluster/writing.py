@@ -53,15 +53,17 @@ def load(wire: Wire, insert: str, width: int, rows: Iterable[list[Any]]) -> int:
     """Inserts raw values, of which the first `width` are the partition key; those of a
     partition that follow each other go in one batch.
     """
-    window, partition, count = Window(wire), None, 0
+    window, partition, count, size = Window(wire), None, 0, 0
     statements: list[BoundStatement] = []
     for values in rows:
-        if values[:width] != partition or len(statements) == BATCH_ROWS:
-            window.send(statements, size=sum(size_of(s.values) for s in statements))
-            partition, statements = values[:width], []
+        full = len(statements) == BATCH_ROWS or size >= BATCH_BYTES
+        if full or values[:width] != partition:
+            window.send(statements, size=size)
+            partition, statements, size = values[:width], [], 0
         statements.append(wire.bound(insert, values))
+        size += size_of(values)
         count += 1
-    window.send(statements)
+    window.send(statements, size=size)
     window.drain()
     return count
 
