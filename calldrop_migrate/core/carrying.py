@@ -71,14 +71,16 @@ def can_misfit(source: Table, target: Table, columns: Pairs = ()) -> bool:
     server refuses, or with one that another row has.
     """
     return (
-        bool(nullable(source, target, columns))
+        _can_be_null(source, target, columns)
         or can_be_refused(source, target, columns)
         or can_collide(source, target, columns)
     )
 
 
-def nullable(source: Table, target: Table, columns: Pairs = ()) -> tuple[str, ...]:
-    """The target's key columns that may be null for a row of the source."""
+def _can_be_null(source: Table, target: Table, columns: Pairs) -> bool:
+    """Whether a column of the target's key can be null. The source's key never is, but an
+    expression over it is where that is empty.
+    """
     pairs = columns or shared_columns(source, target)
     chosen, rows, partitions = dict(pairs), set(source.key), set(source.key)
     statics = [n for n, what in pairs if _is_static(source, origin(source, what))]
@@ -87,18 +89,8 @@ def nullable(source: Table, target: Table, columns: Pairs = ()) -> tuple[str, ..
         partitions = set(source.partition_key)
         if not all(_is_static(target, name) for name in statics):
             rows = partitions
-    return tuple(
-        name
-        for name in target.key
-        if _may_be_null(
-            chosen.get(name, ""), source, partitions if name in target.partition_key else rows
-        )
-    )
-
-
-def _may_be_null(selector: str, source: Table, never: Collection[str]) -> bool:
-    """Whether it can be null: some columns never are, and an expression is of an empty value."""
-    return source.column(selector) is None or selector not in never
+    never = {name: partitions if name in target.partition_key else rows for name in target.key}
+    return any(chosen.get(name) not in known for name, known in never.items())
 
 
 def can_collide(source: Table, target: Table, columns: Pairs = ()) -> bool:

@@ -110,7 +110,8 @@ def test_the_newest_is_kept_where_rows_are_discarded(cli: Cli, client: Any) -> N
         client.execute(
             f"INSERT INTO {cli.keyspace}.grants (amount, shop, v) VALUES ({amount}, 'a', '{at}')"
         )
-    ok(cli("up", *GO, "--discard-rows"))
+    said = ok(cli("up", *GO, "--discard-rows"))
+    assert "2 rows of grants are deleted for good (--discard-rows)" in said
     found = client.execute(f"SELECT amount, v FROM {cli.keyspace}.grants")
     assert {(row["amount"], row["v"]) for row in found} == {(Decimal(1), "2"), (Decimal(2), "3")}
 
