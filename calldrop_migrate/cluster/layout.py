@@ -328,14 +328,14 @@ class Layout:
         """
         key = self.target_key.of(row)
         if marker is not None:
-            first, *more = self._parts(row, groups.get(marker, ()), most)
-            values = self.row.values(row, first)
+            parts = self._parts(row, groups.get(marker, ()), most)
+            values = self.row.values(row, parts[0])
             if self._marks:
                 told = self._tells(row, groups, marker)
                 values.append(UNSET_VALUE if told else _MARK)
             times = long(marker[0]), seconds(marker[1])
             yield Write(self._insert, [*key, *values, *times], False, -1)
-            for cells in more:
+            for cells in parts[1:]:
                 yield from self._updated(row, key, marker, cells)
         for group, cells in groups.items():
             if group != marker:
