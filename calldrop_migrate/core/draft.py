@@ -37,6 +37,7 @@ class Draft:
         filled: tables that have rows then.
         made: tables that this revision creates.
         rebuilt: tables that it has brought into another shape.
+        emptied: tables that it has truncated.
         refusals: what the server would refuse because of rows that are kept.
         perhaps_empty: tables made for rows of which nobody knows yet whether there are any.
     """
@@ -55,6 +56,7 @@ class Draft:
     filled: set[str] = field(default_factory=set)
     made: set[str] = field(default_factory=set)
     rebuilt: set[str] = field(default_factory=set)
+    emptied: set[str] = field(default_factory=set)
     perhaps_empty: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -77,8 +79,10 @@ class Draft:
                 self.filled.discard(name)
             case "create", "view":
                 self.operations.append(Await(name))
-            case "drop" | "truncate", "table":
+            case "drop", "table":
                 self.filled.discard(name)
+            case "truncate", "table":  # rows may come to it while the run goes on
+                self.emptied.add(name)
         self.filled |= set(effect.writes)
         self.schema = after(self.schema, effect)
 
@@ -118,7 +122,7 @@ class Draft:
             Verify(table, shape, same, rows, fits, fit_columns, final=True),
         )
         what = f"values of {', '.join(columns)}" if columns is not None else str(rows)
-        if rows is Rows.MISFITS:
+        if rows is Rows.MISFITS or table.name in self.emptied:
             self.perhaps_empty.append(name)
             what += ", if any,"
         self.notes.append(

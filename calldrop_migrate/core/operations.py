@@ -270,7 +270,7 @@ def is_replaced(operations: Sequence[Operation], index: int) -> bool:
 
 def proofs_of(operations: Sequence[Operation], index: int) -> list[int]:
     """Where the Verifys stand that a destroying statement relies on: also one that may discard
-    rows relies on them, for all others.
+    rows relies on them, for all others. All of them are of the table as that statement finds it.
     """
     operation, standing = list(_with_proofs(operations))[index]
     proofs = (Proof.VERIFIED, Proof.DISCARD)
@@ -285,7 +285,8 @@ def _with_proofs(
     """Each operation with the final Verifys before it that still hold, by where they stand.
 
     A final Verify covers the columns that it carries, of its rows, until something is written into
-    the source again, or something destroys in the table that holds the other copy.
+    the source again, or the source changes, or rows go from the table that holds the other copy.
+    So each statement that destroys in a table needs Verifys of its own.
     """
     standing: dict[int, Verify] = {}
     for at, operation in enumerate(operations):
@@ -299,17 +300,17 @@ def _with_proofs(
                 if rows.moved:
                     ended |= {at for at, v in standing.items() if v.target.name == source.name}
             case Run(effect=effect):
-                touched = {effect.name, *effect.writes}
-                ended = {at for at, v in standing.items() if _ends(v, effect, touched)}
+                ended = {at for at, v in standing.items() if _ends(v, effect)}
         standing = {at: verify for at, verify in standing.items() if at not in ended}
 
 
-def _ends(verify: Verify, effect: Effect, touched: Collection[str]) -> bool:
+def _ends(verify: Verify, effect: Effect) -> bool:
     """Whether a statement ends what a Verify has proven."""
-    if effect.destroys and verify.target.name in touched:
-        return True
-    changes = effect.verb in ("create", "write", "delete", "drop", "truncate")
-    return changes and effect.kind == "table" and verify.source.name in touched
+    of_table = effect.name if effect.kind == "table" else ""
+    lessened = {of_table if effect.destroys else "", *effect.deletes}
+    return verify.target.name in lessened or verify.source.name in {
+        *(of_table, *effect.writes, *effect.deletes)
+    }
 
 
 def _is_proven(effect: Effect, proof: Proof, verified: Collection[Verify]) -> bool:

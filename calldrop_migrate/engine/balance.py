@@ -25,11 +25,22 @@ APART = 5.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A proof, the number of ranges that it read in, and how many rows."""
+    """A proof, the number of ranges that it read in, and how many rows.
+
+    Attributes:
+        emptied: the source may have been truncated already (`Place.emptied`): rows that only the
+            target has are as they should be.
+    """
 
     verify: Verify
     parts: int
     counted: Counted
+    emptied: bool = False
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the target has the source's rows and no others."""
+        return is_internal(self.verify.target.name) and not self.emptied
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +98,7 @@ class Balance:
     def _adds_up(self, read: Read, source: int, aside: int, gone: int) -> bool:
         """Whether what was read of the source is what was read of the target, a moment later."""
         missing = source - read.counted.target - aside
-        if is_internal(read.verify.target.name):
+        if read.is_exact:
             return missing == gone
         return missing <= gone  # others may have written there
 
@@ -100,8 +111,7 @@ class Balance:
         source = self._count(verify.source, verify.target, read)
         self._wait()
         after = [self._rows_of(holder) for holder in holders]
-        ours = is_internal(verify.target.name)
-        if sum(before) + gone >= source and (source >= sum(after) or not ours):
+        if sum(before) + gone >= source and (source >= sum(after) or not read.is_exact):
             return
         held = ", ".join(
             f"{holder.verify.target.name} {rows:,}"

@@ -266,7 +266,8 @@ class Copier:
         looked_at = [p for p in grid(place.parts) if p.index in differing or -1 in differing]
         gone = sum(self._complete(operation, task, part) for part in looked_at)
         # Nobody else writes into a table of ours: what is in it alone was deleted meanwhile.
-        if operation.final and is_internal(operation.target.name) and differing:
+        exact = operation.final and is_internal(operation.target.name) and not place.emptied
+        if exact and differing:
             if not can_tell(operation.source, operation.columns):
                 what_lasts = replace(task, lasting=True)
                 lasting = partial(self._sums, by, what_lasts, place.parts, operation.label)

@@ -261,7 +261,8 @@ class Executor:
             state="The table was not dropped.",
             hint=(
                 "Stop the writers, then run the same command again: it says what can be done.\n"
-                "To take back what was begun:  calldrop-migrate abort"
+                "To take back what was begun:  calldrop-migrate abort\n"
+                "Where neither helps, the same command with --discard-rows deletes them."
             ),
         )
 

@@ -156,7 +156,12 @@ class Passage:
 
     # -- one operation -----------------------------------------------------------------------------
 
-    def _operation(self, index: int) -> RangeResult | None:
+    def _operation(self, index: int, *, emptied: bool = False) -> RangeResult | None:
+        """Runs one operation, with the rows of the journal around it.
+
+        Args:
+            emptied: of a Verify: see `Place`.
+        """
         do, operation = self._do, self._attempt.operations[index]
         before = unsettled(self._past, index)
         if before is not None and before.hash != hash_of(operation):
@@ -174,8 +179,12 @@ class Passage:
             self._close_fence(operation.source.name, index)
         for proof in proofs_of(self._attempt.operations, index):
             if proof not in self._proven:
-                self._operation(proof)
+                # A TRUNCATE leaves no trace in the schema: an earlier run's may have come.
+                truncates = isinstance(operation, Run) and operation.effect.verb == "truncate"
+                self._operation(proof, emptied=truncates and before is not None)
         place = self._place(index)
+        if place:
+            place = replace(place, emptied=emptied)
         self._append("before", index, detail=self._detail(index, place))
         if index == 0 and not self._attempt.resumed:
             self._mark()
@@ -203,7 +212,7 @@ class Passage:
         self._append("applied", index, recorded=True, duration_ms=took)
         self._is_open = False
         if isinstance(operation, Verify) and place and result and result.counted:
-            self._proven[index] = Read(operation, place.parts, result.counted)
+            self._proven[index] = Read(operation, place.parts, result.counted, emptied)
         return result
 
     def _proven_by(self, index: int) -> Proven | None:
