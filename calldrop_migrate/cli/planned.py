@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from calldrop_migrate.cli.render import lasting, rough, shows, size
-from calldrop_migrate.core.operations import Copy, Operation, Run
+from calldrop_migrate.core.operations import Copy, Operation, Proof, Run
 from calldrop_migrate.core.plan import Attempt
 from calldrop_migrate.engine.estimating import Estimate
 from calldrop_migrate.engine.review import Review
@@ -85,7 +85,7 @@ def _planned(attempt: Attempt, review: Review) -> PlannedRevision:
 def _operation(operation: Operation) -> PlannedOperation:
     kind, label, proof = type(operation).__name__.lower(), operation.label, ""
     if isinstance(operation, Run):
-        proof = str(operation.proof) if operation.effect.destroys else ""
+        proof = "" if operation.proof is Proof.NONE else str(operation.proof)
     elif isinstance(operation, Copy):
         changed = [f"{c} = {s}" for c, s in operation.columns if c != s]
         label += f" ({', '.join(changed)})" if changed else ""

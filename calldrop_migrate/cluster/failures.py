@@ -38,6 +38,7 @@ REFUSALS = (
 )
 FAILURES = (DriverException, NoHostAvailable, ConnectionException, ErrorMessage, OSError)
 _MESSAGE = re.compile(r'message="(.*)">?\s*$', re.DOTALL)
+_GUARD = re.compile(r"Guardrail (\w+) violated")
 _POSITION = re.compile(r"line (\d+):(\d+) ")
 
 
@@ -80,6 +81,12 @@ def _hint(error: Exception) -> str:
         if grant:
             return f"Have it granted, then run the same command again:\n  {grant}"
         return "Have the permission granted, then run the same command again."
+    if guard := _GUARD.search(str(error)):
+        return (
+            f"A guard rail of this server forbids it ({guard[1]}). Have it allowed on every node,"
+            " in cassandra.yaml or by JMX, or connect as a superuser, for whom it doesn't count;"
+            " then run the same command again."
+        )
     return next((hint for words, hint in _HINTS.items() if words in str(error)), "")
 
 

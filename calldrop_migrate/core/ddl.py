@@ -23,6 +23,7 @@ from calldrop_migrate.core.ddl_parts import (
     trigger_name,
     type_text,
 )
+from calldrop_migrate.core.names import is_never
 from calldrop_migrate.core.options import Options, text_of
 from calldrop_migrate.core.schema import Column, Extra, Table, sorted_columns
 
@@ -80,7 +81,7 @@ class Effect:
         Rows that a DELETE names are the file's own business.
         """
         if self.kind == "table" and self.verb in ("drop", "truncate"):
-            return True
+            return not is_never(self.name)
         return (self.verb, self.kind) == ("alter", "table") and bool(self.drop)
 
     @property

@@ -18,6 +18,7 @@ from calldrop_migrate.core.operations import (
     Copy,
     Operation,
     Pairs,
+    Proof,
     Rows,
     Run,
     Verify,
@@ -77,7 +78,7 @@ class Draft:
             case "create", "table" if self.schema.table(name) is None:
                 self.made.add(name)
                 self.filled.discard(name)
-            case "create", "view":
+            case "create", "view" if not names.is_internal(name):
                 self.operations.append(Await(name))
             case "drop", "table":
                 self.filled.discard(name)
@@ -85,6 +86,14 @@ class Draft:
                 self.emptied.add(name)
         self.filled |= set(effect.writes)
         self.schema = after(self.schema, effect)
+
+    def ask_to_drop(self) -> None:
+        """A DROP of nothing, before anything is made or copied: a server that has them disabled, or
+        a role that lacks the permission, is known then.
+        """
+        asks = run(f"DROP TABLE IF EXISTS {names.never(self.attempt)}", Proof.ASKS)
+        if asks not in self.operations:
+            self.add(asks)
 
     def fault(self, place: Place, message: str, hint: str = "") -> None:
         """Something wrong in the file."""

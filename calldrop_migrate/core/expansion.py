@@ -180,6 +180,8 @@ def _destroy(draft: Draft, statement: Statement, effect: Effect) -> None:
             return
     if table and table.name in draft.filled:
         if draft.facts.set_aside:
+            if lost is None:
+                draft.ask_to_drop()
             draft.set_aside(table, lost)
             proof = Proof.VERIFIED
         elif draft.facts.discard:

@@ -34,9 +34,11 @@ TOOL = "calldrop-migrate"  # instead of a file, of a statement that the tool wro
 
 
 class Proof(StrEnum):
-    """Why a statement that destroys may run."""
+    """Why a statement that destroys may run, or what else one of the tool's own is for."""
 
     NONE = "nothing is destroyed"
+    ASKS = "asks whether tables may be dropped here; none has this name"
+    TRIED = "tried before anything is dropped"
     VERIFIED = "all its rows are verified elsewhere"
     EMPTY = "proven empty when it runs"
     EMPTY_ELSE_KEEP = "dropped if it is empty by then, else kept"
@@ -83,6 +85,11 @@ class Run:
     def text(self) -> str:
         """What the journal keeps of it, and what is shown: without passwords."""
         return shown(self.statement)
+
+    @property
+    def is_our_own(self) -> bool:
+        """Whether the tool wrote the statement itself."""
+        return self.statement.place.file == TOOL
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -259,13 +266,39 @@ def unproven(operations: Sequence[Operation]) -> list[Run]:
     ]
 
 
+def _drops_table(operation: Operation) -> bool:
+    return isinstance(operation, Run) and operation.effect.drops_table
+
+
 def is_replaced(operations: Sequence[Operation], index: int) -> bool:
     """Whether an operation drops a table that a later one makes anew."""
     dropped, later = operations[index], operations[index:]
-    if not isinstance(dropped, Run) or not dropped.effect.drops_table:
+    if not _drops_table(dropped):
         return False
     made = (op.effect for op in later if isinstance(op, Run) and op.effect.makes_table)
-    return any(effect.name == dropped.effect.name for effect in made)
+    return any((effect.name,) == dropped.names for effect in made)
+
+
+def incomplete(operations: Sequence[Operation], done: int) -> list[str]:
+    """The tables that the first `done` operations have dropped, and that lack rows, indexes or
+    views until later ones have made them anew.
+    """
+    dropped = [op.names[0] for op in operations[:done] if _drops_table(op)]
+    left = {name for op in operations[done:] for name in _completes(op)}
+    return [name for name in dict.fromkeys(dropped) if name in left]
+
+
+def _completes(operation: Operation) -> set[str]:
+    """The tables that lack something as long as an operation of the tool hasn't run."""
+    match operation:
+        case Copy(target=target) | Verify(target=target):
+            return {target.name}
+        case Run(effect=effect) if effect.makes_table:
+            return {effect.name}
+        case Run(effect=effect) if effect.verb == "create" and operation.is_our_own:
+            base = effect.table.base if effect.table else ""
+            return {base, effect.extra.table if effect.extra else ""}
+    return set()
 
 
 def proofs_of(operations: Sequence[Operation], index: int) -> list[int]:

@@ -219,8 +219,9 @@ class Schema:
         return replace(self, tables=tuple(sorted([*kept, *changed], key=lambda t: t.name)))
 
     def without(self, name: str) -> Schema:
-        """This schema without the table of that name."""
-        return replace(self, tables=tuple(t for t in self.tables if t.name != name))
+        """This schema without the table of that name, and without its indexes."""
+        kept = replace(self, tables=tuple(t for t in self.tables if t.name != name))
+        return kept.with_extras(e for e in self.extras if e.table != name)
 
     def with_extras(self, extras: Iterable[Extra]) -> Schema:
         """This schema with these types, indexes and triggers, and no others."""

@@ -31,6 +31,7 @@ from calldrop_migrate.core.operations import (
     Run,
     Verify,
     hash_of,
+    incomplete,
     is_replaced,
     proofs_of,
 )
@@ -49,7 +50,7 @@ from calldrop_migrate.engine.place import Place
 from calldrop_migrate.engine.ports import RangeResult
 from calldrop_migrate.engine.resuming import verified
 from calldrop_migrate.engine.shadows import refuse_lacking
-from calldrop_migrate.engine.wording import at_revision, counted, summary
+from calldrop_migrate.engine.wording import at_revision, counted, summary, to_go_on
 from calldrop_migrate.errors import (
     CalldropError,
     LeaseLost,
@@ -383,6 +384,9 @@ class Passage:
         else:
             what = "was applied" if up else "was taken back"
             state = f"The keyspace is at {at_revision(number - up)}; nothing of {name} {what}."
+        if tables := incomplete(attempt.operations, done):
+            finish = to_go_on(attempt.direction, number)
+            state += f" {', '.join(tables)} is incomplete until it is finished:  {finish}\n   "
         if isinstance(error, LeaseLost) and (grants := self._being_revoked()):
             error.hint += f"\nIf the other run is over, and its writers may not write:\n  {grants};"
         if fenced := self._fenced():

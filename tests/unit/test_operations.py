@@ -207,7 +207,7 @@ def test_the_plan_that_is_broken_below_is_right() -> None:
         if not isinstance(op, Await)
     ]
     assert kinds == [
-        "create",
+        *("drop", "create"),
         *("create", "Copy rows that do not fit", "Verify rows that do not fit"),
         *("create", "Copy rows that fit", "Verify rows that fit"),
         *("Copy rows that fit", "Verify rows that fit"),

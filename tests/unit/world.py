@@ -13,6 +13,7 @@ from itertools import count
 from hypothesis import strategies as st
 
 from calldrop_migrate.core.files import Migration, load
+from calldrop_migrate.core.names import is_never
 from calldrop_migrate.core.operations import (
     Await,
     Copy,
@@ -119,6 +120,8 @@ class World:
                 self.views[name] = effect.table.base
             case "drop", "view":
                 del self.views[name]
+            case "drop", "table" if is_never(name):
+                assert name not in self.tables
             case "drop", "table":
                 assert name not in self.views.values(), f"{name} has views"
                 del self.tables[name], self.rows[name]
