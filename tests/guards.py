@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_BEAN = "org.apache.cassandra.db:type=Guardrails"
+_BEAN = "org.apache.cassandra.db:type="
 _CLIENT = ("sjk-", "jcommander-", "mxdump-", "jvm-attach-api-")
 # A setter of two numbers, or an attribute; and the value that lets everything through.
 OPEN = {
@@ -18,6 +18,7 @@ OPEN = {
     "UserTimestampsEnabled": "true",
     "TablePropertiesDisallowedCSV": "",
     "MaterializedViewsPerTable": "1000,1000",
+    "TombstoneFailureThreshold": "100000",
 }
 
 
@@ -28,9 +29,10 @@ def _call(pid: int, name: str, value: str) -> subprocess.Popen[str]:
     what = ["-f", name, "--set", "-v", value]
     if "," in OPEN[name]:
         what = ["-op", f"set{name}Threshold", "--call", "-a", *value.split(",")]
+    bean = _BEAN + ("StorageService" if name.startswith("Tombstone") else "Guardrails")
     program = (command[0], "-cp", client, "org.gridkit.jvmtool.SJK", "mx")
     return subprocess.Popen(
-        [*program, "-p", str(pid), "-b", _BEAN, *what],
+        [*program, "-p", str(pid), "-b", bean, *what],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -421,7 +421,7 @@ class ClusterDatabase:
     ) -> bool:
         """See `Database`."""
         level = "ALL" if prove else self.endpoint.consistency
-        with failures.of_read():
+        with failures.of_read(table.name):
             return probing.has_rows(self._session, self.keyspace, table, level, between)
 
     @property

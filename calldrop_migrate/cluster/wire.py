@@ -99,6 +99,7 @@ class _Begun:
     statement: BoundStatement
     asked: float
     request: Request
+    what: str
 
 
 class Wire:
@@ -234,7 +235,9 @@ class Wire:
         statement = self.bound(cql, [long(part.low), long(part.high)], task.consistency)
         unknown, most = FIRST_PAGE_ROWS
         statement.fetch_size = calmed(min(most, self._page_rows.get(cql, unknown)), task.calm)
-        return _Begun(statement, time.monotonic(), self.send(statement))
+        table = statement.prepared_statement.column_metadata[0].table_name
+        what = f"{table}, token {part.low} to {part.high}"
+        return _Begun(statement, time.monotonic(), self.send(statement), what)
 
     def _pages(self, cql: str, first: _Begun, task: CopyTask) -> Iterator[Page]:
         """The pages of a range, the next one on its way while one is worked on.
@@ -245,7 +248,7 @@ class Wire:
         """
         statement, asked, request = first.statement, first.asked, first.request
         while True:
-            with failures.of_read():
+            with failures.of_read(first.what):
                 result = request.result()
             page = Page(result.current_rows, asked)
             more = result.paging_state

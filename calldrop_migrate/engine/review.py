@@ -51,6 +51,8 @@ class Review:
     """A plan with what else has to be known before it runs.
 
     Attributes:
+        uncounted: tables of which rows that don't fit were not looked for.
+        unread: tables that rows are carried out of, or deleted from, and that were not counted.
         findings: what a run would meet on this server.
         chores: what is done besides the plan's operations, to the bookkeeping alone.
         unreadable: what the server says where this role may not read what the plan will wait for.
@@ -62,6 +64,7 @@ class Review:
     records: Mapping[int, Record]
     misfits: tuple[Misfits, ...] = ()
     uncounted: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
     estimates: tuple[Estimate, ...] = ()
     warnings: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()

@@ -144,14 +144,13 @@ BEHIND = {
 }
 
 
-@pytest.mark.parametrize("way", ["up", "down"])
 def test_behind_the_drop_the_way_on_is_named(
-    filled: Callable[..., Cli], client: Any, secured: Secured, way: str
+    filled: Callable[..., Cli], client: Any, secured: Secured
 ) -> None:
-    run = ("up", *GO) if way == "up" else ("down", "1", *GO)
+    runs = [("up", *GO), ("down", "1", *GO)] * 2
     clis = [filled() for _ in BEHIND]
-    for cli, at in zip(clis, BEHIND, strict=True):
-        if way == "down":
+    for cli, at, run in zip(clis, BEHIND, runs, strict=True):
+        if run[0] == "down":
             ok(cli("up", *GO, env=OTHERS))
         killed(cli, at, *run, env=OTHERS)
     with closed(
@@ -161,13 +160,13 @@ def test_behind_the_drop_the_way_on_is_named(
         TablePropertiesDisallowedCSV="comment",
         MaterializedViewsPerTable="1,1",
     ):
-        for cli, said in zip(clis, BEHIND.values(), strict=True):
+        for cli, said, run in zip(clis, BEHIND.values(), runs, strict=True):
             err = told(cli(*run, env=OTHERS), 7, f"({said})", "run the same command again")
-            on = "calldrop-migrate up" if way == "up" else "calldrop-migrate down 1"
+            on = f"calldrop-migrate {' '.join(word for word in run if word[0] != '-')}"
             assert on in err, err
             assert "t is incomplete" in err, err
             told(cli("abort", "--yes", env=OTHERS), 5, on)
-    for cli in clis:
+    for cli, run in zip(clis, runs, strict=True):
         ok(cli(*run, env=OTHERS))
         whole(client, cli)
         ok(cli("verify"))
@@ -187,3 +186,29 @@ def test_a_copy_that_cannot_be_dropped_again(
     whole(client, cli)
     ok(cli("verify"))
     assert internal(client, cli) == []
+
+
+def test_rows_that_the_server_gives_up_reading(
+    filled: Callable[..., Cli], client: Any, secured: Secured
+) -> None:
+    """More deleted rows in one partition than it reads over."""
+    cli = filled()
+    only(
+        cli,
+        r0001_t=FIRST,
+        r0002_t="-- migrate:up\nCREATE TABLE u (a int, b int, PRIMARY KEY (a, b));\n"
+        "-- migrate:down\nDROP TABLE u;\n",
+        r0003_t="-- migrate:up\n-- migrate:rebuild\n"
+        "CREATE TABLE u (a int, b int, PRIMARY KEY (b, a));\n-- migrate:irreversible no\n",
+    )
+    ok(cli("up", "2"))
+    deletes = "".join(f"DELETE FROM {cli.keyspace}.u WHERE a = 1 AND b = {b};" for b in range(300))
+    client.execute(f"BEGIN UNLOGGED BATCH {deletes} APPLY BATCH")
+    client.execute(f"INSERT INTO {cli.keyspace}.u (a, b) VALUES (1, 1000)")
+    with closed(secured.pid, TombstoneFailureThreshold="200"):
+        for command in (("plan", "3"), ("up", "3", *GO), ("down", "1", "--yes")):
+            err = told(cli(*command, env=OTHERS), 7, "tombstone_failure_threshold")
+            assert "gives up reading u" in err, err
+            assert "nodetool compact" in err, err
+    ok(cli("up", "3", *GO, env=OTHERS))
+    assert [r["b"] for r in client.execute(f"SELECT b FROM {cli.keyspace}.u")] == [1000]

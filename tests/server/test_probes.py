@@ -1,5 +1,5 @@
-"""Indexes and views of a table are made on its empty shadow first: what can't be made, or can't take
-a row, is known while the table is whole.
+"""Indexes and views of a table are made on its empty shadow first: what can't be made, or can't
+take a row, is known while the table is whole.
 """
 
 from __future__ import annotations
@@ -115,9 +115,7 @@ def test_a_value_that_an_index_cannot_take(cli: Cli, client: Any) -> None:
         r0003_t=REBUILT,
     )
     ok(cli("up", "1"))
-    client.execute(
-        f"INSERT INTO {cli.keyspace}.t (a, b, c) VALUES (1, 1, %s)", ["x" * 70_000]
-    )
+    client.execute(f"INSERT INTO {cli.keyspace}.t (a, b, c) VALUES (1, 1, %s)", ["x" * 70_000])
     client.execute(f"INSERT INTO {cli.keyspace}.t (a, b, c) VALUES (2, 2, 'y')")
     ok(cli("up", "2", env=OTHERS))
     told(cli("up", "3", *GO, env=OTHERS), 7)
