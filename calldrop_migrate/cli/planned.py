@@ -98,7 +98,8 @@ def _operation(operation: Operation) -> PlannedOperation:
 def notes_of(attempt: Attempt, review: Review) -> tuple[str, ...]:
     """What a person should know before one revision of a plan runs."""
     found = {e.table: e for e in review.estimates if e.attempt == attempt.id}
-    notes = [*attempt.notes, *(line for e in found.values() for line in _estimated(e))]
+    notes = [*attempt.notes, *review.losses.get(attempt.id, ())]
+    notes += [line for e in found.values() for line in _estimated(e)]
     for table in attempt.outages:
         if attempt.is_view(table):
             continue

@@ -1,4 +1,6 @@
-"""Pages of rows as they are read: which of the rows are meant, and which bring statics along."""
+"""Pages of rows as they are read: which of the rows are meant, which bring statics along, and in
+how many batches they are written.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,8 @@ from calldrop_migrate.engine.ports import CopyTask, Key
 
 PAGE_ROWS = (50, 5000)  # fewest, and most: as many as give about PAGE_BYTES
 PAGE_BYTES = 2**20
+BATCH_ROWS = 100
+BATCH_BYTES = 32_000  # Cassandra warns of batches over 5 KB only where they span partitions
 PAGE_MOST_BYTES = 8 * 2**20  # rather than that, fewer than the fewest
 
 
@@ -37,6 +41,16 @@ def meant(task: CopyTask, layout: Layout, page: Page) -> Page:
         if key not in task.skip and (task.only is None or key in task.only)
     ]
     return Page(rows, page.asked, page.rows if task.only is None else rows)
+
+
+def requests(layout: Layout, rows: Sequence[RawRow]) -> int:
+    """How many batches the rows of a page are written in, each of one partition of the target."""
+    sizes: dict[Key, tuple[int, int]] = {}
+    for row in rows:
+        at = layout.target_key.partition_of(row)
+        count, size = sizes.get(at, (0, 0))
+        sizes[at] = (count + 1, size + sum(len(cell) for cell in row if cell))
+    return sum(min(n, max(-(-n // BATCH_ROWS), -(-b // BATCH_BYTES))) for n, b in sizes.values())
 
 
 class Partitions:

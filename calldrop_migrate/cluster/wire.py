@@ -33,7 +33,7 @@ from cassandra.query import (
 from calldrop_migrate.cluster import failures
 from calldrop_migrate.cluster.elements import UserType, items
 from calldrop_migrate.cluster.layout import Fate, Layout
-from calldrop_migrate.cluster.pages import Page, calmed, meant, rows_per_page
+from calldrop_migrate.cluster.pages import Page, calmed, meant, requests, rows_per_page
 from calldrop_migrate.cluster.raw import long
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.keys import KeyLimits, is_loose
@@ -301,7 +301,12 @@ class Wire:
                 size = sum(len(cell) for row in page.rows for cell in row if cell)
                 ending = [row for row in rows if layout.ends(row)]
                 shown = tuple(map(layout.shown, ending[:EXAMPLES]))
-                total += RangeResult(len(rows), size, ending=len(ending), ending_examples=shown)
+                total += RangeResult(
+                    *(len(rows), size),
+                    ending=len(ending),
+                    ending_examples=shown,
+                    requests=requests(layout, rows),
+                )
             yield part, total
 
 

@@ -21,7 +21,7 @@ from cassandra.query import BatchStatement, BatchType, BoundStatement
 from calldrop_migrate.cluster import failures
 from calldrop_migrate.cluster.cells import Write
 from calldrop_migrate.cluster.layout import Fate, Layout
-from calldrop_migrate.cluster.pages import Page, Partitions
+from calldrop_migrate.cluster.pages import BATCH_BYTES, BATCH_ROWS, Page, Partitions
 from calldrop_migrate.cluster.raw import RawRow
 from calldrop_migrate.cluster.wire import Request, Wire
 from calldrop_migrate.core.names import is_internal
@@ -29,8 +29,6 @@ from calldrop_migrate.core.ranges import Range
 from calldrop_migrate.engine.ports import EXAMPLES, CopyTask, Key, RangeResult
 from calldrop_migrate.errors import StatementRefused
 
-BATCH_ROWS = 100
-BATCH_BYTES = 32_000  # Cassandra warns of batches over 5 KB only where they span partitions
 REQUEST_BYTES = 4 * 2**20
 WINDOW = 32  # batches in flight
 WINDOW_BYTES = 16 * 2**20

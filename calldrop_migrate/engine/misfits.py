@@ -71,6 +71,8 @@ class Survey:
         rows: exact, at the moment of reading.
         bytes: of keys, values and times as they were read.
         seconds: that the reading took, at the pace that was set.
+        parts: ranges that it was read in.
+        requests: that writing it into its target takes.
         ending: rows that have only cells that end, written by more than one statement. After a
             rebuild such a row ends with the last of them, also where it would have stayed.
         examples: keys of a few of these, for people.
@@ -80,6 +82,8 @@ class Survey:
     rows: int
     bytes: int
     seconds: float
+    parts: int = 1
+    requests: int = 0
     ending: int = 0
     examples: tuple[str, ...] = ()
 
@@ -124,24 +128,31 @@ class Search:
             self._emit(Progress(f"count {source.name}", done, parts, total))
         return total
 
-    def survey(self, source: Table, parts: int) -> Survey:
+    def survey(
+        self, source: Table, parts: int, target: Table | None = None, columns: Pairs = ()
+    ) -> Survey:
         """Counts a table's rows and measures how fast they are read.
 
         Args:
             source: the table as it is now.
             parts: ranges to read it in.
+            target, columns: what it is going to be copied into, if it is.
 
         Raises:
             OutcomeUnknown, Unreachable, StatementRefused: it can't be read.
         """
-        task = self._task(source, source, identity(c.name for c in source.columns))
+        pairs = columns or identity(c.name for c in source.columns)
+        task = self._task(source, target or source, pairs)
         began, total = monotonic(), RangeResult()
         ranges = self._ranging.over(grid(parts), lambda r: self._bulk.survey_ranges(task, r))
         for done, (_, found) in enumerate(ranges, 1):
             total += found
             self._emit(Progress(f"count {source.name}", done, parts, total.rows))
         seconds, examples = monotonic() - began, total.ending_examples
-        return Survey(source.name, total.rows, total.bytes, seconds, total.ending, examples)
+        return Survey(
+            *(source.name, total.rows, total.bytes, seconds, parts, total.requests),
+            *(total.ending, examples),
+        )
 
     def held(self, aside: Copy, parts: int) -> set[Key]:
         """The rows that an earlier run of the attempt put aside: they stay so, whichever of a group

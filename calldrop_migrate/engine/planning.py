@@ -148,6 +148,7 @@ class Planner:
             records,
             misfits=tuple(found for count in counts for found in count.misfits),
             uncounted=tuple(table for count in counts for table in count.uncounted),
+            losses={a.id: c.apart for a, c in zip(attempts, counts, strict=True)},
             unread=tuple(table for count in counts for table in count.unread),
             estimates=tuple(found for count in counts for found in count.estimates),
             unreadable=self.unreadable(plan),

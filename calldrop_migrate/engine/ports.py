@@ -170,6 +170,7 @@ class RangeResult:
         retimed: collections among their cells whose elements' write times can't be kept.
         ending: rows that have only cells that end, written by more than one statement: whether the
             row itself would outlive them can't be read.
+        requests: that writing the rows takes, which go in batches of one partition.
         unfit_examples, ending_examples: keys of a few of these for people, of the unfit with why.
     """
 
@@ -181,6 +182,7 @@ class RangeResult:
     ending: int = 0
     unfit_examples: tuple[str, ...] = ()
     ending_examples: tuple[str, ...] = ()
+    requests: int = 0
     counted: Counted | None = None
     discarded: int = 0
 
@@ -194,6 +196,7 @@ class RangeResult:
             self.ending + other.ending,
             (self.unfit_examples + other.unfit_examples)[:EXAMPLES],
             (self.ending_examples + other.ending_examples)[:EXAMPLES],
+            self.requests + other.requests,
         )
 
 

@@ -6,7 +6,8 @@ A `Review` is what is shown, and what is made again, from fresh reads, once the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from uuid import UUID
 
 from calldrop_migrate.core.plan import Attempt, Plan
 from calldrop_migrate.core.preflight import Finding
@@ -53,6 +54,7 @@ class Review:
     Attributes:
         uncounted: tables of which rows that don't fit were not looked for.
         unread: tables that rows are carried out of, or deleted from, and that were not counted.
+        losses: what --discard-rows deletes for good in rebuilds, by attempt.
         findings: what a run would meet on this server.
         chores: what is done besides the plan's operations, to the bookkeeping alone.
         unreadable: what the server says where this role may not read what the plan will wait for.
@@ -65,6 +67,7 @@ class Review:
     misfits: tuple[Misfits, ...] = ()
     uncounted: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    losses: Mapping[UUID, tuple[str, ...]] = field(default_factory=dict)
     estimates: tuple[Estimate, ...] = ()
     warnings: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()

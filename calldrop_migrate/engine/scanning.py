@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from calldrop_migrate.core.carrying import can_misfit, left_behind
-from calldrop_migrate.core.operations import Carried, Copy, Proof, Rows, Run, proofs_of
+from calldrop_migrate.core.operations import (
+    Carried,
+    Copy,
+    Operation,
+    Proof,
+    Rows,
+    Run,
+    proofs_of,
+)
 from calldrop_migrate.core.plan import Attempt
 from calldrop_migrate.core.schema import Schema, Table
 from calldrop_migrate.engine.copying import Copier
@@ -27,7 +35,8 @@ class Counted:
     Attributes:
         uncounted: tables of which rows that don't fit were not looked for.
         unread: tables whose rows were not counted.
-        losses: what --discard-rows deletes for good, for people.
+        losses: what --discard-rows deletes for good, for people; `apart`: of rows that a rebuild
+            leaves behind, which are counted once more when it is carried out.
     """
 
     misfits: tuple[Misfits, ...] = ()
@@ -35,6 +44,7 @@ class Counted:
     unread: tuple[str, ...] = ()
     estimates: tuple[Estimate, ...] = ()
     losses: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
 
 
 class Scans:
@@ -48,7 +58,7 @@ class Scans:
         self._copier = copier
         self._wanted = wanted
         self._parts: dict[Table, int] = {}
-        self._surveys: dict[Table, Survey] = {}
+        self._surveys: dict[tuple[Any, ...], Survey] = {}
         self._misfits: dict[tuple[Any, ...], Misfits] = {}
 
     def of(self, attempt: Attempt, live: Schema) -> Counted:
@@ -61,14 +71,15 @@ class Scans:
         # One that is resumed is not held up: its table may lack rows until it is finished.
         names = [] if attempt.resumed else list(dict.fromkeys(_read(left)))
         now = [table for name in names if (table := _as_is(name, attempt, live))]
-        surveys = [self._survey(table) for table in now] if self._wanted else []
+        surveys = [self._survey(table, left) for table in now] if self._wanted else []
         found = tuple(one for one in told.values() if one)
         return Counted(
             found,
             tuple(sorted({shape[0] for shape, one in told.items() if one is None})),
             tuple(table.name for table in now) if not self._wanted else (),
             tuple(estimates(attempt, surveys, lambda op: told.get(_shape(op)), self._copier.most)),
-            tuple(_losses(attempt, {s.table: s.rows for s in surveys}, found)),
+            tuple(_losses(attempt, {s.table: s.rows for s in surveys})),
+            tuple(_apart(attempt, found)),
         )
 
     def _find(self, op: Copy, live: Schema) -> Misfits | None:
@@ -83,10 +94,16 @@ class Scans:
             self._misfits[key] = search.find(table, op.fits, op.fit_columns, parts)
         return self._misfits[key]
 
-    def _survey(self, table: Table) -> Survey:
-        if table not in self._surveys:
-            self._surveys[table] = self._copier.search.survey(table, self._parts_for(table))
-        return self._surveys[table]
+    def _survey(self, table: Table, operations: Sequence[Operation]) -> Survey:
+        """Of a table as it is copied, most of its rows last."""
+        into = [op for op in operations if isinstance(op, Copy) and op.source.name == table.name]
+        copied = into[-1] if into and into[-1].source.same_rows_as(table) else None
+        target, columns = (copied.target, copied.columns) if copied else (None, ())
+        key = (table, target and target.partition_key, columns)
+        if key not in self._surveys:
+            search, parts = self._copier.search, self._parts_for(table)
+            self._surveys[key] = search.survey(table, parts, target, columns)
+        return self._surveys[key]
 
     def _parts_for(self, table: Table) -> int:
         if table not in self._parts:
@@ -98,7 +115,7 @@ def _shape(op: Carried) -> tuple[Any, ...]:
     return (op.source.name, op.fits.key if op.fits else (), op.fit_columns)
 
 
-def _read(operations: Sequence[object]) -> Iterator[str]:
+def _read(operations: Sequence[Operation]) -> Iterator[str]:
     """The tables whose rows are worth counting: they are carried, or deleted for good."""
     for op in operations:
         if isinstance(op, Copy):
@@ -113,23 +130,35 @@ def _as_is(name: str, attempt: Attempt, live: Schema) -> Table | None:
     return now if then and now and then.id == now.id else None
 
 
-def _losses(attempt: Attempt, rows: dict[str, int], misfits: Sequence[Misfits]) -> Iterator[str]:
-    """What each statement that may discard rows deletes for good."""
-    apart = {one.table: one.count for one in misfits}
+def _losses(attempt: Attempt, rows: dict[str, int]) -> Iterator[str]:
+    """What statements of the file delete for good, where nothing of it is copied."""
+    for op, copied in _discarding(attempt):
+        if not copied:
+            what = f"the values of {', '.join(op.effect.drop)}"
+            if op.effect.verb != "alter":
+                what = _counted(rows.get(op.effect.name), "all rows")
+            yield f"{op.effect.name}: --discard-rows deletes {what} for good"
+
+
+def _apart(attempt: Attempt, misfits: Sequence[Misfits]) -> Iterator[str]:
+    """What rebuilds delete for good."""
+    counts = {one.table: one.count for one in misfits}
+    for op, copied in _discarding(attempt):
+        if copied and copied.rows is Rows.FITS:
+            what = _counted(counts.get(op.effect.name), "rows that do not fit")
+            yield f"{op.effect.name}: --discard-rows deletes {what} for good"
+        if copied and (lost := left_behind(copied.source, copied.columns)):
+            what = f"the values of {', '.join(lost)}"
+            yield f"{op.effect.name}: --discard-rows deletes {what} for good"
+
+
+def _discarding(attempt: Attempt) -> Iterator[tuple[Run, Carried | None]]:
+    """The statements that may discard rows, each with what proves where the others are."""
     for index, op in enumerate(attempt.operations):
-        if index < attempt.done or not isinstance(op, Run) or op.proof is not Proof.DISCARD:
-            continue
-        name, copied = op.effect.name, proofs_of(attempt.operations, index)
-        carried = attempt.operations[copied[-1]] if copied else None
-        if isinstance(carried, Carried):
-            lost, fits = left_behind(carried.source, carried.columns), carried.rows is Rows.FITS
-            what = [_counted(apart.get(name), "rows that do not fit")] if fits else []
-            what += [f"the values of {', '.join(lost)}"] if lost else []
-        elif op.effect.verb == "alter":
-            what = [f"the values of {', '.join(op.effect.drop)}"]
-        else:
-            what = [_counted(rows.get(name), "all rows")]
-        yield f"{name}: --discard-rows deletes {' and '.join(what)} for good"
+        if index >= attempt.done and isinstance(op, Run) and op.proof is Proof.DISCARD:
+            proofs = [attempt.operations[at] for at in proofs_of(attempt.operations, index)]
+            carried = [proof for proof in proofs if isinstance(proof, Carried)]
+            yield op, carried[-1] if carried else None
 
 
 def _counted(rows: int | None, otherwise: str) -> str:
