@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from calldrop_migrate.cluster.layout import Layout
 from calldrop_migrate.cluster.raw import RawRow
-from calldrop_migrate.engine.ports import CopyTask, Key
+from calldrop_migrate.engine.ports import CopyTask, Effort, Key
 
 PAGE_ROWS = (50, 5000)  # fewest, and most: as many as give about PAGE_BYTES
 PAGE_BYTES = 2**20
@@ -43,14 +43,18 @@ def meant(task: CopyTask, layout: Layout, page: Page) -> Page:
     return Page(rows, page.asked, page.rows if task.only is None else rows)
 
 
-def requests(layout: Layout, rows: Sequence[RawRow]) -> int:
-    """How many batches the rows of a page are written in, each of one partition of the target."""
+def effort(layout: Layout, read: Sequence[RawRow], rows: Sequence[RawRow]) -> Effort:
+    """What a page took to be read, and would take to be written: batches, each of one partition of
+    the target.
+    """
     sizes: dict[Key, tuple[int, int]] = {}
+    partitions = {layout.source_partition_of(row) for row in read}
     for row in rows:
         at = layout.target_key.partition_of(row)
         count, size = sizes.get(at, (0, 0))
         sizes[at] = (count + 1, size + sum(len(cell) for cell in row if cell))
-    return sum(min(n, max(-(-n // BATCH_ROWS), -(-b // BATCH_BYTES))) for n, b in sizes.values())
+    batches = (min(n, max(-(-n // BATCH_ROWS), -(-b // BATCH_BYTES))) for n, b in sizes.values())
+    return Effort(sum(map(len, read)), len(partitions), sum(batches))
 
 
 class Partitions:

@@ -33,7 +33,7 @@ from cassandra.query import (
 from calldrop_migrate.cluster import failures
 from calldrop_migrate.cluster.elements import UserType, items
 from calldrop_migrate.cluster.layout import Fate, Layout
-from calldrop_migrate.cluster.pages import Page, calmed, meant, requests, rows_per_page
+from calldrop_migrate.cluster.pages import Page, calmed, effort, meant, rows_per_page
 from calldrop_migrate.cluster.raw import long
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.keys import KeyLimits, is_loose
@@ -305,7 +305,7 @@ class Wire:
                     *(len(rows), size),
                     ending=len(ending),
                     ending_examples=shown,
-                    requests=requests(layout, rows),
+                    effort=effort(layout, page.rows, rows),
                 )
             yield part, total
 

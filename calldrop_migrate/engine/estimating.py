@@ -14,15 +14,15 @@ from calldrop_migrate.core.operations import Carried, Copy, Operation, Rows, Run
 from calldrop_migrate.core.plan import Attempt
 from calldrop_migrate.engine.misfits import Misfits, Survey
 
-# What reading and writing took of two cores, in microseconds, which an embedded Cassandra 5.0 shared
-# with the tool: 50,000 rows of 20 to 70 bytes in partitions of 1, 20, 100 and 50,000 rows, copied
-# into the same partitions and into others, and rows of 10 kB, 100 kB and 1 MB. Only how they stand to
-# each other counts: a server is taken to be as much faster or slower in all of them as it was when
-# the table was read just now. Other processes (--workers) are not reckoned with: on two cores they
-# were no faster.
-READ, WRITTEN, COMPARED = 20.0, 60.0, 5.0  # a row
-READ_BYTE, WRITTEN_BYTE, COMPARED_BYTE = 0.010, 0.022, 0.012
-REQUEST = 1100.0
+# Microseconds of two cores, which an embedded Cassandra 5.0 shared with the tool: of 50,000 rows of
+# 20 to 70 bytes in partitions of 1, 20, 100 and 50,000 rows, copied into the same partitions and
+# into others, and of rows of 10 kB, 100 kB and 1 MB. Only how they stand to each other counts: a
+# server is taken to be as much faster or slower in all of them as it was when the table was read
+# just now. Other processes (--workers) are not reckoned with: on two cores they were no faster.
+CELL, PARTITION, READ_BYTE = 2.1, 23.0, 0.007
+ROW, WRITTEN_BYTE = 55.0, 0.02
+COMPARED_ROW, COMPARED_BYTE = 2.0, 0.012
+REQUEST = 1200.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +103,17 @@ def _seconds(
 
 
 def _read(survey: Survey) -> float:
-    return survey.rows * READ + survey.bytes * READ_BYTE + survey.parts * REQUEST
+    effort = survey.effort
+    of_rows = effort.cells * CELL + effort.partitions * PARTITION + survey.bytes * READ_BYTE
+    return of_rows + survey.parts * REQUEST
 
 
 def _written(survey: Survey) -> float:
     """With one more request for each range, which notes that it is done."""
-    requests = survey.requests + survey.parts
-    return survey.rows * WRITTEN + survey.bytes * WRITTEN_BYTE + requests * REQUEST
+    requests = survey.effort.requests + survey.parts
+    return survey.rows * ROW + survey.bytes * WRITTEN_BYTE + requests * REQUEST
 
 
 def _compared(survey: Survey) -> float:
     """Both sides are read, also where few rows are meant."""
-    return 2 * _read(survey) + survey.rows * COMPARED + survey.bytes * COMPARED_BYTE
+    return 2 * _read(survey) + survey.rows * COMPARED_ROW + survey.bytes * COMPARED_BYTE

@@ -28,6 +28,7 @@ from calldrop_migrate.engine.ports import (
     Comparable,
     CopyTask,
     Database,
+    Effort,
     Key,
     Keyed,
     RangeResult,
@@ -72,7 +73,7 @@ class Survey:
         bytes: of keys, values and times as they were read.
         seconds: that the reading took, at the pace that was set.
         parts: ranges that it was read in.
-        requests: that writing it into its target takes.
+        effort: of reading it, and of writing it into its target.
         ending: rows that have only cells that end, written by more than one statement. After a
             rebuild such a row ends with the last of them, also where it would have stayed.
         examples: keys of a few of these, for people.
@@ -82,8 +83,8 @@ class Survey:
     rows: int
     bytes: int
     seconds: float
-    parts: int = 1
-    requests: int = 0
+    parts: int
+    effort: Effort
     ending: int = 0
     examples: tuple[str, ...] = ()
 
@@ -150,7 +151,7 @@ class Search:
             self._emit(Progress(f"count {source.name}", done, parts, total.rows))
         seconds, examples = monotonic() - began, total.ending_examples
         return Survey(
-            *(source.name, total.rows, total.bytes, seconds, parts, total.requests),
+            *(source.name, total.rows, total.bytes, seconds, parts, total.effort),
             *(total.ending, examples),
         )
 

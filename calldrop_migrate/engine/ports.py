@@ -159,6 +159,28 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class Effort:
+    """What reading rows, and writing them into their target, consists of.
+
+    Attributes:
+        cells: values, write times and TTLs that were read, absent ones too.
+        partitions: of the source.
+        requests: that writing takes; rows go in batches of one partition of the target.
+    """
+
+    cells: int = 0
+    partitions: int = 0
+    requests: int = 0
+
+    def __add__(self, other: Effort) -> Effort:
+        return Effort(
+            self.cells + other.cells,
+            self.partitions + other.partitions,
+            self.requests + other.requests,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class RangeResult:
     """What came of a range, or of all.
 
@@ -170,7 +192,7 @@ class RangeResult:
         retimed: collections among their cells whose elements' write times can't be kept.
         ending: rows that have only cells that end, written by more than one statement: whether the
             row itself would outlive them can't be read.
-        requests: that writing the rows takes, which go in batches of one partition.
+        effort: of a survey.
         unfit_examples, ending_examples: keys of a few of these for people, of the unfit with why.
     """
 
@@ -182,7 +204,7 @@ class RangeResult:
     ending: int = 0
     unfit_examples: tuple[str, ...] = ()
     ending_examples: tuple[str, ...] = ()
-    requests: int = 0
+    effort: Effort = Effort()
     counted: Counted | None = None
     discarded: int = 0
 
@@ -196,7 +218,7 @@ class RangeResult:
             self.ending + other.ending,
             (self.unfit_examples + other.unfit_examples)[:EXAMPLES],
             (self.ending_examples + other.ending_examples)[:EXAMPLES],
-            self.requests + other.requests,
+            self.effort + other.effort,
         )
 
 

@@ -44,15 +44,16 @@ def test_a_plan_estimates_rows_time_and_outage(many: Cli) -> None:
     assert 10 * ROWS < found["bytes"] < 40 * ROWS
     assert 0 < found["rate"] < 1500
     # Out and in again, each copied and verified, at no more than 1,000 rows a second.
-    assert found["seconds"] == pytest.approx(4 * ROWS / 1000)
+    assert found["seconds"] >= 4 * ROWS / 1000
     assert found["outage"] == pytest.approx(found["seconds"] / 2)
     text = many(*slowly).out
     said = (
-        r"call_records: 4,000 rows, \d+\.\d kB; carrying them takes about 16 s"
+        r"call_records: 4,000 rows, \d+\.\d kB; carrying them takes about \d+ (s|min)"
         r" \(this server reads \d+ rows/s now\)"
     )
     assert re.search(said, text), text
-    assert "is incomplete for readers for about 8 s of that; writers must be stopped" in text
+    said = r"is incomplete for readers for about \d+ (s|min) of that; writers must be stopped"
+    assert re.search(said, text), text
 
 
 def test_a_plan_that_reads_nothing_says_no_figures(many: Cli) -> None:
