@@ -212,3 +212,35 @@ def test_rows_that_the_server_gives_up_reading(
             assert "nodetool compact" in err, err
     ok(cli("up", "3", *GO, env=OTHERS))
     assert [r["b"] for r in client.execute(f"SELECT b FROM {cli.keyspace}.u")] == [1000]
+
+
+@pytest.mark.parametrize("permission", ["DROP", "CREATE"])
+def test_a_permission_that_is_missing_is_asked_for_first(
+    filled: Callable[..., Cli], client: Any, role: str, permission: str
+) -> None:
+    cli = filled()
+    where = f"{permission} ON KEYSPACE {cli.keyspace}"
+    client.execute(f"REVOKE {where} FROM {role}")
+    told(cli("up", *GO, env=OTHERS), 7, f"GRANT {where} TO {role};", "run the same command again")
+    whole(client, cli)
+    assert internal(client, cli) == []
+    client.execute(f"GRANT {where} TO {role}")
+    ok(cli("up", *GO, env=OTHERS))
+    whole(client, cli)
+    ok(cli("verify"))
+
+
+def test_a_permission_that_is_taken_behind_the_drop(
+    filled: Callable[..., Cli], client: Any, role: str
+) -> None:
+    cli = filled()
+    killed(cli, "noted | DROP TABLE t", "up", *GO, env=OTHERS)
+    create = f"CREATE ON KEYSPACE {cli.keyspace}"
+    client.execute(f"REVOKE {create} FROM {role}")
+    err = told(cli("up", *GO, env=OTHERS), 7, f"GRANT {create} TO {role};", "calldrop-migrate up")
+    assert "t is incomplete until it is finished" in err, err
+    told(cli("abort", "--yes", env=OTHERS), 5, "calldrop-migrate up")
+    client.execute(f"GRANT {create} TO {role}")
+    ok(cli("up", *GO, env=OTHERS))
+    whole(client, cli)
+    ok(cli("verify"))
