@@ -20,6 +20,7 @@ cluster/session.py turns the driver's exceptions into these.
       RowsAtRisk                        9   rows would be lost, or differ after a copy
         MisfitRows                      9   rows that the target shape cannot hold
       Unreachable                      10   no server, no agreement, replicas down
+        Unreadable                      7   rows that the server gives up reading
       Interrupted                     130   Ctrl-C; what was done is recorded
 """
 
@@ -147,6 +148,14 @@ class Unreachable(CalldropError):
     """No server answers, the nodes do not agree on the schema, or replicas are down."""
 
     exit_code = 10
+
+
+class Unreadable(Unreachable):
+    """Rows that the server gives up reading, also in smaller pieces: a person has to do something
+    about them, or about its limit.
+    """
+
+    exit_code = 7
 
 
 class Interrupted(CalldropError):

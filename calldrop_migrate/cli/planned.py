@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from calldrop_migrate.cli.render import lasting, rough, shows, size
-from calldrop_migrate.core.operations import Copy, Operation, Run
+from calldrop_migrate.core.operations import Copy, Operation, Proof, Run
 from calldrop_migrate.core.plan import Attempt
 from calldrop_migrate.engine.estimating import Estimate
 from calldrop_migrate.engine.review import Review
 from calldrop_migrate.engine.wording import at_revision
 from calldrop_migrate.errors import CalldropError
+
+SHORT = 5.0  # seconds; what takes less is not estimated
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ def _planned(attempt: Attempt, review: Review) -> PlannedRevision:
 def _operation(operation: Operation) -> PlannedOperation:
     kind, label, proof = type(operation).__name__.lower(), operation.label, ""
     if isinstance(operation, Run):
-        proof = str(operation.proof) if operation.effect.destroys else ""
+        proof = "" if operation.proof is Proof.NONE else str(operation.proof)
     elif isinstance(operation, Copy):
         changed = [f"{c} = {s}" for c, s in operation.columns if c != s]
         label += f" ({', '.join(changed)})" if changed else ""
@@ -95,7 +98,8 @@ def _operation(operation: Operation) -> PlannedOperation:
 def notes_of(attempt: Attempt, review: Review) -> tuple[str, ...]:
     """What a person should know before one revision of a plan runs."""
     found = {e.table: e for e in review.estimates if e.attempt == attempt.id}
-    notes = list(attempt.notes)
+    notes = [*attempt.notes, *review.losses.get(attempt.id, ())]
+    notes += [line for e in found.values() for line in _estimated(e)]
     for table in attempt.outages:
         if attempt.is_view(table):
             continue
@@ -103,15 +107,12 @@ def notes_of(attempt: Attempt, review: Review) -> tuple[str, ...]:
             notes.append(f"{table} is made anew; what is written to it meanwhile is lost")
             continue
         about, estimate = "until its rows are back", found.get(table)
-        if estimate is not None and not estimate.exact:
-            notes.append(
-                f"{table}: about {rough(estimate.rows):,} rows, {size(estimate.bytes)} of values;"
-                f" carrying them takes about {lasting(estimate.seconds)}, and up to 3 times their"
-                " disk: the second copy, and snapshots where auto_snapshot is on"
-            )
+        if estimate is not None and _takes_long(estimate):
             about = f"for about {lasting(estimate.outage)} of that"
         elif estimate is not None:
             about += f" ({estimate.rows:,})"
+        elif table in review.unread:
+            about += " (they were not counted: --no-scan)"
         writers = "writers must be stopped"
         if fence := attempt.facts.fence(table):
             writers = "nobody else can write to it"
@@ -119,6 +120,29 @@ def notes_of(attempt: Attempt, review: Review) -> tuple[str, ...]:
                 writers = f"{', '.join(fence.roles)} may not write to it until then"
         notes.append(f"{table} is incomplete for readers {about}; {writers}")
     return tuple(notes)
+
+
+def _takes_long(estimate: Estimate) -> bool:
+    """Whether its time is worth telling: below that it is mostly something else that takes it."""
+    return estimate.seconds >= SHORT
+
+
+def _estimated(estimate: Estimate) -> Iterator[str]:
+    """What a table's rows come to, and what is lost of them unsaid by any statement."""
+    if _takes_long(estimate):
+        yield (
+            f"{estimate.table}: {estimate.rows:,} rows, {size(estimate.bytes)}; carrying them takes"
+            f" about {lasting(estimate.seconds)} (this server reads {rough(int(estimate.rate)):,}"
+            " rows/s now), and up to 3 times their disk: the second copy, and snapshots where"
+            " auto_snapshot is on"
+        )
+    if estimate.ending:
+        shown = "".join(f"\n         {example}" for example in estimate.examples)
+        yield (
+            f"{estimate.table}: {estimate.ending:,} rows have only cells that end, from several"
+            " statements; such a row ends with the last of its cells, also where an INSERT without"
+            f" TTL has made it:{shown}"
+        )
 
 
 @shows(PlanShown)

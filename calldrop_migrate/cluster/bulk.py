@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 
 from cassandra.cluster import Session
 
-from calldrop_migrate.cluster import failures, sampling
+from calldrop_migrate.cluster import failures, sampling, writing
 from calldrop_migrate.cluster.compare import Comparison
 from calldrop_migrate.cluster.encoding import Encoder
 from calldrop_migrate.cluster.raw import show_key
@@ -15,7 +15,15 @@ from calldrop_migrate.cluster.wire import Wire
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ranges import Range
 from calldrop_migrate.core.schema import Table
-from calldrop_migrate.engine.ports import CopyTask, Difference, Key, RangeResult, Size, Sums
+from calldrop_migrate.engine.ports import (
+    CopyTask,
+    Difference,
+    Key,
+    Keyed,
+    RangeResult,
+    Size,
+    Sums,
+)
 
 
 class ClusterBulk:
@@ -35,7 +43,7 @@ class ClusterBulk:
         self, task: CopyTask, ranges: Sequence[Range]
     ) -> Iterator[tuple[Range, RangeResult]]:
         """See `Bulk`."""
-        return self._wire.copy_ranges(task, ranges)
+        return writing.copy_ranges(self._wire, task, ranges)
 
     def move_ranges(
         self, task: CopyTask, ranges: Sequence[Range], slack: float, *, present: bool
@@ -45,9 +53,19 @@ class ClusterBulk:
 
     def keys_of_ranges(
         self, task: CopyTask, ranges: Sequence[Range], *, times: bool
-    ) -> Iterator[tuple[Range, Iterator[tuple[Key, Key, int]]]]:
+    ) -> Iterator[tuple[Range, Iterator[Keyed]]]:
         """See `Bulk`."""
         return self._wire.keys_of_ranges(task, ranges, times=times)
+
+    def count_ranges(self, task: CopyTask, ranges: Sequence[Range]) -> Iterator[tuple[Range, int]]:
+        """See `Bulk`."""
+        return self._wire.count_ranges(task, ranges)
+
+    def survey_ranges(
+        self, task: CopyTask, ranges: Sequence[Range]
+    ) -> Iterator[tuple[Range, RangeResult]]:
+        """See `Bulk`."""
+        return self._wire.survey_ranges(task, ranges)
 
     def sum_ranges(
         self, task: CopyTask, ranges: Sequence[Range], parts: int, *, of_target: bool
@@ -86,7 +104,8 @@ class ClusterBulk:
                 insert = self._session.prepare(cql)
             types = [column.type for column in insert.column_metadata]
             self._encoders[cql] = Encoder(table, names, types, insert.protocol_version)
-        return self._wire.load(cql, len(table.partition_key), map(self._encoders[cql], rows))
+        encoded = map(self._encoders[cql], rows)
+        return writing.load(self._wire, cql, len(table.partition_key), encoded)
 
     def close(self) -> None:
         """Ends the connection."""

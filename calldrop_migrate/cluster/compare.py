@@ -21,19 +21,29 @@ from time import monotonic
 from cassandra.metadata import Murmur3Token
 
 from calldrop_migrate.cluster import failures
+from calldrop_migrate.cluster.cells import Cells
 from calldrop_migrate.cluster.elements import LATEST_TURN
 from calldrop_migrate.cluster.hidden import raiser, shown_from
-from calldrop_migrate.cluster.layout import Cells, Fate
+from calldrop_migrate.cluster.layout import Fate
 from calldrop_migrate.cluster.lookup import GONE, Lookup
 from calldrop_migrate.cluster.pages import Page, Partitions
-from calldrop_migrate.cluster.raw import RawRow, getter, long, ranged, show_key, where
+from calldrop_migrate.cluster.raw import RawRow, getter, long, ranged, where
 from calldrop_migrate.cluster.summing import digest, summed
-from calldrop_migrate.cluster.wire import Batch, Request, Window, Wire
+from calldrop_migrate.cluster.wire import Request, Wire
+from calldrop_migrate.cluster.writing import Batch, Window
 from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.names import is_internal
 from calldrop_migrate.core.ranges import Range, index_of
-from calldrop_migrate.engine.ports import CopyTask, Difference, Key, RangeResult, Sums
+from calldrop_migrate.engine.ports import (
+    Comparable,
+    CopyTask,
+    Difference,
+    Key,
+    RangeResult,
+    Sums,
+)
 
-_LOOKUPS = 64  # in flight
+_LOOKUPS, _LOOKUP_BYTES = 64, 8 * 2**20  # in flight
 _SUM = 2**64
 
 
@@ -53,8 +63,8 @@ class Comparison:
         self._wire = wire
         self._task = task
         self.layout = wire.layout(task)
-        self.lookup = Lookup(wire.keyspace, task.target, self.layout)
-        self.static_lookup = Lookup(wire.keyspace, task.target, self.layout, of_statics=True)
+        self.lookup = Lookup(wire.keyspace, task, self.layout)
+        self.static_lookup = Lookup(wire.keyspace, task, self.layout, of_statics=True)
         self._raised: Callable[[RawRow], RawRow] = lambda row: row
         self._written = task
         self._also = wire.layout_also(task, task.also) if task.also else None
@@ -67,12 +77,13 @@ class Comparison:
         """Rows and an order-free sum over them, of each range."""
         of, cells = self._summed.of, getter([*self.layout.key_at, *self._summed.places])
         for part, pages in self._wire.chosen(self._task, ranges):
-            count = total = 0
+            rows = count = total = 0
             for page in pages:
                 found = [digest(its) for row in page.rows if (its := of(cells(row))) is not None]
+                rows += self.layout.count(page.of_statics)
                 count += len(found)
                 total += sum(found)
-            yield part, {part.index: (count, total % _SUM)} if count else {}
+            yield part, Sums(rows, {part.index: (count, total % _SUM)} if count else {})
 
     def sums_of_target(self, ranges: Sequence[Range], parts: int) -> Iterator[tuple[Range, Sums]]:
         """The same of the target's rows, by the range of the source that each has come from."""
@@ -82,17 +93,20 @@ class Comparison:
         whole = len(bucket) == len(source.partition_key)
         selected = [*map(quote, bucket), *map(quote, target.key), *self._summed.selected]
         cql = ranged(self._wire.keyspace, target, selected)
-        first = len(bucket)
+        first, last_of_key = len(bucket), len(bucket) + len(target.key) - 1
         for part, pages in self._wire.ranges(cql, self._task, ranges):
             sums: dict[int, tuple[int, int]] = {}
+            rows = 0
             for page in pages:
+                # A partition of statics alone is no row: what it has of the key is the first part.
+                rows += sum(row[last_of_key] is not None for row in page.rows)
                 for row in page.rows:
                     if (its := of(row[first:])) is None:
                         continue
                     at = index_of(partition_token(row[:first]), parts) if whole else -1
                     count, total = sums.get(at, (0, 0))
                     sums[at] = (count + 1, (total + digest(its)) % _SUM)
-            yield part, sums
+            yield part, Sums(rows, sums)
 
     # -- row by row ------------------------------------------------------------------------------
 
@@ -103,11 +117,12 @@ class Comparison:
         that ends within `slack` seconds of it, or has a newer one, or when it has expired or will
         within the slack.
         """
+        ours = is_internal(self._task.target.name)  # nobody else writes there
         missing = [
             self.difference(row, what)
             for rows, found, age in self.pairs([range_])
             for row, there in zip(rows, found, strict=True)
-            if (what := self.lookup.lacks(row, there, slack + age))
+            if (what := self.lookup.lacks(row, there, slack + age, same_key=ours))
         ]
         missing += [
             self.difference(row, what)
@@ -146,26 +161,33 @@ class Comparison:
     def _groups(self, pages: Iterator[Page]) -> Iterator[tuple[list[RawRow], float]]:
         """Rows, some at a time, no two with one key in the target; and when they were asked for."""
         for page in pages:
-            group: dict[Key, RawRow] = {}
+            group: dict[Comparable, RawRow] = {}
+            size = 0
             for row in page.rows:
-                if self.layout.fate(row) in (Fate.STATICS, Fate.NOTHING):
+                fate = self.layout.fate(row)
+                if fate in (Fate.STATICS, Fate.NOTHING):
                     continue
-                key = self.layout.target_key_of(row)
-                if len(group) == self._at_once or key in group:
+                key: Comparable = self.layout.key_of(row)
+                if fate is Fate.ROW:
+                    key = self.layout.target_key.comparable(row)
+                if len(group) == self._at_once or size > _LOOKUP_BYTES or key in group:
                     yield list(group.values()), page.asked
-                    group = {}
+                    group, size = {}, 0
                 group[key] = row
+                size += sum(len(cell) for cell in row if cell)
             if group:
                 yield list(group.values()), page.asked
 
     def _look_up(self, rows: Sequence[RawRow]) -> list[RawRow | None]:
-        """The target's rows of the same keys; none where the target's key would have a null."""
-        return self._ask(self.lookup.cql, [self.layout.target_key_of(row) for row in rows])
+        """The target's rows of the same keys; none where the target can't have such a key."""
+        layout = self.layout
+        keys = [None if layout.target_key.unfit(row) else layout.target_key.of(row) for row in rows]
+        return self._ask(self.lookup.cql, keys)
 
-    def _ask(self, cql: str, keys: Sequence[Key]) -> list[RawRow | None]:
+    def _ask(self, cql: str, keys: Sequence[Key | None]) -> list[RawRow | None]:
         requests: list[Request | None] = []
         for key in keys:
-            if None in key:
+            if key is None:
                 requests.append(None)
                 continue
             statement = self._wire.bound(cql, key, self._task.consistency)
@@ -175,9 +197,7 @@ class Comparison:
 
     def difference(self, row: RawRow, what: str) -> Difference:
         """What is told of a source row."""
-        source = self._task.source
-        types = [c.type for name in source.key if (c := source.column(name))]
-        return Difference(show_key(types, self.layout.key_of(row)), what, what.endswith(GONE))
+        return Difference(self.layout.shown(row), what, what.endswith(GONE))
 
     # -- moving ----------------------------------------------------------------------------------
 
@@ -213,15 +233,15 @@ class Comparison:
         rows, own = [self._raised(row) for row in rows], rows
         there = self._look_up(rows)
         written = [
-            None not in layout.target_key_of(row) and (found is not None) == present
+            not layout.target_key.unfit(row) and (found is not None) == present
             for row, found in zip(rows, there, strict=True)
         ]
         window = Window(self._wire, self._task.between, self._task.calm)
         # The second copy first: what is in the table could be dropped with it.
         for into, some in ([(self._also, own)] if self._also else []) + [(layout, rows)]:
             for row in compress(some, written):
-                batch = Batch(window)
-                batch.put(into, row, asked, self._written, with_marker=not present)
+                batch = Batch(window, into, self._written)
+                batch.put(row, asked, with_marker=not present)
                 batch.flush()
             window.drain()
         again = iter(self._look_up(list(compress(rows, written))))
@@ -229,8 +249,11 @@ class Comparison:
         return [
             mine
             for mine, row, found in zip(own, rows, there, strict=True)
-            if not self.lookup.lacks(row, found, slack, exactly=not present, alone=not present)
+            if not self._lacks(row, found, slack, alone=not present)
         ]
+
+    def _lacks(self, row: RawRow, there: RawRow | None, slack: float, *, alone: bool) -> str:
+        return self.lookup.lacks(row, there, slack, exactly=alone, alone=alone, same_key=alone)
 
     def _move_statics(self, part: Range, slack: float) -> int:
         """The statics of a range's partitions, whatever has become of their rows; gives how many
@@ -240,8 +263,8 @@ class Comparison:
         for row, _, asked in self.statics([part]):
             for into, its in ((self._also, row), (self.layout, self._raised(row))):
                 if into:
-                    batch = Batch(window)
-                    batch.put_statics(into, its, asked, self._written)
+                    batch = Batch(window, into, self._written)
+                    batch.put_statics(its, asked)
                     batch.flush()
                     if into is self._also:
                         window.drain()
@@ -266,7 +289,7 @@ class Comparison:
             f"USING TIMESTAMP ? WHERE {where(source.partition_key)}"
         )
         at = self._behind(statics, row, self.layout.newest_static(row))
-        window.send(self._wire.bound(cql, [long(at), *self.layout.source_partition_of(row)]))
+        window.send([self._wire.bound(cql, [long(at), *self.layout.source_partition_of(row)])])
 
     def _behind(self, cells: Cells, row: RawRow, newest: int) -> int:
         """The time of the newest cell of a row that the tool has written. A list whose time isn't
@@ -284,5 +307,5 @@ class Comparison:
         window = Window(self._wire, self._task.between, self._task.calm)
         for row in rows:
             at = self._behind(self.layout.row, row, self.layout.newest(row))
-            window.send(self._wire.bound(cql, [long(at), *self.layout.key_of(row)]))
+            window.send([self._wire.bound(cql, [long(at), *self.layout.key_of(row)])])
         window.drain()

@@ -10,24 +10,41 @@ no end: rather one too many than one lost.
 A list is different. The server gives each element an id of the moment it is written, so a list that
 is written twice at one time has each element twice. It is written whole, which deletes what was
 written at an earlier time, and each time (a range tried again, a resumed run) a little later than
-the last: `turn` microseconds behind its newest element. The latest wins, whichever arrives last.
-So the elements keep order and life, and take one write time.
+the last: some microseconds for each `turn` behind its newest element. The latest wins, whichever
+arrives last. So the elements keep order and life, and take one write time.
+
+What is too large for one request goes in parts. Those of a list are appended, one acknowledged
+before the next is sent, and each at a time of its own: Cassandra orders elements by the moment at
+which a node got them, ScyllaDB by the write time that they are given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import TypeVar
 
 from calldrop_migrate.cluster.raw import RawRow, Times, left, long, number
 from calldrop_migrate.core.carrying import elements_of
 from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.keys import sized
 
+_PARTS = 32  # of a list at most: microseconds between two turns
 # A list's copies are at most so many microseconds behind it; what is newer, somebody else wrote.
-LATEST_TURN = 1_000_000
+LATEST_TURN = 1_000_000 * _PARTS
+_LIST_ELEMENTS = 100_000  # in one statement; ScyllaDB refuses 131,073
+T = TypeVar("T")
 # A statement's SET, and the values that it binds.
 Assignment = tuple[str, list[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class UserType:
+    """The fields of a user type, in order: their names, and their types."""
+
+    names: Sequence[str]
+    types: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +117,7 @@ class Elements:
         if raw is None:
             return []
         if self.kind == "udt":
-            found = list(_sized(raw, 0))
+            found = list(sized(raw, 0))
             found += [None] * (len(self._fields) - len(found))
             return [(f.encode(), value) for f, value in zip(self._fields, found, strict=True)]
         parts = [part or b"" for part in items(raw, 2 if self.kind == "map" else 1)]
@@ -127,24 +144,40 @@ class Elements:
         return found
 
     def writes(
-        self, groups: dict[Times, list[Element]], turn: int
-    ) -> Iterator[tuple[Times, Assignment]]:
-        """What makes these elements: times and assignments, in order."""
+        self, groups: dict[Times, list[Element]], turn: int, most: int
+    ) -> Iterator[tuple[Times, Assignment, bool]]:
+        """What makes these elements: times and assignments, in order, and whether all before it has
+        to be there first.
+
+        Args:
+            most: bytes that one of them may have, where it has more than one element.
+        """
         if self.is_list:
-            yield from self._list(groups, turn)
+            yield from self._list(groups, turn, most)
             return
         for times, elements in groups.items():
-            yield times, self.put(elements)
+            for part in divided(elements, most, _size):
+                yield times, self.put(part), False
 
     def _list(
-        self, groups: dict[Times, list[Element]], turn: int
-    ) -> Iterator[tuple[Times, Assignment]]:
-        lives = sorted((e.key, e.value, life) for (_, life), es in groups.items() for e in es)
-        newest = max((written for written, _ in groups), default=0) + turn
-        for nth, (life, run) in enumerate(groupby(lives, key=lambda one: one[2])):
-            value = pack([value for _, value, _ in run])
-            more = f"{self._column} + ?" if nth else "?"
-            yield (newest, life), (f"{self._column} = {more}", [value])
+        self, groups: dict[Times, list[Element]], turn: int, most: int
+    ) -> Iterator[tuple[Times, Assignment, bool]]:
+        lives = sorted(
+            ((e, life) for (_, life), es in groups.items() for e in es), key=lambda one: one[0].key
+        )
+        first = max((written for written, _ in groups), default=0) + turn * _PARTS
+        size = sum(_size(element) for element, _ in lives)
+        # Parts are half full at least: with these there are fewer than _PARTS.
+        most = max(most, 4 * size // _PARTS)
+        count = max(_LIST_ELEMENTS, 4 * len(lives) // _PARTS)
+        parts = divided(lives, most, lambda one: _size(one[0]), count)
+        for nth, part in enumerate(parts):
+            runs = groupby(part, key=lambda one: one[1])
+            for at, (life, run) in enumerate(runs):
+                value = pack([element.value for element, _ in run])
+                more = f"{self._column} + ?" if nth or at else "?"
+                assignment = f"{self._column} = {more}", [value]
+                yield (first + nth, life), assignment, nth > 0 and at == 0
 
     def put(self, elements: Sequence[Element]) -> Assignment:
         """Adds elements of a set or map, or sets fields."""
@@ -166,11 +199,34 @@ class Elements:
         return [element.key, element.value] if self.kind == "map" else [element.key]
 
 
+def divided(
+    things: Sequence[T], most: int, size: Callable[[T], int], count: int = 2**31
+) -> Iterator[list[T]]:
+    """Things in order, in parts of at most `most` bytes and `count` things, or of one that is
+    larger.
+    """
+    part: list[T] = []
+    taken = 0
+    for thing in things:
+        its = size(thing)
+        if part and (taken + its > most or len(part) == count):
+            yield part
+            part, taken = [], 0
+        part.append(thing)
+        taken += its
+    if part:
+        yield part
+
+
+def _size(element: Element) -> int:
+    return len(element.key) + len(element.value) + 8
+
+
 def items(raw: bytes | None, each: int = 1) -> list[bytes | None]:
     """What a collection consists of: its number of elements, then of each length and bytes."""
     if raw is None:
         return []
-    found = list(_sized(raw, 4))
+    found = list(sized(raw, 4))
     assert len(found) == each * int.from_bytes(raw[:4], "big")
     return found
 
@@ -179,11 +235,3 @@ def pack(parts: Sequence[bytes], count: int | None = None) -> bytes:
     """A collection of these parts."""
     sized = (len(part).to_bytes(4, "big") + part for part in parts)
     return (len(parts) if count is None else count).to_bytes(4, "big") + b"".join(sized)
-
-
-def _sized(raw: bytes, at: int) -> Iterator[bytes | None]:
-    while at < len(raw):
-        size = int.from_bytes(raw[at : at + 4], "big", signed=True)
-        at += 4
-        yield None if size < 0 else raw[at : at + size]
-        at += max(0, size)

@@ -18,15 +18,22 @@ from cassandra import (
     DriverException,
     FunctionFailure,
     InvalidRequest,
+    RateLimitReached,
+    ReadFailure,
     Unauthorized,
     Unavailable,
 )
 from cassandra.cluster import NoHostAvailable
 from cassandra.connection import ConnectionException
-from cassandra.protocol import ConfigurationException, ErrorMessage, SyntaxException
+from cassandra.protocol import (
+    ConfigurationException,
+    ErrorMessage,
+    OverloadedErrorMessage,
+    SyntaxException,
+)
 
 from calldrop_migrate.core.cql import quote
-from calldrop_migrate.errors import OutcomeUnknown, StatementRefused, Unreachable
+from calldrop_migrate.errors import OutcomeUnknown, StatementRefused, Unreachable, Unreadable
 
 REFUSALS = (
     AlreadyExists,
@@ -38,6 +45,7 @@ REFUSALS = (
 )
 FAILURES = (DriverException, NoHostAvailable, ConnectionException, ErrorMessage, OSError)
 _MESSAGE = re.compile(r'message="(.*)">?\s*$', re.DOTALL)
+_GUARD = re.compile(r"Guardrail (\w+) violated")
 _POSITION = re.compile(r"line (\d+):(\d+) ")
 
 
@@ -80,6 +88,12 @@ def _hint(error: Exception) -> str:
         if grant:
             return f"Have it granted, then run the same command again:\n  {grant}"
         return "Have the permission granted, then run the same command again."
+    if guard := _GUARD.search(str(error)):
+        return (
+            f"A guard rail of this server forbids it ({guard[1]}). Have it allowed on every node,"
+            " in cassandra.yaml or by JMX, or connect as a superuser, for whom it doesn't count;"
+            " then run the same command again."
+        )
     return next((hint for words, hint in _HINTS.items() if words in str(error)), "")
 
 
@@ -148,16 +162,20 @@ def of_write() -> Iterator[None]:
     except FAILURES as error:
         raise OutcomeUnknown(
             f"no clear answer to a statement: {server_message(error)}",
-            hint="Run the same command again: it reads what happened and goes on.",
+            hint=_first(error) + "Run the same command again: it reads what happened and goes on.",
         ) from error
 
 
 @contextmanager
-def of_read() -> Iterator[None]:
+def of_read(what: str = "") -> Iterator[None]:
     """Turns what the driver raises for a read into ours.
+
+    Args:
+        what: is read: a table, and where in it.
 
     Raises:
         StatementRefused: the server said no.
+        Unreadable: it gives up on rows that are there, or were.
         Unreachable: everything else; nothing was changed by a read.
     """
     try:
@@ -168,10 +186,56 @@ def of_read() -> Iterator[None]:
         raise Unreachable(
             f"replicas are down: {error.alive_replicas} of the {error.required_replicas} that "
             "this read needs answer",
-            hint="Bring them up (nodetool status), then run the same command again.",
+            hint=_first(error) + "Run the same command again.",
         ) from error
+    except ReadFailure as error:
+        raise _unreadable(error, what or "rows") from error
     except FAILURES as error:
         raise Unreachable(
             f"the database does not answer: {server_message(error)}",
-            hint="Run the same command again once it does.",
+            hint=_first(error) + "Run the same command again once it does.",
         ) from error
+
+
+def _first(error: BaseException) -> str:
+    """What to do before the same command is run again, where waiting may not be enough."""
+    if isinstance(error, Unavailable):
+        return "Bring the nodes up that are down (nodetool status).\n"
+    if isinstance(error, (OverloadedErrorMessage, RateLimitReached)):
+        return "Give the server less to do at once:  --max-rows-per-second N\n"
+    return ""
+
+
+# Why a node gave up on a read, by the name that its message has for it, and what a person can do.
+# The others (TIMEOUT, NODE_DOWN, INCOMPATIBLE_SCHEMA, UNKNOWN) may pass.
+_GIVEN_UP = {
+    "READ_TOO_MANY_TOMBSTONES": (
+        "too many deleted or ended rows or cells lie in one place (tombstone_failure_threshold,"
+        " 100,000 unless it was set)",
+        "Have them compacted away: once gc_grace_seconds of the table have passed since they were"
+        " deleted,  nodetool compact KEYSPACE TABLE  on each node. Or raise"
+        " tombstone_failure_threshold on each node, in cassandra.yaml or by JMX.",
+    ),
+    "READ_SIZE": (
+        "what it would read is larger than its limit (local_read_size_fail_threshold,"
+        " row_index_read_size_fail_threshold)",
+        "Raise that limit on each node, in cassandra.yaml or by JMX.",
+    ),
+}
+_REASON = re.compile(r"\b([A-Z_]{4,}) from ")
+
+
+def _unreadable(error: ReadFailure, what: str) -> Unreachable:
+    said = server_message(error)
+    reasons = [found[1] for found in _REASON.finditer(said)]
+    known = next((_GIVEN_UP[reason] for reason in reasons if reason in _GIVEN_UP), None)
+    if known is None:
+        return Unreachable(
+            f"nodes failed to read {what}: {said}",
+            hint="Why they failed is in their logs. Mend that, then run the same command again.",
+        )
+    why, hint = known
+    return Unreadable(
+        f"the server gives up reading {what}: {why}",
+        hint=f"{hint} Then run the same command again.",
+    )

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 
 from calldrop_migrate.cluster import failures
 from calldrop_migrate.cluster.catalog import DROPPED_TIME
+from calldrop_migrate.cluster.cells import Cells
 from calldrop_migrate.cluster.elements import items, pack
-from calldrop_migrate.cluster.layout import Cells
 from calldrop_migrate.cluster.raw import RawRow, long, number
 from calldrop_migrate.cluster.wire import Wire
 from calldrop_migrate.core.schema import Table

@@ -7,10 +7,11 @@ the row's marker and the oldest group by INSERT, the others by UPDATE, which mak
 (PROTOCOLS.md 5). Elements of collections follow with statements of their own (elements.py).
 
 What has no write time shares the marker's fate: a column that was key in the source, and one that
-the server computes in the SELECT. The marker's own time can't be read: it takes the oldest among
-the row's cells, and the longest life. Where one of these cells becomes part of the key, the row in
-the target no longer tells that: a shadow then has the column MARKER, written with the marker's time
-and life, from which the copy back takes them.
+the server computes in the SELECT, unless that is a CAST which loses nothing: it has its column's
+times. The marker's own time can't be read: it takes the oldest among the row's cells, and the
+longest life. Where one of these cells becomes part of the key, the row in the target no longer
+tells that: a shadow then has the column MARKER, written with the marker's time and life, from which
+the copy back takes them.
 
 Static cells come with every row of their partition, and where it has none with a row of nulls. Into
 a static column they are written once, by the partition alone, whatever becomes of the rows; into a
@@ -19,13 +20,14 @@ regular one as a cell of each row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum, auto
-from typing import Any
 
 from cassandra.query import UNSET_VALUE
 
-from calldrop_migrate.cluster.elements import Assignment, Elements
+from calldrop_migrate.cluster.cells import STAMP, Cells, Write
+from calldrop_migrate.cluster.elements import Elements, UserType
+from calldrop_migrate.cluster.keying import TargetKey
 from calldrop_migrate.cluster.raw import (
     RawRow,
     Times,
@@ -35,13 +37,16 @@ from calldrop_migrate.cluster.raw import (
     number,
     ranged,
     seconds,
+    show_key,
     where,
 )
 from calldrop_migrate.core import names
 from calldrop_migrate.core.carrying import elements_of
 from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.keys import CASSANDRA, KeyLimits
 from calldrop_migrate.core.operations import static_pairs
 from calldrop_migrate.core.schema import Column, Table
+from calldrop_migrate.core.widening import origin
 from calldrop_migrate.engine.ports import CopyTask
 
 # The cells of a row that are alive.
@@ -58,85 +63,6 @@ class Fate(Enum):
     UNFIT = auto()
 
 
-class Cells:
-    """What one key of the target addresses: the cells of a row, or the statics of a partition.
-
-    Attributes:
-        key: names of that key's columns.
-        cells: (name, place of the value) of columns that are one cell.
-        many: those of which each element is a cell.
-        written_at, ttl_at: places of write time and TTL of the columns that have them.
-    """
-
-    def __init__(self, into: str, key: Sequence[str]) -> None:
-        self.key = tuple(key)
-        self.cells: list[tuple[str, int]] = []
-        self.many: list[Elements] = []
-        self.written_at: dict[str, int] = {}
-        self.ttl_at: dict[str, int] = {}
-        self._into = into
-
-    @property
-    def timed(self) -> tuple[str, ...]:
-        """The columns of one cell whose write time and TTL are read."""
-        return tuple(self.written_at)
-
-    def times(self, row: RawRow, name: str) -> tuple[int | None, int | None]:
-        """Write time and TTL of a timed column; None: an absent cell, and one without end."""
-        return number(row[self.written_at[name]]), number(row[self.ttl_at[name]])
-
-    def are_in(self, row: RawRow) -> bool:
-        """Whether any of them is there."""
-        return any(row[at] is not None for _, at in self.cells) or any(
-            row[elements.at] is not None for elements in self.many
-        )
-
-    def retimed_in(self, row: RawRow) -> int:
-        """How many collections there are whose elements take one write time."""
-        return sum(row[e.at] is not None for e in self.many if e.is_list or e.times_at is None)
-
-    def newest(self, row: RawRow) -> int:
-        """The newest write time of all; 0 where there is none."""
-        plain = (number(row[at]) or 0 for at in self.written_at.values())
-        return max((*plain, self.newest_element(row)))
-
-    def untold_in(self, row: RawRow) -> bool:
-        """Whether there are elements whose times the server doesn't tell."""
-        return any(many.times_at is None and row[many.at] is not None for many in self.many)
-
-    def newest_element(self, row: RawRow) -> int:
-        """The newest write time of elements; 0 where it isn't told."""
-        elements = (e.written or 0 for many in self.many for e in many.read(row))
-        return max(elements, default=0)
-
-    def values(self, row: RawRow, chosen: Iterable[str]) -> list[Any]:
-        """To be bound: an absent cell is left unset, never null: a null is a tombstone that hides
-        what arrives later.
-        """
-        return [
-            UNSET_VALUE if name not in chosen or row[at] is None else row[at]
-            for name, at in self.cells
-        ]
-
-    def element_updates(
-        self, row: RawRow, key: RawRow, since: float, otherwise: int, turn: int
-    ) -> Iterator[tuple[str, list[Any]]]:
-        """The statements that make the elements of a row, with their values."""
-        for elements in self.many:
-            groups = elements.groups(row, since, otherwise)
-            for (written, life), assignment in elements.writes(groups, turn):
-                cql, values = self.update(assignment, f"{_STAMP} AND TTL ?")
-                yield cql, [long(written), seconds(life), *values, *key]
-
-    def update(self, assignment: Assignment, using: str) -> tuple[str, list[bytes]]:
-        """An UPDATE, and the values of its SET."""
-        text, values = assignment
-        return f"UPDATE {self._into} USING {using} SET {text} WHERE {where(self.key)}", values
-
-
-_STAMP = "TIMESTAMP ?"
-
-
 class Layout:
     """Of one copy: what is selected and where it stands, and the statements that write a row.
 
@@ -147,6 +73,7 @@ class Layout:
         select: CQL that reads whole rows of a range.
         key_select: CQL that reads keys alone, those of source and target, in the same places.
         key_at: places of the target's key.
+        target_key: that key.
         row: the cells of a row of the target. Among the timed ones are those that become part of
             the key: of a row that has no other cell they are all that is known of its marker.
         statics: those of a partition, where statics stay so.
@@ -157,19 +84,21 @@ class Layout:
         self,
         keyspace: str,
         task: CopyTask,
-        fields: Mapping[str, Sequence[str]] | None = None,
+        types: Mapping[str, UserType] | None = None,
         of: Layout | None = None,
+        limits: KeyLimits = CASSANDRA,
     ) -> None:
         source, target = task.source, task.target
+        self._source = source
         chosen = dict(task.columns)
         self._places: dict[str, int] = {**of._places} if of else {}
         for name in source.key:
             self._place(quote(name))
         self._source_key = len(source.key)
         self.key_at = [self._place(_selector(source, chosen[name])) for name in target.key]
-        carried = {what for what in chosen.values() if _kind(source, what) == "static"}
-        for name in sorted(carried):  # with them a partition without rows is seen on every server
-            self._place(quote(name))
+        carried = {w for w in chosen.values() if _kind(source, origin(source, w)) == "static"}
+        for what in sorted(carried):  # with them a partition without rows is seen on every server
+            self._place(_selector(source, what))
         self.key_select = ranged(keyspace, source, self._places)
 
         into = f"{quote(keyspace)}.{quote(target.name)}"
@@ -177,7 +106,7 @@ class Layout:
         kept = {name for name, _ in static_pairs(source, target, task.columns)}
         statics = Cells(into, target.partition_key)
         for name, what in task.columns:
-            self._carry(task, statics if name in kept else self.row, name, what, fields or {})
+            self._carry(task, statics if name in kept else self.row, name, what, types or {})
         self.statics = statics if kept else None
         self.untimed = frozenset(n for n, _ in self.row.cells) - frozenset(self.row.timed)
         self._everything = {*self.row.timed, *self.untimed}
@@ -196,17 +125,17 @@ class Layout:
         written = [name for name, _ in self.row.cells] + [names.MARKER] * self._marks
         self._insert, self._update = _writing(into, target, written)
 
+        self._source_types = [c.type for name in source.key if (c := source.column(name))]
         self.key_of = getter(range(self._source_key))
-        self.target_key_of = getter(self.key_at)
-        self.partition_of = getter(self.key_at[: len(target.partition_key)])
+        self.target_key = TargetKey(task, self.key_at, types or {}, limits)
         self.source_partition_of = getter(range(len(source.partition_key)))
         self._all_written = getter(self.row.written_at[name] for name in self._own)
         self._all_ttls = getter(self.row.ttl_at[name] for name in self._own)
         statics_there = any(column.kind == "static" for column in source.columns)
         self._clustering_at = len(source.partition_key) if statics_there else None
         self._statics_to_rows = [
-            self._place(quote(what))
-            for n, what in task.columns
+            self._place(_selector(source, what))
+            for n, what in chosen.items()
             if what in carried and n not in kept
         ]
 
@@ -220,26 +149,32 @@ class Layout:
         cells: Cells,
         name: str,
         what: str,
-        fields: Mapping[str, Sequence[str]],
+        types: Mapping[str, UserType],
     ) -> None:
         """Places of one column of the target: its value, its write time, its TTL."""
-        column, of_source = task.target.column(name), task.source.column(what)
+        its = origin(task.source, what)
+        column, of_source = task.target.column(name), task.source.column(its)
         has_times = of_source is not None and not of_source.is_key
         if column is not None and not column.is_key and elements_of(column.type):
             at, times = self._place(_selector(task.source, what)), None
             if has_times and task.element_times:
                 times = (
-                    self._place(f"WRITETIME({quote(what)})"),
-                    self._place(f"TTL({quote(what)})"),
+                    self._place(f"WRITETIME({quote(its)})"),
+                    self._place(f"TTL({quote(its)})"),
                 )
-            elements = Elements(name, column.type, fields.get(column.type, ()), at, times)
-            cells.many.append(elements)
+            user_type = types.get(column.type)
+            fields = user_type.names if user_type else ()
+            cells.many.append(Elements(name, column.type, fields, at, times))
             return
         if name not in task.target.key:
             cells.cells.append((name, self._place(_selector(task.source, what))))
         if has_times:
-            cells.written_at[name] = self._place(f"WRITETIME({quote(what)})")
-            cells.ttl_at[name] = self._place(f"TTL({quote(what)})")
+            cells.written_at[name] = self._place(f"WRITETIME({quote(its)})")
+            cells.ttl_at[name] = self._place(f"TTL({quote(its)})")
+
+    def place_of(self, what: str) -> int:
+        """Where a selector on the source stands in a row."""
+        return self._places[_selector(self._source, what)]
 
     # -- reading a row ---------------------------------------------------------------------------
 
@@ -259,8 +194,21 @@ class Layout:
             if not any(row[at] is not None for at in self._statics_to_rows):
                 if not self.has_statics(row):
                     return Fate.NOTHING
-                return Fate.UNFIT if None in self.partition_of(row) else Fate.STATICS
-        return Fate.UNFIT if None in self.target_key_of(row) else Fate.ROW
+                return Fate.UNFIT if self.target_key.has_no_partition(row) else Fate.STATICS
+        return Fate.UNFIT if self.target_key.unfit(row) else Fate.ROW
+
+    def count(self, rows: Sequence[RawRow]) -> int:
+        """How many are rows for the target, or would be if they had a key there: a partition of
+        statics alone is none, unless its statics become a row.
+        """
+        if self._clustering_at is None:
+            return len(rows)
+        become = bool(self._statics_to_rows)
+        return sum(1 for row in rows if self.is_row(row) or (become and self.fate(row) is Fate.ROW))
+
+    def shown(self, row: RawRow) -> str:
+        """A row's key in the source, for people."""
+        return show_key(self._source_types, self.key_of(row))
 
     def newest_static(self, row: RawRow) -> int:
         """The newest write time of a partition's statics."""
@@ -283,6 +231,21 @@ class Layout:
         lives = [number(ttl) for written, ttl in cells if written is not None]
         lives += [element.ttl for many in self.row.many for element in many.read(row)]
         return not lives or any(ttl is None or ttl > slack for ttl in lives)
+
+    def ends(self, row: RawRow) -> bool:
+        """Whether a row has only cells that end, and not all by one write. Then nothing tells
+        whether the row itself, which no CQL reads, would outlive them. Where all have one write
+        time and one life, one INSERT wrote row and cells together.
+        """
+        written, ttls = self._all_written(row), self._all_ttls(row)
+        lives = set(zip(written, ttls, strict=True)) - {(None, None)}
+        if self._marked(row) or any(ttl is None for _, ttl in lives):
+            return False
+        elements = [e for many in self.row.many for e in many.read(row)]
+        if any(element.ttl is None for element in elements):
+            return False
+        told = {(number(when), number(ttl)) for when, ttl in lives}
+        return len(told | {(e.written, e.ttl) for e in elements}) > 1
 
     def groups(
         self, row: RawRow, since: float, low_timestamp: int
@@ -353,51 +316,70 @@ class Layout:
     # -- writing it ------------------------------------------------------------------------------
 
     def writes(
-        self, row: RawRow, groups: Groups, marker: Times | None
-    ) -> Iterator[tuple[str, list[Any]]]:
-        """The statements that make a row in the target, with their values, but for its elements;
-        none if all has expired.
+        self, row: RawRow, groups: Groups, marker: Times | None, most: int = 0
+    ) -> Iterator[Write]:
+        """The statements that make a row in the target, but for its elements; none if all has
+        expired.
 
         Without its marker, only the cells are added to a row that is there already.
+
+        Args:
+            most: bytes that one of them may have, where it writes more than one cell; 0 is any.
         """
-        key, unset = self.target_key_of(row), [UNSET_VALUE] * self._marks
+        key = self.target_key.of(row)
         if marker is not None:
-            values = self.row.values(row, groups.get(marker, ()))
-            mark = [_MARK] if self._marks and not self._tells(row, groups, marker) else unset
-            yield self._insert, [*key, *values, *mark, long(marker[0]), seconds(marker[1])]
+            parts = self._parts(row, groups.get(marker, ()), most)
+            values = self.row.values(row, parts[0])
+            if self._marks:
+                told = self._tells(row, groups, marker)
+                values.append(UNSET_VALUE if told else _MARK)
+            times = long(marker[0]), seconds(marker[1])
+            yield Write(self._insert, [*key, *values, *times], False, -1)
+            for cells in parts[1:]:
+                yield from self._updated(row, key, marker, cells)
         for group, cells in groups.items():
-            if group == marker:
-                continue
-            values = self.row.values(row, cells)
-            if any(value is not UNSET_VALUE for value in values):
-                yield self._update, [long(group[0]), seconds(group[1]), *values, *unset, *key]
+            if group != marker:
+                for part in self._parts(row, cells, most):
+                    yield from self._updated(row, key, group, part)
+
+    def _parts(self, row: RawRow, cells: Collection[str], most: int) -> Sequence[Collection[str]]:
+        return self.row.divided(row, cells, most) if most else (cells,)
+
+    def _updated(
+        self, row: RawRow, key: RawRow, times: Times, cells: Collection[str]
+    ) -> Iterator[Write]:
+        """The statement that writes some cells, if there are any."""
+        values = self.row.values(row, cells)
+        if any(value is not UNSET_VALUE for value in values):
+            unset = [UNSET_VALUE] * self._marks
+            written = long(times[0]), seconds(times[1])
+            yield Write(self._update, [*written, *values, *unset, *key])
 
     def element_writes(
-        self, row: RawRow, since: float, otherwise: int, turn: int
-    ) -> Iterator[tuple[str, list[Any]]]:
+        self, row: RawRow, since: float, otherwise: int, turn: int, most: int
+    ) -> Iterator[Write]:
         """The statements that make a row's elements."""
-        if self.row.many:
-            key = self.target_key_of(row)
-            yield from self.row.element_updates(row, key, since, otherwise, turn)
+        key = self.target_key.of(row)
+        yield from self.row.element_writes(row, key, since, otherwise, turn, most)
 
     def static_writes(
-        self, row: RawRow, since: float, low_timestamp: int, turn: int
-    ) -> Iterator[tuple[str, list[Any]]]:
+        self, row: RawRow, since: float, low_timestamp: int, turn: int, most: int
+    ) -> Iterator[Write]:
         """The statements that make a partition's static cells, each with its own time and life."""
-        statics, key = self.statics, self.partition_of(row)
+        statics, key = self.statics, self.target_key.partition_of(row)
         if statics is None:
             return
         for name, at in statics.cells:
             written, ttl = statics.times(row, name)
             life, value = left(ttl, since), row[at]
             if written is not None and life is not None and value is not None:
-                cql, values = statics.update((f"{quote(name)} = ?", [value]), f"{_STAMP} AND TTL ?")
-                yield cql, [long(written), seconds(life), *values, *key]
+                cql, values = statics.update((f"{quote(name)} = ?", [value]), f"{STAMP} AND TTL ?")
+                yield Write(cql, [long(written), seconds(life), *values, *key])
         oldest = min(
             (w for name in statics.timed if (w := statics.times(row, name)[0]) is not None),
             default=low_timestamp,
         )
-        yield from statics.element_updates(row, key, since, oldest, turn)
+        yield from statics.element_writes(row, key, since, oldest, turn, most)
 
     def _tells(self, row: RawRow, groups: Groups, marker: Times) -> bool:
         """Whether the cells that the target gets tell the marker."""
@@ -424,17 +406,17 @@ def _writing(into: str, target: Table, cells: Sequence[str]) -> tuple[str, str]:
     columns = [*target.key, *cells]
     insert = (
         f"INSERT INTO {into} ({', '.join(map(quote, columns))}) "
-        f"VALUES ({', '.join('?' * len(columns))}) USING {_STAMP} AND TTL ?"
+        f"VALUES ({', '.join('?' * len(columns))}) USING {STAMP} AND TTL ?"
     )
     update = (
-        f"UPDATE {into} USING {_STAMP} AND TTL ? "
+        f"UPDATE {into} USING {STAMP} AND TTL ? "
         f"SET {', '.join(f'{quote(n)} = ?' for n in cells)} WHERE {where(target.key)}"
     )
     return insert, update
 
 
 def _is_marked(table: Table) -> bool:
-    return names.is_internal(table.name) and table.column(names.MARKER) is not None
+    return names.is_shadow(table.name) and table.column(names.MARKER) is not None
 
 
 def marker_of(lives: Iterable[Times]) -> Times:

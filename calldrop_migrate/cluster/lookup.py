@@ -10,7 +10,7 @@ from calldrop_migrate.cluster.elements import LATEST_TURN, Element, Elements
 from calldrop_migrate.cluster.layout import Layout
 from calldrop_migrate.cluster.raw import RawRow, number, where
 from calldrop_migrate.core.cql import quote
-from calldrop_migrate.core.schema import Table
+from calldrop_migrate.engine.ports import CopyTask
 
 GONE = "is not there"
 
@@ -19,8 +19,9 @@ class Lookup:
     """Of one copy; `of_statics`: of partitions, not of rows."""
 
     def __init__(
-        self, keyspace: str, target: Table, layout: Layout, *, of_statics: bool = False
+        self, keyspace: str, task: CopyTask, layout: Layout, *, of_statics: bool = False
     ) -> None:
+        casts = dict(task.casts)
         self._layout, self._of_statics = layout, of_statics
         self._cells = cells = layout.statics if of_statics and layout.statics else layout.row
         selected: list[str] = []
@@ -33,7 +34,7 @@ class Lookup:
 
         for name, _ in cells.cells:
             self._value_at[name] = len(selected)
-            selected.append(quote(name))
+            selected.append(casts.get(name) or quote(name))
             if name in cells.written_at:
                 times_of(name)
         for many in cells.many:
@@ -42,11 +43,12 @@ class Lookup:
             self._many.append(
                 (many, many.at_other(at, times_of(many.name) if many.times_at else None))
             )
-        # A server gives no row for a key when nothing but statics is selected.
-        selected.append(quote(cells.key[-1]))
+        # Besides, a server gives no row for a key when nothing but statics is selected.
+        self._key_at = len(selected)
+        selected += map(quote, cells.key)
         self._width = len(selected)
         self.cql = (
-            f"SELECT {', '.join(selected)} FROM {quote(keyspace)}.{quote(target.name)} "
+            f"SELECT {', '.join(selected)} FROM {quote(keyspace)}.{quote(task.target.name)} "
             f"WHERE {where(cells.key)} LIMIT 1"
         )
 
@@ -90,20 +92,24 @@ class Lookup:
         *,
         exactly: bool = False,
         alone: bool = False,
+        same_key: bool = False,
     ) -> str:
         """What of a source row the target's row doesn't hold, in words; empty if it holds
         everything.
 
         Unless `exactly`, a cell is held, too, where the target has a newer one; if it shall stand
-        `alone`, cells more than those are a difference.
+        `alone`, cells more than those are a difference. With `same_key` a row whose key the server
+        calls equal, and whose bytes differ, is another row.
         """
         layout = self._layout
         stays = self._of_statics or layout.outlives(row, slack)
         if not self._of_statics:
-            if None in layout.target_key_of(row):
-                return "has a null in the target's key"
+            if why := layout.target_key.unfit(row):
+                return f"has no key in the target: {why}"
             if there is None:
                 return GONE if stays else ""
+            if same_key and tuple(there[self._key_at :]) != layout.target_key.of(row):
+                return f"{GONE}, and another row has its key"
         there = self._row(there)
         for name, at in self._cells.cells:
             same = there[self._value_at[name]] == row[at]

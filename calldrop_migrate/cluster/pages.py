@@ -1,4 +1,6 @@
-"""Pages of rows as they are read: which of the rows are meant, and which bring statics along."""
+"""Pages of rows as they are read: which of the rows are meant, which bring statics along, and in
+how many batches they are written.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,13 @@ from dataclasses import dataclass
 
 from calldrop_migrate.cluster.layout import Layout
 from calldrop_migrate.cluster.raw import RawRow
-from calldrop_migrate.engine.ports import CopyTask, Key
+from calldrop_migrate.engine.ports import CopyTask, Effort, Key
 
 PAGE_ROWS = (50, 5000)  # fewest, and most: as many as give about PAGE_BYTES
 PAGE_BYTES = 2**20
+BATCH_ROWS = 100
+BATCH_BYTES = 32_000  # Cassandra warns of batches over 5 KB only where they span partitions
+PAGE_MOST_BYTES = 8 * 2**20  # rather than that, fewer than the fewest
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,20 @@ def meant(task: CopyTask, layout: Layout, page: Page) -> Page:
     return Page(rows, page.asked, page.rows if task.only is None else rows)
 
 
+def effort(layout: Layout, read: Sequence[RawRow], rows: Sequence[RawRow]) -> Effort:
+    """What a page took to be read, and would take to be written: batches, each of one partition of
+    the target.
+    """
+    sizes: dict[Key, tuple[int, int]] = {}
+    partitions = {layout.source_partition_of(row) for row in read}
+    for row in rows:
+        at = layout.target_key.partition_of(row)
+        count, size = sizes.get(at, (0, 0))
+        sizes[at] = (count + 1, size + sum(len(cell) for cell in row if cell))
+    batches = (min(n, max(-(-n // BATCH_ROWS), -(-b // BATCH_BYTES))) for n, b in sizes.values())
+    return Effort(sum(map(len, read)), len(partitions), sum(batches))
+
+
 class Partitions:
     """The partitions of the target whose statics have been seen in a range.
 
@@ -54,11 +73,13 @@ class Partitions:
         """Those of the target that are new with this page, with a row that has their statics."""
         layout, found = self._layout, dict[Key, RawRow]()
         for row in page.of_statics if layout.statics else ():
-            source, target = layout.source_partition_of(row), layout.partition_of(row)
+            source, target = layout.source_partition_of(row), layout.target_key.partition_of(row)
             if source != self._source:
                 self._source = source
                 self._seen.clear()
-            if None not in target and hash(target) not in self._seen and layout.has_statics(row):
+            if hash(target) in self._seen or layout.target_key.has_no_partition(row):
+                continue
+            if layout.has_statics(row):
                 self._seen.add(hash(target))
                 found[target] = row
         return found
@@ -67,12 +88,18 @@ class Partitions:
 def rows_per_page(rows: Sequence[RawRow], asked_for: int, calm: int = 0) -> int:
     """How many rows the next page shall have, by the size of some rows of this one.
 
-    At most four times as many: the first rows may be small ones. Half of it for each of `calm`.
+    At most four times as many: the first rows may be small ones.
     """
     sample = rows[:: max(1, len(rows) // 50)]
     if not sample:
         return asked_for
-    mean = sum(len(cell or b"") for row in sample for cell in row) / len(sample)
+    mean = max(1.0, sum(len(cell or b"") for row in sample for cell in row) / len(sample))
     fewest, most = PAGE_ROWS
-    calmly = 4 * (asked_for << calm)  # what was asked for was halved, too
-    return max(fewest, min(most, calmly, int(PAGE_BYTES / max(1, mean))) >> calm)
+    calmly = 4 * (asked_for << 2 * calm)  # what was asked for was calmed, too
+    wanted = max(min(most, int(PAGE_BYTES / mean)), min(fewest, int(PAGE_MOST_BYTES / mean)))
+    return calmed(min(calmly, wanted), calm)
+
+
+def calmed(rows: int, calm: int) -> int:
+    """A quarter of so many rows for each of `calm`: a few large ones can be too much for a read."""
+    return max(1, rows >> 2 * calm)

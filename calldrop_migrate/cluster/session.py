@@ -421,7 +421,7 @@ class ClusterDatabase:
     ) -> bool:
         """See `Database`."""
         level = "ALL" if prove else self.endpoint.consistency
-        with failures.of_read():
+        with failures.of_read(table.name):
             return probing.has_rows(self._session, self.keyspace, table, level, between)
 
     @property
@@ -432,7 +432,8 @@ class ClusterDatabase:
                 policy = balancing(self.endpoint.local_dc)
                 cluster = _cluster(self.endpoint, policy, self.endpoint.consistency)
                 told = functools.partial(catalog.estimate, self._ask, self.keyspace)
-                self._bulk = ClusterBulk(Wire(cluster, self.keyspace), self._session, told)
+                wire = Wire(cluster, self.keyspace, self.platform.key_limits)
+                self._bulk = ClusterBulk(wire, self._session, told)
         return self._bulk
 
     def close(self) -> None:

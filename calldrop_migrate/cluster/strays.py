@@ -14,15 +14,17 @@ from dataclasses import replace
 from itertools import groupby
 from time import monotonic
 
+from calldrop_migrate.cluster.cells import Cells
 from calldrop_migrate.cluster.compare import Comparison, partition_token
 from calldrop_migrate.cluster.elements import LATEST_TURN, Element
-from calldrop_migrate.cluster.layout import Cells
 from calldrop_migrate.cluster.lookup import Lookup
 from calldrop_migrate.cluster.raw import RawRow, long, where
-from calldrop_migrate.cluster.wire import Window, Wire
+from calldrop_migrate.cluster.wire import Wire
+from calldrop_migrate.cluster.writing import Window
 from calldrop_migrate.core.carrying import can_tell
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ranges import Range, grid, index_of
+from calldrop_migrate.core.widening import origin
 from calldrop_migrate.engine.ports import CopyTask, Difference, Key
 
 Part = tuple[Cells, Lookup]
@@ -35,10 +37,12 @@ class Strays:
         self._wire = wire
         self._task = task
         self._parts = parts
-        columns: dict[str, str] = {}
+        columns, casts = dict[str, str](), dict[str, str]()
         for name, what in task.columns:
-            if task.source.column(what):
-                columns.setdefault(what, name)
+            its = origin(task.source, what)
+            if its and its not in columns and (its == what or its not in task.source.key):
+                columns[its] = name
+                casts |= {its: what} if its != what else {}
         # Where a column of the source's key isn't in the target, its rows can't be told apart.
         self._can_tell = can_tell(task.source, task.columns)
         # Cells of the source that are part of the target's key: another value is another row.
@@ -50,6 +54,7 @@ class Strays:
             source=task.target,
             target=task.source,
             columns=tuple(columns.items()),
+            casts=tuple(casts.items()),
             skip=(),
             only=None,
         )
@@ -91,17 +96,17 @@ class Strays:
     def _is_of(self, row: RawRow, comparison: Comparison, buckets: Collection[int]) -> bool:
         if -1 in buckets:
             return True
-        partition = comparison.layout.partition_of(row)
+        partition = comparison.layout.target_key.partition_of(row)
         return index_of(partition_token(partition), self._parts) in buckets
 
     def _stray(
         self, row: RawRow, source: RawRow | None, comparison: Comparison, slack: float
     ) -> str:
         """What of a target's row the source doesn't hold, in words; empty when it holds all."""
-        key = comparison.layout.target_key_of(row)
+        key = comparison.layout.target_key.of(row)
         if source is not None and not self._is_meant(key):
             return "is there beside the row that has its key"
-        what = comparison.lookup.lacks(row, source, slack, exactly=True)
+        what = comparison.lookup.lacks(row, source, slack, exactly=True, same_key=True)
         return "is not there any more" if source is None and what else what
 
     def _is_meant(self, key: tuple[bytes | None, ...]) -> bool:
@@ -112,7 +117,7 @@ class Strays:
         """Whether a row may be deleted: it isn't in the source, or has another key by now, or is
         one that isn't meant and stands alone there.
         """
-        key = comparison.layout.target_key_of(row)
+        key = comparison.layout.target_key.of(row)
         if source is None or comparison.lookup.differs(row, source, self._into_key):
             return True
         return self._task.only is not None and not self._is_meant(key)
@@ -142,7 +147,7 @@ class Strays:
                 if verb == "DELETE"
                 else f"UPDATE {into} USING TIMESTAMP ? SET {change} WHERE {where(of_key)}"
             )
-            window.send(self._wire.bound(cql, [long(at), *values, *key]))
+            window.send([self._wire.bound(cql, [long(at), *values, *key])])
 
         for name in lookup.extra(row, there):
             send("DELETE", quote(columns[name]), (), cells.times(row, name)[0] or 0)

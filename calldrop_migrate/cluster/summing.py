@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Protocol
 
+from calldrop_migrate.cluster.cells import Cells
 from calldrop_migrate.cluster.elements import items
-from calldrop_migrate.cluster.layout import Cells, Layout
+from calldrop_migrate.cluster.layout import Layout
 from calldrop_migrate.cluster.raw import RawRow
 from calldrop_migrate.core.cql import quote
 

@@ -1,5 +1,4 @@
-"""Rows in bulk: pages as raw bytes in, batches of raw bytes out. The hot loop of copying; nothing
-else lives here.
+"""Rows in bulk as raw bytes: the session, and the pages that are read. writing.py sends them.
 
 Why raw: a value in a result and a bound value have the same encoding, so a cell passes through
 unread. That is faster than decoding, and it is exact where Python's types are not (timestamps
@@ -10,18 +9,13 @@ statements then take and give bytes. The session answers nothing but bulk work, 
 sees every result. Whether a driver lets it is seen of each result, and so before the first row is
 written: a plan that copies rows reads their table first. What was written is compared cell by cell
 before anything is dropped.
-
-What PERFORMANCE.md measured and this follows: requests cost, not bytes, so rows go out in UNLOGGED
-batches within one partition (x5 to x10 over single rows; a batch over partitions is no gain and has
-a size limit), with a window of batches in flight; TTL is always bound (unset would mean the table's
-default). layout.py says what is written of a row.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any, ClassVar
@@ -29,32 +23,31 @@ from typing import Any, ClassVar
 from cassandra import ConsistencyLevel, __version__
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ResponseFuture, ResultSet
 from cassandra.cqltypes import BytesType
+from cassandra.pool import Host
 from cassandra.protocol import ProtocolHandler, ResultMessage
 from cassandra.query import (
     BatchStatement,
-    BatchType,
     BoundStatement,
     PreparedStatement,
     tuple_factory,
 )
 
 from calldrop_migrate.cluster import failures
-from calldrop_migrate.cluster.elements import items
+from calldrop_migrate.cluster.elements import UserType, items
 from calldrop_migrate.cluster.layout import Fate, Layout
-from calldrop_migrate.cluster.pages import Page, Partitions, meant, rows_per_page
-from calldrop_migrate.cluster.raw import RawRow, long
-from calldrop_migrate.core.carrying import elements_of
+from calldrop_migrate.cluster.pages import Page, calmed, effort, meant, rows_per_page
+from calldrop_migrate.cluster.raw import long
+from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.keys import KeyLimits, is_loose
 from calldrop_migrate.core.ranges import Range
 from calldrop_migrate.core.schema import Table
-from calldrop_migrate.engine.ports import CopyTask, Key, RangeResult
-from calldrop_migrate.errors import ConfigurationError
+from calldrop_migrate.core.widening import origin, same_value
+from calldrop_migrate.engine.ports import EXAMPLES, CopyTask, Keyed, RangeResult
+from calldrop_migrate.errors import ConfigurationError, RowsAtRisk
 
 TESTED_DRIVER = "3.29.12"
-FIRST_PAGE_ROWS = 1000
+FIRST_PAGE_ROWS = (50, 1000)  # of a range, before and after a table's rows are known
 AHEAD = 6  # ranges whose first page is asked for; small tables would spend their time waiting
-BATCH_ROWS = 100
-BATCH_BYTES = 32_000  # Cassandra warns of batches over 5 KB only where they span partitions
-WINDOW = 32  # batches in flight
 
 
 class RawResult(ProtocolHandler.message_types_by_opcode[ResultMessage.opcode]):  # type: ignore[misc]
@@ -102,6 +95,11 @@ class Request:
         # Not bound to self: future and request would hold each other.
         future.add_callbacks(lambda _: answered.set(), lambda _: answered.set())
 
+    @property
+    def node(self) -> Host:
+        """The node that it was sent to."""
+        return self._future.coordinator_host
+
     def result(self) -> ResultSet:
         """What the server answered, as bytes.
 
@@ -134,6 +132,7 @@ class _Begun:
     statement: BoundStatement
     asked: float
     request: Request
+    what: str
 
 
 class Wire:
@@ -144,8 +143,9 @@ class Wire:
     every later request ends with "Pool is shutdown".
     """
 
-    def __init__(self, cluster: Cluster, keyspace: str) -> None:
+    def __init__(self, cluster: Cluster, keyspace: str, limits: KeyLimits) -> None:
         self.keyspace = keyspace
+        self._limits = limits
         self._cluster = cluster
         self._session = cluster.connect()
         self._session.client_protocol_handler = RawHandler
@@ -158,6 +158,7 @@ class Wire:
         each = level == ConsistencyLevel.LOCAL_QUORUM
         self.writes_at = ConsistencyLevel.EACH_QUORUM if each else level
         self._prepared: dict[str, PreparedStatement] = {}
+        self._page_rows: dict[str, int] = {}  # by the SELECT
         self._layouts: dict[tuple[Table, Table, tuple[tuple[str, str], ...], bool], Layout] = {}
 
     def close(self) -> None:
@@ -168,27 +169,57 @@ class Wire:
         """The layout of a task's rows; the same for all ranges of a copy."""
         at = (task.source, task.target, task.columns, task.element_times)
         if at not in self._layouts:
-            self._layouts[at] = Layout(self.keyspace, task, self._fields(task.target))
+            types = self._user_types(task.target)
+            layout = Layout(self.keyspace, task, types, limits=self._limits)
+            self._see_types(task, layout)
+            self._layouts[at] = layout
         return self._layouts[at]
+
+    def _see_types(self, task: CopyTask, layout: Layout) -> None:
+        """That an expression gives what its column in the target is of: bytes have no type.
+
+        Raises:
+            RowsAtRisk: it gives something else.
+        """
+        computed = [(name, what) for name, what in task.columns if not origin(task.source, what)]
+        if not computed:
+            return
+        with failures.of_read():
+            told = self._session.prepare(layout.select).result_metadata
+        for name, what in computed:
+            column, place = task.target.column(name), layout.place_of(what)
+            gives = told[place][3].cql_parameterized_type()
+            if column is not None and not same_value(gives, column.type):
+                raise RowsAtRisk(
+                    f"{task.source.name}: `{name}={what}` gives {gives}, and the new {name} is"
+                    f" {column.type}",
+                    state="Nothing was copied.",
+                    hint=(
+                        f"Change the type of {name} in the file, or what fills it. What was begun"
+                        " is taken back by:  calldrop-migrate abort"
+                    ),
+                )
 
     def layout_also(self, task: CopyTask, also: Table) -> Layout:
         """What writes a task's rows into another table, as far as that has the columns."""
         known = tuple((name, what) for name, what in task.columns if also.column(name))
         its = replace(task, target=also, columns=known)
-        return Layout(self.keyspace, its, self._fields(also), of=self.layout(task))
+        types = self._user_types(also)
+        return Layout(self.keyspace, its, types, self.layout(task), self._limits)
 
-    def _fields(self, table: Table) -> Mapping[str, Sequence[str]]:
-        """The fields' names of each user type that a column is of and that isn't frozen."""
+    def _user_types(self, table: Table) -> Mapping[str, UserType]:
+        """The keyspace's user types by their names as a column's type has them, if a table may have
+        one.
+        """
+        if not any(is_loose(column.type) for column in table.columns):
+            return {}
         cql = (
-            "SELECT field_names FROM system_schema.types WHERE keyspace_name = ? AND type_name = ?"
+            "SELECT type_name, field_names, field_types FROM system_schema.types"
+            " WHERE keyspace_name = ?"
         )
-        found: dict[str, Sequence[str]] = {}
-        for kind in {c.type for c in table.columns if elements_of(c.type) == "udt"}:
-            name = kind[1:-1].replace('""', '"') if kind.startswith('"') else kind
-            with failures.of_read():
-                row = self.send(self.bound(cql, [self.keyspace.encode(), name.encode()])).result()
-            found[kind] = [(field or b"").decode() for field in items(row.one()[0])]
-        return found
+        with failures.of_read():
+            rows = list(self.send(self.bound(cql, [self.keyspace.encode()])).result())
+        return {quote(name.decode()): UserType(_texts(names), _texts(t)) for name, names, t in rows}
 
     def bound(self, cql: str, values: Sequence[Any], consistency: str = "") -> BoundStatement:
         """A prepared statement with raw values."""
@@ -203,11 +234,18 @@ class Wire:
         return statement
 
     def send(
-        self, statement: BoundStatement | BatchStatement, paging_state: bytes | None = None
+        self,
+        statement: BoundStatement | BatchStatement,
+        paging_state: bytes | None = None,
+        to: Host | None = None,
     ) -> Request:
-        """Sends without waiting."""
+        """Sends without waiting; `to` a node, or to whichever is best."""
         future = self._session.execute_async(
-            statement, paging_state=paging_state, execution_profile=self._profile, timeout=None
+            statement,
+            paging_state=paging_state,
+            execution_profile=self._profile,
+            timeout=None,
+            host=to,
         )
         return Request(future, self._profile.request_timeout)
 
@@ -222,16 +260,19 @@ class Wire:
             begun.append((coming, self._begin(cql, task, coming)))
             if len(begun) > AHEAD:
                 part, first = begun.popleft()
-                yield part, self._pages(first, task)
+                yield part, self._pages(cql, first, task)
         for part, first in begun:
-            yield part, self._pages(first, task)
+            yield part, self._pages(cql, first, task)
 
     def _begin(self, cql: str, task: CopyTask, part: Range) -> _Begun:
         statement = self.bound(cql, [long(part.low), long(part.high)], task.consistency)
-        statement.fetch_size = FIRST_PAGE_ROWS >> task.calm
-        return _Begun(statement, time.monotonic(), self.send(statement))
+        unknown, most = FIRST_PAGE_ROWS
+        statement.fetch_size = calmed(min(most, self._page_rows.get(cql, unknown)), task.calm)
+        table = statement.prepared_statement.column_metadata[0].table_name
+        what = f"{table}, token {part.low} to {part.high}"
+        return _Begun(statement, time.monotonic(), self.send(statement), what)
 
-    def _pages(self, first: _Begun, task: CopyTask) -> Iterator[Page]:
+    def _pages(self, cql: str, first: _Begun, task: CopyTask) -> Iterator[Page]:
         """The pages of a range, the next one on its way while one is worked on.
 
         Pages can be short or empty with more to come: only the server's word ends the loop. A
@@ -240,12 +281,14 @@ class Wire:
         """
         statement, asked, request = first.statement, first.asked, first.request
         while True:
-            with failures.of_read():
+            with failures.of_read(first.what):
                 result = request.result()
             page = Page(result.current_rows, asked)
             more = result.paging_state
+            size = rows_per_page(page.rows, statement.fetch_size, task.calm)
+            self._page_rows[cql] = size << 2 * task.calm
             if more:
-                statement.fetch_size = rows_per_page(page.rows, statement.fetch_size, task.calm)
+                statement.fetch_size = size
                 asked, request = time.monotonic(), self.send(statement, more)
             yield page
             task.pace(len(page.rows))
@@ -266,181 +309,50 @@ class Wire:
 
     def keys_of_ranges(
         self, task: CopyTask, ranges: Sequence[Range], *, times: bool
-    ) -> Iterator[tuple[Range, Iterator[tuple[Key, Key, int]]]]:
+    ) -> Iterator[tuple[Range, Iterator[Keyed]]]:
         """See `Bulk`."""
         layout = self.layout(task)
         cql = layout.select if times else layout.key_select
         for part, pages in self.ranges(cql, task, ranges):
             yield part, _keys(layout, pages, times=times)
 
-    # -- copying ---------------------------------------------------------------------------------
+    def count_ranges(self, task: CopyTask, ranges: Sequence[Range]) -> Iterator[tuple[Range, int]]:
+        """See `Bulk`."""
+        layout = self.layout(task)
+        for part, pages in self.ranges(layout.key_select, task, ranges):
+            yield part, sum(layout.count(page.rows) for page in pages)
 
-    def copy_ranges(
+    def survey_ranges(
         self, task: CopyTask, ranges: Sequence[Range]
     ) -> Iterator[tuple[Range, RangeResult]]:
         """See `Bulk`."""
-        for part, pages in self.chosen(task, ranges):
-            yield part, self._copy(task, pages)
-
-    def _copy(self, task: CopyTask, pages: Iterator[Page]) -> RangeResult:
-        layout, window = self.layout(task), Window(self, task.between, task.calm)
-        partitions = Partitions(layout)
-        rows = size = bare = unfit = retimed = 0
-        for page in pages:
-            by_partition: dict[Key, list[RawRow]] = {}
-            statics = partitions.of(page)
-            for row in page.rows:
-                match layout.fate(row):
-                    case Fate.ROW:
-                        by_partition.setdefault(layout.partition_of(row), []).append(row)
-                        if layout.row.many:
-                            retimed += layout.row.retimed_in(row)
-                    case Fate.STATICS:
-                        rows += 1
-                    case Fate.UNFIT:
-                        unfit += 1
-            for at in {**by_partition, **statics}:
-                batch, same = Batch(window), by_partition.get(at, ())
-                rows += len(same)
-                if at in statics and layout.statics:
-                    batch.put_statics(layout, statics[at], page.asked, task)
-                    retimed += layout.statics.retimed_in(statics[at])
-                for row in same:
-                    bare += batch.put(layout, row, page.asked, task)
-                batch.flush()
-                size += batch.size
-        window.drain()
-        return RangeResult(rows, size, bare, unfit, retimed)
-
-    # -- loading ---------------------------------------------------------------------------------
-
-    def load(self, insert: str, width: int, rows: Iterable[list[Any]]) -> int:
-        """Inserts raw values, of which the first `width` are the partition key; those of a
-        partition that follow each other go in one batch.
-        """
-        window, partition, count = Window(self), None, 0
-        batch = Batch(window)
-        for values in rows:
-            if values[:width] != partition:
-                batch.flush()
-                partition = values[:width]
-            batch.make_room()
-            batch.add(self.bound(insert, values))
-            count += 1
-        batch.flush()
-        window.drain()
-        return count
+        layout = self.layout(task)
+        for part, pages in self.ranges(layout.select, task, ranges):
+            total = RangeResult()
+            for page in pages:
+                rows = [row for row in page.rows if layout.is_row(row)]
+                size = sum(len(cell) for row in page.rows for cell in row if cell)
+                ending = [row for row in rows if layout.ends(row)]
+                shown = tuple(map(layout.shown, ending[:EXAMPLES]))
+                total += RangeResult(
+                    *(len(rows), size),
+                    ending=len(ending),
+                    ending_examples=shown,
+                    effort=effort(layout, page.rows, rows),
+                )
+            yield part, total
 
 
-def _keys(layout: Layout, pages: Iterator[Page], *, times: bool) -> Iterator[tuple[Key, Key, int]]:
+def _keys(layout: Layout, pages: Iterator[Page], *, times: bool) -> Iterator[Keyed]:
     for page in pages:
         for row in page.rows:
-            if layout.fate(row) in (Fate.ROW, Fate.UNFIT):
+            fate = layout.fate(row)
+            if fate is Fate.ROW:
                 written = layout.newest(row) if times else 0
-                yield layout.key_of(row), layout.target_key_of(row), written
+                yield layout.key_of(row), layout.target_key.comparable(row), "", written
+            elif fate is Fate.UNFIT:
+                yield layout.key_of(row), (), layout.target_key.unfit(row), 0
 
 
-class Window:
-    """At most WINDOW batches in flight, half of that and of their size for each of `calm`; an error
-    of any comes up at the next step.
-
-    `between` is called before each: a run that was stopped and goes on when its lease has long run
-    out must not write into a table that is another runner's now.
-    """
-
-    def __init__(
-        self, wire: Wire, between: Callable[[], None] = lambda: None, calm: int = 0
-    ) -> None:
-        self.wire = wire
-        self.calm = calm
-        self._between = between
-        self._flying: deque[Request] = deque()
-
-    def make_room(self, size: int = WINDOW) -> None:
-        """Waits until fewer than `size` are in flight."""
-        while len(self._flying) >= max(1, size >> self.calm):
-            with failures.of_write():
-                self._flying.popleft().result()
-
-    def send(self, statement: BoundStatement | BatchStatement) -> None:
-        """Sends, when there is room."""
-        self.make_room()
-        self._between()
-        statement.consistency_level = self.wire.writes_at
-        with failures.of_write():
-            self._flying.append(self.wire.send(statement))
-
-    def drain(self) -> None:
-        """Waits until everything is acknowledged."""
-        self.make_room(1)
-
-
-class Batch:
-    """Writes of one partition, sent when there are many or at the end.
-
-    Such a batch is applied as a whole, and `put` keeps a row's statements in one: a row is there or
-    it isn't. Room in the window is waited for before a batch is begun, because its TTLs count from
-    then.
-    """
-
-    def __init__(self, window: Window) -> None:
-        self._window = window
-        self._statements: list[BoundStatement] = []
-        self._bytes = 0
-        self.size = 0
-
-    def make_room(self) -> None:
-        """Sends a full batch; waits for room before the first statement of the next one."""
-        calm = self._window.calm
-        if len(self._statements) >= BATCH_ROWS >> calm or self._bytes >= BATCH_BYTES >> calm:
-            self.flush()
-        if not self._statements:
-            self._window.make_room()
-
-    def put(
-        self,
-        layout: Layout,
-        row: RawRow,
-        asked: float,
-        task: CopyTask,
-        *,
-        with_marker: bool = True,
-    ) -> bool:
-        """Adds a row whose page was asked for at `asked`; gives whether it is one of keys alone."""
-        self.make_room()
-        since, low = time.monotonic() - asked, task.low_timestamp
-        groups, marker, bare = layout.groups(row, since, low)
-        marked = with_marker and layout.is_row(row)
-        for cql, values in layout.writes(row, groups, marker if marked else None):
-            self.add(self._window.wire.bound(cql, values))
-        oldest = marker[0] if marker else low
-        for cql, values in layout.element_writes(row, since, oldest, task.turn):
-            self.add(self._window.wire.bound(cql, values))
-        return bare
-
-    def put_statics(self, layout: Layout, row: RawRow, asked: float, task: CopyTask) -> None:
-        """Adds what a row tells of its partition's static cells."""
-        self.make_room()
-        since = time.monotonic() - asked
-        for cql, values in layout.static_writes(row, since, task.low_timestamp, task.turn):
-            self.add(self._window.wire.bound(cql, values))
-
-    def add(self, statement: BoundStatement) -> None:
-        """Adds a statement to the batch that there is room for."""
-        self._statements.append(statement)
-        try:
-            self._bytes += sum(map(len, statement.values))
-        except TypeError:  # some are not set
-            self._bytes += sum(len(v) for v in statement.values if isinstance(v, bytes))
-
-    def flush(self) -> None:
-        """Sends what there is."""
-        if len(self._statements) == 1:
-            self._window.send(self._statements[0])
-        elif self._statements:
-            batch = BatchStatement(BatchType.UNLOGGED)
-            for statement in self._statements:
-                batch.add(statement)
-            self._window.send(batch)
-        self.size += self._bytes
-        self._statements, self._bytes = [], 0
+def _texts(raw: bytes | None) -> list[str]:
+    return [(text or b"").decode() for text in items(raw)]

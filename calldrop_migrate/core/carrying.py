@@ -17,12 +17,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from calldrop_migrate.core import masks
 from calldrop_migrate.core.cql import CqlError, Token, bind_markers, quote, tokenize
 from calldrop_migrate.core.directives import Rebuild
+from calldrop_migrate.core.keys import is_loose, size_of
 from calldrop_migrate.core.operations import Carried, Pairs
 from calldrop_migrate.core.schema import Column, Table, plain_type
+from calldrop_migrate.core.widening import cast_of, origin, same_bytes
 from calldrop_migrate.errors import Fault, Place
 
-# A value of the one is a value of the other, byte by byte, with the same meaning as a key.
-_SAME_BYTES = {("ascii", "text"), ("timeuuid", "uuid")}
 _NATIVE = {
     *("ascii", "bigint", "blob", "boolean", "counter", "date", "decimal", "double", "duration"),
     *("float", "inet", "int", "smallint", "text", "time", "timestamp", "timeuuid", "tinyint"),
@@ -48,8 +48,7 @@ def carries(source: Column | None, target: Column | None) -> bool:
     """Whether a value of one column is a value of the other."""
     if source is None or target is None:
         return False
-    here, there = plain_type(source.type), plain_type(target.type)
-    return here == there or (here, there) in _SAME_BYTES
+    return same_bytes(source.type, target.type)
 
 
 def shared_columns(source: Table, target: Table) -> Pairs:
@@ -59,8 +58,8 @@ def shared_columns(source: Table, target: Table) -> Pairs:
 
 
 def left_behind(source: Table, columns: Pairs) -> tuple[str, ...]:
-    """The source's columns that no target column takes as they are."""
-    taken = {selector for _, selector in columns}
+    """The source's columns whose values no target column takes, as they are or made wider."""
+    taken = {origin(source, selector) for _, selector in columns}
     return tuple(c.name for c in source.columns if c.name not in taken)
 
 
@@ -68,40 +67,91 @@ def left_behind(source: Table, columns: Pairs) -> tuple[str, ...]:
 
 
 def can_misfit(source: Table, target: Table, columns: Pairs = ()) -> bool:
-    """Whether a row of the source may not fit: with a null for the target's key, or a taken key."""
-    return bool(nullable(source, target, columns)) or can_collide(source, target, columns)
-
-
-def nullable(source: Table, target: Table, columns: Pairs = ()) -> tuple[str, ...]:
-    """The target's key columns that may be null for a row of the source."""
-    pairs = columns or shared_columns(source, target)
-    chosen, rows, partitions = dict(pairs), set(source.key), set(source.key)
-    if any(_is_static(source, what) for _, what in pairs):
-        # A partition of statics alone has none of the other key columns.
-        partitions = set(source.partition_key)
-        if any(_is_static(source, w) and not _is_static(target, n) for n, w in pairs):
-            rows = partitions
-    return tuple(
-        name
-        for name in target.key
-        if _may_be_null(
-            chosen.get(name, ""), source, partitions if name in target.partition_key else rows
-        )
+    """Whether a row of the source may not fit: with a null for the target's key, with a key that a
+    server refuses, or with one that another row has.
+    """
+    return (
+        _can_be_null(source, target, columns)
+        or can_be_refused(source, target, columns)
+        or can_collide(source, target, columns)
     )
 
 
-def _may_be_null(selector: str, source: Table, never: Collection[str]) -> bool:
-    """Whether it can be null: some columns never are, nor what is made of them alone."""
-    if source.column(selector) is not None:
-        return selector not in never
-    read = {name for name in _names_in(selector) if source.column(name)}
-    return not read or not read <= set(never)
+def _can_be_null(source: Table, target: Table, columns: Pairs) -> bool:
+    """Whether a column of the target's key can be null. The source's key never is, but an
+    expression over it is where that is empty.
+    """
+    pairs = columns or shared_columns(source, target)
+    chosen, rows, partitions = dict(pairs), set(source.key), set(source.key)
+    statics = [n for n, what in pairs if _is_static(source, origin(source, what))]
+    if statics:
+        # A partition of statics alone has none of the other key columns.
+        partitions = set(source.partition_key)
+        if not all(_is_static(target, name) for name in statics):
+            rows = partitions
+    never = {name: partitions if name in target.partition_key else rows for name in target.key}
+    return any(chosen.get(name) not in known for name, known in never.items())
 
 
 def can_collide(source: Table, target: Table, columns: Pairs = ()) -> bool:
     """Whether two rows of the source can have one key in the target."""
+    chosen = _kept_apart(source, columns or identity(target.key))
+    whole = set(source.clustering_key) <= {chosen.get(name) for name in target.key}
+    return not whole or can_collide_across(source, target, columns)
+
+
+def can_collide_across(source: Table, target: Table, columns: Pairs = ()) -> bool:
+    """Whether two rows of different partitions of the source can: a column of the partition key is
+    missing in the new key, or has become part of a clustering key whose comparator calls bytes
+    equal that differ.
+    """
+    chosen = _kept_apart(source, columns or identity(target.key))
+    kept = {chosen.get(name) for name in target.partition_key}
+    ordered = {chosen.get(name) for name in target.clustering_key}
+    return any(
+        name not in ordered or is_loose(_type(source, name))
+        for name in source.partition_key
+        if name not in kept
+    )
+
+
+def _kept_apart(source: Table, columns: Pairs) -> dict[str, str]:
+    """What each column is filled from, if two values of that are never one afterwards: a CAST of
+    what can be equal and differ in bytes may give the same bytes.
+    """
+    columns_of = ((name, selector, origin(source, selector)) for name, selector in columns)
+    return {
+        name: what
+        for name, selector, what in columns_of
+        if what and (what == selector or not is_loose(_type(source, what)))
+    }
+
+
+def can_be_refused(source: Table, target: Table, columns: Pairs = ()) -> bool:
+    """Whether a row of the source can have a key that a server refuses: an empty one, or one that
+    is too long. What is as short as the source's own key can't.
+    """
     chosen = dict(columns or identity(target.key))
-    return not set(source.key) <= {chosen.get(name) for name in target.key}
+    partition, clustering = (
+        [chosen.get(name, "") for name in part]
+        for part in (target.partition_key, target.clustering_key)
+    )
+    if len(partition) == 1 and (*partition,) != source.partition_key:
+        return True  # what is empty is a value, whatever its type
+    longest = (
+        (partition, source.partition_key, target.partition_key),
+        (clustering, source.clustering_key, target.clustering_key),
+    )
+    return any(
+        not (set(now) <= set(was) and len(set(now)) == len(now))
+        and not all(size_of(_type(target, name)) for name in names)
+        for now, was, names in longest
+    )
+
+
+def _type(table: Table, name: str) -> str:
+    column = table.column(name)
+    return column.type if column else ""
 
 
 def can_tell(source: Table, columns: Pairs) -> bool:
@@ -112,7 +162,7 @@ def can_tell(source: Table, columns: Pairs) -> bool:
 def becomes_key(source: Table, target: Table, columns: Pairs) -> bool:
     """Whether a cell of the source becomes part of the target's key."""
     chosen = dict(columns)
-    into_key = [source.column(chosen.get(name, "")) for name in target.key]
+    into_key = [source.column(origin(source, chosen.get(name, ""))) for name in target.key]
     return any(column is not None and not column.is_key for column in into_key)
 
 
@@ -122,7 +172,7 @@ def becomes_key(source: Table, target: Table, columns: Pairs) -> bool:
 def uncopyable(operation: Carried) -> list[str]:
     """Why these rows can't be copied with all that belongs to them; empty when they can."""
     source, target, name = operation.source, operation.target, operation.source.name
-    found = []
+    found = list(_incomparable(operation))
     if source.compact:
         found.append(
             f"{name} was made WITH COMPACT STORAGE, and shows columns that nothing can read: first,"
@@ -135,9 +185,10 @@ def uncopyable(operation: Carried) -> list[str]:
         for c in source.columns
         if not masks.can_be_written(c.mask)
     ]
-    split = [n for n in source.partition_key if n not in _partition_of(target, operation.columns)]
+    whole = _partition_of(source, target, operation.columns)
+    split = [n for n in source.partition_key if n not in whole]
     for into, selector in operation.columns:
-        here, there = source.column(selector), target.column(into)
+        here, there = source.column(origin(source, selector)), target.column(into)
         if here and here.type == "counter":
             found.append(
                 f"{name}.{here.name} is a counter: a counter can't be written, only added to"
@@ -155,9 +206,22 @@ def uncopyable(operation: Carried) -> list[str]:
     return found
 
 
-def _partition_of(target: Table, columns: Pairs) -> set[str]:
-    """What the target's partition key is filled from."""
-    chosen = dict(columns)
+def _incomparable(operation: Carried) -> Iterator[str]:
+    """Parts of the new key of which nobody here can tell whether two of them are one key."""
+    source, target, columns = operation.source, operation.target, operation.columns
+    if not can_collide(source, target, columns):
+        return
+    for name in target.clustering_key:
+        if "'" in (kind := _type(target, name)):
+            yield (
+                f"{source.name}: {name}, part of the new key, is of the custom type {kind}: nobody"
+                " here can tell which of its values are one key, and two rows may come to have one"
+            )
+
+
+def _partition_of(source: Table, target: Table, columns: Pairs) -> set[str]:
+    """The columns of the source that the target's partition key keeps apart."""
+    chosen = _kept_apart(source, columns)
     return {chosen.get(name, "") for name in target.partition_key}
 
 
@@ -269,12 +333,27 @@ def _selector(name: str, text: str, source: Table, target: Column | None) -> tup
     except CqlError as error:
         return text, [f"`{name}={text}`: {error.fault.message}"]
     if len(tokens) > 1 or not tokens[0].is_name():
-        return text, [f"`{name}={text}`: {wrong}" for wrong in _misread(tokens, source)]
+        wrong = [*_misread(tokens, source), *_miscast(text, target)]
+        return _uncast(text, source), [f"`{name}={text}`: {what}" for what in wrong]
     selector = tokens[0].value
     column = source.column(selector)
     if column is None:
         return selector, [f"`{name}={text}`: {source.name} has no column {selector}"]
     return selector, [] if carries(column, target) else [_other_type(source, column, target)]
+
+
+def _miscast(text: str, target: Column) -> Iterator[str]:
+    """What is wrong with a CAST as the value of a column."""
+    _, kind = cast_of(text) or ("", "")
+    if kind and not same_bytes(kind, target.type):
+        yield f"the new {target.name} is {target.type}, and that gives {kind}"
+
+
+def _uncast(text: str, source: Table) -> str:
+    """The column itself where a CAST leaves its bytes as they are: so it keeps its own times."""
+    name, kind = cast_of(text) or ("", "")
+    column = source.column(name)
+    return name if column is not None and same_bytes(column.type, kind) else text
 
 
 def _misread(tokens: Sequence[Token], source: Table) -> Iterator[str]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from calldrop_migrate.core import masks
-from calldrop_migrate.core.cql import CqlError, Statement, Token
+from calldrop_migrate.core.cql import Statement
 from calldrop_migrate.core.cursor import Cursor
 from calldrop_migrate.core.ddl_parts import (
     declared_index,
@@ -23,9 +23,9 @@ from calldrop_migrate.core.ddl_parts import (
     trigger_name,
     type_text,
 )
+from calldrop_migrate.core.names import is_never
 from calldrop_migrate.core.options import Options, text_of
 from calldrop_migrate.core.schema import Column, Extra, Table, sorted_columns
-from calldrop_migrate.errors import Fault, Place
 
 _KINDS = {"columnfamily": "table"}
 # What changes the schema and that no single name finds again: a function is overloaded, the others
@@ -40,7 +40,7 @@ class Effect:
     """What one statement does.
 
     Attributes:
-        verb: create, alter, drop, truncate, delete, write, or other.
+        verb: create, alter, drop, truncate, write, or other.
         kind: table, view, type, index, function, ...; empty for other.
         name: the object; empty when the statement names none that can be read back.
         table: the declared table or view of a CREATE.
@@ -52,7 +52,7 @@ class Effect:
         compact: an ALTER TABLE that drops COMPACT STORAGE.
         conditional: IF [NOT] EXISTS was written of the object.
         loose: IF [NOT] EXISTS was written of the parts of an ALTER.
-        writes: tables that rows are written into.
+        writes, deletes: tables that rows are written into, and deleted from.
         id: the ID that a CREATE TABLE asks for.
     """
 
@@ -69,15 +69,19 @@ class Effect:
     conditional: bool = False
     loose: bool = False
     writes: tuple[str, ...] = ()
+    deletes: tuple[str, ...] = ()
     id: str = ""
     unnamed: bool = False
     compact: bool = False
 
     @property
     def destroys(self) -> bool:
-        """Whether rows or cells that exist now are gone afterwards."""
-        if self.kind == "table" and self.verb in ("drop", "truncate", "delete"):
-            return True
+        """Whether a whole table or column is gone afterwards, with what is in it.
+
+        Rows that a DELETE names are the file's own business.
+        """
+        if self.kind == "table" and self.verb in ("drop", "truncate"):
+            return not is_never(self.name)
         return (self.verb, self.kind) == ("alter", "table") and bool(self.drop)
 
     @property
@@ -127,8 +131,8 @@ def read(statement: Statement) -> Effect:
 
 def _rows(statement: Statement) -> Effect:
     """INSERT, UPDATE, DELETE, or a BATCH: its `;` may be left out, but these words are reserved."""
-    written: list[str] = []
-    deleted: dict[str, Token] = {}
+    written: dict[str, None] = {}
+    deleted: dict[str, None] = {}
     for at, token in enumerate(statement.tokens):
         if not token.is_word(*_ROWS):
             continue
@@ -137,21 +141,8 @@ def _rows(statement: Statement) -> Effect:
             word = "from" if token.value == "delete" else "into"
             reader.until(word)
             reader.expect(word)
-        name = reader.name()
-        if token.value == "delete":
-            deleted.setdefault(name, token)
-        else:
-            written.append(name)
-    writes = tuple(dict.fromkeys(written))
-    if not deleted:
-        return Effect("write", "table", writes=writes)
-    first, *others = deleted
-    if others:
-        place = Place(statement.place.file, deleted[others[0]].line, deleted[others[0]].column)
-        message = f"a BATCH that deletes from {first} and from {others[0]}"
-        hint = "what may be deleted is decided for each table: write one BATCH for each"
-        raise CqlError(Fault(place, message, hint))
-    return Effect("delete", "table", first, writes=writes)
+        (deleted if token.value == "delete" else written)[reader.name()] = None
+    return Effect("write", "table", writes=tuple(written), deletes=tuple(deleted))
 
 
 # -- CREATE and DROP -------------------------------------------------------------------------------

@@ -17,11 +17,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from calldrop_migrate.core.cql import Statement
 from calldrop_migrate.core.ddl import Effect
 from calldrop_migrate.core.effects import after
 from calldrop_migrate.core.names import is_internal
-from calldrop_migrate.core.operations import TOOL, Run
+from calldrop_migrate.core.operations import Run
 from calldrop_migrate.core.options import comparable_compaction
 from calldrop_migrate.core.plan import Plan
 from calldrop_migrate.core.schema import Extra, Schema
@@ -86,11 +85,11 @@ def demands(plan: Plan) -> tuple[Demand, ...]:
 def _of(operation: Run, schema: Schema) -> Iterator[Demand]:
     """What one statement asks for; `schema` is the one after it."""
     effect = operation.effect
-    where, place = _place(operation.statement, operation.label)
+    where, place = _place(operation)
     match effect.verb, effect.kind:
-        case "create", "view":
+        case "create", "view" if not is_internal(effect.name):
             yield Demand("view", where, place)
-        case "create", "index" if effect.extra and not _is_custom(effect.extra):
+        case "create", "index" if effect.extra and _is_seen(effect.extra):
             yield Demand("index", where, place)
     if effect.kind != "table" or effect.verb not in ("create", "alter"):
         return
@@ -108,13 +107,15 @@ def _of(operation: Run, schema: Schema) -> Iterator[Demand]:
         yield Demand("windows", where, place, windows)
 
 
-def _is_custom(index: Extra) -> bool:
-    return bool(json.loads(index.definition)[1] == "CUSTOM")
+def _is_seen(index: Extra) -> bool:
+    """Whether a server has it as a view. What is tried on a shadow is asked for again later."""
+    custom = bool(json.loads(index.definition)[1] == "CUSTOM")
+    return not (custom or is_internal(index.table))
 
 
-def _place(statement: Statement, label: str) -> tuple[str, str]:
-    place = statement.place
-    if place.file == TOOL:
+def _place(operation: Run) -> tuple[str, str]:
+    place, label = operation.statement.place, operation.label
+    if operation.is_our_own:
         return label, ""
     return f"{place}: {label}", f"{place.file}:{place.line}"
 

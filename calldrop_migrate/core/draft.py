@@ -18,6 +18,7 @@ from calldrop_migrate.core.operations import (
     Copy,
     Operation,
     Pairs,
+    Proof,
     Rows,
     Run,
     Verify,
@@ -37,6 +38,7 @@ class Draft:
         filled: tables that have rows then.
         made: tables that this revision creates.
         rebuilt: tables that it has brought into another shape.
+        emptied: tables that it has truncated.
         refusals: what the server would refuse because of rows that are kept.
         perhaps_empty: tables made for rows of which nobody knows yet whether there are any.
     """
@@ -55,6 +57,7 @@ class Draft:
     filled: set[str] = field(default_factory=set)
     made: set[str] = field(default_factory=set)
     rebuilt: set[str] = field(default_factory=set)
+    emptied: set[str] = field(default_factory=set)
     perhaps_empty: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -75,12 +78,22 @@ class Draft:
             case "create", "table" if self.schema.table(name) is None:
                 self.made.add(name)
                 self.filled.discard(name)
-            case "create", "view":
+            case "create", "view" if not names.is_internal(name):
                 self.operations.append(Await(name))
-            case "drop" | "truncate", "table":
+            case "drop", "table":
                 self.filled.discard(name)
+            case "truncate", "table":  # rows may come to it while the run goes on
+                self.emptied.add(name)
         self.filled |= set(effect.writes)
         self.schema = after(self.schema, effect)
+
+    def ask_to_drop(self) -> None:
+        """A DROP of nothing, before anything is made or copied: a server that has them disabled, or
+        a role that lacks the permission, is known then.
+        """
+        asks = run(f"DROP TABLE IF EXISTS {names.never(self.attempt)}", Proof.ASKS)
+        if asks not in self.operations:
+            self.add(asks)
 
     def fault(self, place: Place, message: str, hint: str = "") -> None:
         """Something wrong in the file."""
@@ -118,7 +131,7 @@ class Draft:
             Verify(table, shape, same, rows, fits, fit_columns, final=True),
         )
         what = f"values of {', '.join(columns)}" if columns is not None else str(rows)
-        if rows is Rows.MISFITS:
+        if rows is Rows.MISFITS or table.name in self.emptied:
             self.perhaps_empty.append(name)
             what += ", if any,"
         self.notes.append(

@@ -34,8 +34,7 @@ def after(schema: Schema, effect: Effect) -> Schema:
                 return schema
             return schema.put(completed(effect.table, schema))
         case "drop", "table" | "view":
-            gone = schema.without(effect.name)
-            return gone.with_extras(e for e in schema.extras if e.table != effect.name)
+            return schema.without(effect.name)
         case "alter", "table" | "view":
             table = schema.table(effect.name)
             return schema if table is None else _altered(schema, table, effect)

@@ -73,7 +73,7 @@ def expand(
         and (before.table(op.source.name) or not names.is_internal(op.source.name))
     ]
     lost = (what for copy in copies for what in inexact(copy, element_times=facts.element_times))
-    draft.notes += dict.fromkeys(lost)
+    draft.notes += lost
     refusals = dict.fromkeys(
         [*draft.refusals, *(reason for copy in copies for reason in uncopyable(copy))]
     )
@@ -83,7 +83,7 @@ def expand(
         at_risk=tuple(dict.fromkeys(draft.at_risk)),
         refusals=tuple(refusals),
         filled=frozenset(draft.filled),
-        notes=tuple(draft.notes),
+        notes=tuple(dict.fromkeys(draft.notes)),
     )
 
 
@@ -140,6 +140,8 @@ def _step(draft: Draft, step: Step) -> None:
         hint = "leave it out: each table that is made gets a new one"
         draft.fault(statement.place, f"{effect.name} is given an ID", hint)
     if step.rebuild:
+        if effect.table and not step.rebuild.into:
+            _bring_back(draft, effect.table)
         rebuild(draft, step.rebuild, statement, effect)
     elif effect.destroys:
         _destroy(draft, statement, effect)
@@ -151,6 +153,10 @@ def _step(draft: Draft, step: Step) -> None:
                 if names.is_internal(table.name) and table.has_type(effect.name)
             ]
         draft.add(Run(statement, effect, written=written))
+        draft.notes += [
+            f"{table}: what a DELETE of this file takes is gone for good; nothing brings it back"
+            for table in effect.deletes
+        ]
         if "default_time_to_live" in dict(effect.options) and effect.name in draft.filled:
             draft.notes.append(
                 f"{effect.name}: rows already there keep the TTL they were written with"
@@ -174,6 +180,8 @@ def _destroy(draft: Draft, statement: Statement, effect: Effect) -> None:
             return
     if table and table.name in draft.filled:
         if draft.facts.set_aside:
+            if lost is None:
+                draft.ask_to_drop()
             draft.set_aside(table, lost)
             proof = Proof.VERIFIED
         elif draft.facts.discard:
@@ -217,13 +225,22 @@ def _made_room(draft: Draft, statement: Statement, effect: Effect) -> list[Table
 # -- what was set aside comes back -----------------------------------------------------------------
 
 
-def _bring_back(draft: Draft) -> None:
+def _bring_back(draft: Draft, becomes: Table | None = None) -> None:
+    """Rows and values return to their tables: at the end of the section, when all have their shape.
+
+    Args:
+        becomes: what a table is about to be rebuilt into. Then only what has a place in it now and
+            none afterwards returns: the rebuild takes it along.
+    """
     for table in draft.schema.owned().tables:
-        if not table.base:
-            for aside in _asides(draft, table, cells=False):
-                _return_rows(draft, aside, table)
-            for aside in _asides(draft, table, cells=True):
-                _return_cells(draft, aside, table)
+        if table.base or (becomes and table.name != becomes.name):
+            continue
+        for cells, bring in ((False, _return_rows), (True, _return_cells)):
+            for aside in _asides(draft, table, cells=cells):
+                if becomes is None or (
+                    _columns_back(aside, table) and not _columns_back(aside, becomes)
+                ):
+                    bring(draft, aside, table)
 
 
 def _asides(draft: Draft, table: Table, *, cells: bool) -> list[Table]:
@@ -239,14 +256,19 @@ def _asides(draft: Draft, table: Table, *, cells: bool) -> list[Table]:
     return [aside for aside in made if aside is not None]
 
 
-def _way_back(draft: Draft, aside: Table, table: Table) -> Pairs:
-    """The columns that bring an aside's rows back; none, and a note, if one has no place."""
+def _columns_back(aside: Table, table: Table) -> Pairs:
+    """The columns that bring an aside's rows back; none if one of them has no place."""
     columns = shared_columns(aside, table)
     keyed = set(table.key) <= {name for name, _ in columns}
-    if keyed and not left_behind(aside, columns):
-        return columns
-    draft.notes.append(f"{aside.name} stays: {table.name} has no place for all of its columns")
-    return ()
+    return columns if keyed and not left_behind(aside, columns) else ()
+
+
+def _way_back(draft: Draft, aside: Table, table: Table) -> Pairs:
+    """The columns that bring an aside's rows back; none, and a note, if one has no place."""
+    columns = _columns_back(aside, table)
+    if not columns:
+        draft.notes.append(f"{aside.name} stays: {table.name} has no place for all of its columns")
+    return columns
 
 
 def _return_rows(draft: Draft, aside: Table, table: Table) -> None:
@@ -291,7 +313,7 @@ def _second_copy(draft: Draft, table: Table) -> Table | None:
 
 
 def _make_second_copy(draft: Draft, table: Table) -> Table | None:
-    if not draft.facts.keep_shadow:
+    if not draft.facts.keep_shadow or table.column(names.MARKER) is not None:
         return None
     name = names.shadow(table.name, draft.migration.number, draft.attempt)
     draft.add(run(describe(replace(table, name=name, options=()))))

@@ -24,6 +24,9 @@ from calldrop_migrate.errors import Fault, MigrationFileError, Place
 __all__ = ["Migration", "Rebuild", "Step", "load", "parse"]
 
 _BOM = "\ufeff"
+# The history keeps the whole text of a file in one cell, which each command reads. Servers take
+# up to half a segment of their commit log (16 MiB), and warn of cells above 1 MiB.
+MOST_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,14 @@ def load(files: Mapping[str, bytes]) -> tuple[Migration, ...]:
     return tuple(migrations)
 
 
+def _too_large(file: str, size: int) -> Fault:
+    return Fault(
+        Place(file, 1, 1),
+        f"the file has {size / 2**20:.1f} MiB; at most 1 MiB, because the history keeps its text",
+        "rows are loaded by a seed module:  calldrop-migrate new --seed NAME",
+    )
+
+
 def _misnumbered(migrations: Sequence[Migration]) -> Iterator[Fault]:
     before, before_file = 0, ""
     for migration in migrations:
@@ -128,7 +139,9 @@ def _read(file: str, data: bytes) -> tuple[Migration, list[Fault]]:
     faults = [misnamed] if misnamed else []
     text = ""
     reader = _Reader(file, faults)
-    if file.lower().endswith(".cql"):
+    if len(data) > MOST_BYTES:
+        faults.append(_too_large(file, len(data)))
+    elif file.lower().endswith(".cql"):
         try:
             plain = data.removeprefix(_BOM.encode()).decode()
             text = re.sub(r"\r\n?", "\n", plain).lstrip(_BOM)  # some editors add one to one

@@ -7,6 +7,9 @@
     call_records__aside_0002_cells    values of columns that the way down dropped, with their keys
     call_records__aside_0002_2        a second time: the first ones are still there, or
                                       their DROP got no answer
+    no_such_table_<32 digits>         never made: a DROP of it asks whether tables may be dropped
+
+The indexes and views of a table are tried on its shadow, by names that are made as the shadow's is.
 
 A shadow can have a column that no user made, MARKER: written with a row's own time and life where
 the row's cells don't tell them.
@@ -27,12 +30,15 @@ LONGEST = 48
 MARKER = "calldrop_row"
 BOOKKEEPING = ("database_migrations", "migration_journal", "migration_progress")
 _SHADOW = re.compile(r".+__\d{4,}_[0-9a-f]{8}", re.ASCII)
+_NEVER = re.compile(r"no_such_table_[0-9a-f]{32}", re.ASCII)
 _ASIDE = re.compile(r".+__aside_\d{4,}(_up)?(_cells)?(_\d+)?", re.ASCII)
 _SERVERS_OWN = ("$paxos", "_scylla_cdc_log")
 
 
 def shadow(table: str, revision: int, attempt: UUID) -> str:
-    """The shadow table of a rebuild of `table` in one attempt."""
+    """The shadow table of a rebuild of `table` in one attempt; what an index or a view of the table
+    is called on it, by that object's own name.
+    """
     name = _fit(table, f"__{revision:04d}_{attempt.hex[:6]}", room=2)
     return name + _digest(name)[:2]
 
@@ -46,6 +52,16 @@ def aside(table: str, revision: int, direction: str, *, cells: bool = False, nth
     """
     ending = "_up" * (direction == "up") + "_cells" * cells + f"_{nth}" * (nth > 1)
     return _fit(table, f"__aside_{revision:04d}{ending}")
+
+
+def never(attempt: UUID) -> str:
+    """A table that there isn't, and never will be."""
+    return f"no_such_table_{attempt.hex}"
+
+
+def is_never(name: str) -> bool:
+    """Whether it is the name of a table that there never is."""
+    return bool(_NEVER.fullmatch(name))
 
 
 def revision_of(shadow: str) -> int:

@@ -20,9 +20,10 @@ from uuid import UUID
 
 from calldrop_migrate.core.cql import Statement, split
 from calldrop_migrate.core.ddl import Effect, read
-from calldrop_migrate.core.names import MARKER, is_internal
+from calldrop_migrate.core.names import MARKER, is_shadow
 from calldrop_migrate.core.schema import Table
 from calldrop_migrate.core.secrets import shown
+from calldrop_migrate.core.widening import origin
 
 # (column of the target, selector on the source): a column of the source by its name as it is,
 # without quotes, and anything else is an expression in CQL.
@@ -33,9 +34,11 @@ TOOL = "calldrop-migrate"  # instead of a file, of a statement that the tool wro
 
 
 class Proof(StrEnum):
-    """Why a statement that destroys may run."""
+    """Why a statement that destroys may run, or what else one of the tool's own is for."""
 
     NONE = "nothing is destroyed"
+    ASKS = "asks whether tables may be dropped here; none has this name"
+    TRIED = "tried before anything is dropped"
     VERIFIED = "all its rows are verified elsewhere"
     EMPTY = "proven empty when it runs"
     EMPTY_ELSE_KEEP = "dropped if it is empty by then, else kept"
@@ -82,6 +85,11 @@ class Run:
     def text(self) -> str:
         """What the journal keeps of it, and what is shown: without passwords."""
         return shown(self.statement)
+
+    @property
+    def is_our_own(self) -> bool:
+        """Whether the tool wrote the statement itself."""
+        return self.statement.place.file == TOOL
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -213,7 +221,8 @@ def static_pairs(source: Table, target: Table, columns: Pairs) -> Pairs:
     return tuple(
         (name, what)
         for name, what in columns
-        if all(c and c.kind == "static" for c in (source.column(what), target.column(name)))
+        for both in ((source.column(origin(source, what)), target.column(name)),)
+        if all(column and column.kind == "static" for column in both)
     )
 
 
@@ -222,9 +231,10 @@ def holds_statics(source: Table, target: Table, columns: Pairs) -> list[str]:
     both are static, and each partition of the source has one in the target.
     """
     chosen = dict(columns)
-    if not {chosen.get(name, "") for name in target.partition_key} <= set(source.partition_key):
+    partition = {origin(source, chosen.get(name, "")) for name in target.partition_key}
+    if not partition <= set(source.partition_key):
         return []
-    return [what for _, what in static_pairs(source, target, columns)]
+    return [origin(source, what) for _, what in static_pairs(source, target, columns)]
 
 
 def _pairs(columns: Sequence[tuple[str, str]]) -> str:
@@ -256,18 +266,44 @@ def unproven(operations: Sequence[Operation]) -> list[Run]:
     ]
 
 
+def _drops_table(operation: Operation) -> bool:
+    return isinstance(operation, Run) and operation.effect.drops_table
+
+
 def is_replaced(operations: Sequence[Operation], index: int) -> bool:
     """Whether an operation drops a table that a later one makes anew."""
     dropped, later = operations[index], operations[index:]
-    if not isinstance(dropped, Run) or not dropped.effect.drops_table:
+    if not _drops_table(dropped):
         return False
     made = (op.effect for op in later if isinstance(op, Run) and op.effect.makes_table)
-    return any(effect.name == dropped.effect.name for effect in made)
+    return any((effect.name,) == dropped.names for effect in made)
+
+
+def incomplete(operations: Sequence[Operation], done: int) -> list[str]:
+    """The tables that the first `done` operations have dropped, and that lack rows, indexes or
+    views until later ones have made them anew.
+    """
+    dropped = [op.names[0] for op in operations[:done] if _drops_table(op)]
+    left = {name for op in operations[done:] for name in _completes(op)}
+    return [name for name in dict.fromkeys(dropped) if name in left]
+
+
+def _completes(operation: Operation) -> set[str]:
+    """The tables that lack something as long as an operation of the tool hasn't run."""
+    match operation:
+        case Copy(target=target) | Verify(target=target):
+            return {target.name}
+        case Run(effect=effect) if effect.makes_table:
+            return {effect.name}
+        case Run(effect=effect) if effect.verb == "create" and operation.is_our_own:
+            base = effect.table.base if effect.table else ""
+            return {base, effect.extra.table if effect.extra else ""}
+    return set()
 
 
 def proofs_of(operations: Sequence[Operation], index: int) -> list[int]:
     """Where the Verifys stand that a destroying statement relies on: also one that may discard
-    rows relies on them, for all others.
+    rows relies on them, for all others. All of them are of the table as that statement finds it.
     """
     operation, standing = list(_with_proofs(operations))[index]
     proofs = (Proof.VERIFIED, Proof.DISCARD)
@@ -282,7 +318,8 @@ def _with_proofs(
     """Each operation with the final Verifys before it that still hold, by where they stand.
 
     A final Verify covers the columns that it carries, of its rows, until something is written into
-    the source again, or something destroys in the table that holds the other copy.
+    the source again, or the source changes, or rows go from the table that holds the other copy.
+    So each statement that destroys in a table needs Verifys of its own.
     """
     standing: dict[int, Verify] = {}
     for at, operation in enumerate(operations):
@@ -296,17 +333,17 @@ def _with_proofs(
                 if rows.moved:
                     ended |= {at for at, v in standing.items() if v.target.name == source.name}
             case Run(effect=effect):
-                touched = {effect.name, *effect.writes}
-                ended = {at for at, v in standing.items() if _ends(v, effect, touched)}
+                ended = {at for at, v in standing.items() if _ends(v, effect)}
         standing = {at: verify for at, verify in standing.items() if at not in ended}
 
 
-def _ends(verify: Verify, effect: Effect, touched: Collection[str]) -> bool:
+def _ends(verify: Verify, effect: Effect) -> bool:
     """Whether a statement ends what a Verify has proven."""
-    if effect.destroys and verify.target.name in touched:
-        return True
-    changes = effect.verb in ("create", "write", "delete", "drop", "truncate")
-    return changes and effect.kind == "table" and verify.source.name in touched
+    of_table = effect.name if effect.kind == "table" else ""
+    lessened = {of_table if effect.destroys else "", *effect.deletes}
+    return verify.target.name in lessened or verify.source.name in {
+        *(of_table, *effect.writes, *effect.deletes)
+    }
 
 
 def _is_proven(effect: Effect, proof: Proof, verified: Collection[Verify]) -> bool:
@@ -317,14 +354,16 @@ def _is_proven(effect: Effect, proof: Proof, verified: Collection[Verify]) -> bo
         return False
     source = of_table[-1].source
     lost = effect.drop if effect.verb == "alter" else [c.name for c in source.columns]
-    lost = [name for name in lost if name != MARKER or not is_internal(source.name)]
+    lost = [name for name in lost if name != MARKER or not is_shadow(source.name)]
     gone = {*source.key, *lost} & {c.name for c in source.columns}
     return all(_is_covered(column, of_table) for column in gone)
 
 
 def _is_covered(column: str, verified: Sequence[Verify]) -> bool:
-    """Whether that column of each row is elsewhere as it is: an expression over it isn't it."""
-    holding = [v for v in verified if any(selector == column for _, selector in v.columns)]
+    """Whether that column of each row is elsewhere, as it is or made wider: another expression over
+    it isn't it.
+    """
+    holding = [v for v in verified if any(origin(v.source, s) == column for _, s in v.columns)]
     carried = (v for v in holding if v.rows is not Rows.MISFITS)
     if any(column in holds_statics(v.source, v.target, v.columns) for v in carried):
         return True  # it is carried by the partition, whichever of its rows fit

@@ -1,10 +1,14 @@
 """The rebuild of a table: into another shape, with its rows (PROTOCOLS.md 5 to 7).
 
-    in place, with rows    Run create shadow, Copy, Verify, Run drop views, Run drop, Run create,
-                           Run create indexes, Copy back, Verify, Run create views, Await;
-                           and with keep_shadow 0 at once: Run drop shadow
-    with a fence           Run revoke in front of that, Run grant behind Copy back and Verify
+    in place, with rows    Run drop nothing, Run create shadow, Run create indexes on it, Run create
+                           and drop views on it, Copy, Verify, Run drop views, Run drop,
+                           Run create, Run create indexes, Copy back, Verify, Run create views,
+                           Await; and with keep_shadow 0 at once: Run drop shadow
+    with a fence           Run revoke in front of the shadow, Run grant behind Copy back and Verify
     in place, no rows      Run drop views, Run drop, Run create, ...
+
+What a server can refuse it is asked for first where nothing depends on it: the DROP of a table that
+there isn't, and the indexes and views of the table on the empty shadow.
     into=NAME              Run create NAME, Copy, Verify: the old table stays as it is
 
 Rows that the new shape can't hold, and values of columns that it doesn't take, go aside before the
@@ -13,7 +17,8 @@ old table is dropped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from calldrop_migrate.core import masks, names
@@ -33,7 +38,7 @@ from calldrop_migrate.core.operations import Copy, Pairs, Proof, Rows, Run, Veri
 from calldrop_migrate.core.options import differences, merged
 from calldrop_migrate.core.refusals import indexed, triggers_in_the_way
 from calldrop_migrate.core.rewriting import rewritten
-from calldrop_migrate.core.schema import Table
+from calldrop_migrate.core.schema import Extra, Table
 
 
 def rebuild(draft: Draft, asked: Rebuild, create: Statement, effect: Effect) -> None:
@@ -74,14 +79,17 @@ def _in_place(draft: Draft, create: Run, source: Table, columns: Pairs) -> None:
     # On the empty table an index is complete at once, and stays so.
     make_indexes = [run(describe_index(i)) for i in indexes]
     drop = f"DROP TABLE {quote(source.name)}"
+    if filled or views:
+        draft.ask_to_drop()
     if not filled:
         draft.add(*drop_views, run(drop, Proof.EMPTY), create, *make_indexes, *make_views)
         return
     fence = draft.facts.fence(source.name)
     draft.add(*(fence.up() if fence else ()))
     shadow_name = names.shadow(target.name, draft.migration.number, draft.attempt)
-    marked = becomes_key(source, target, columns) and target.column(names.MARKER) is None
+    marked = becomes_key(source, target, columns)
     shadow = _created(draft, create, shadow_name, marked=marked)
+    _try(draft, shadow, views, indexes)
     proof = _copy_out(draft, source, shadow, target, columns)
     draft.add(*drop_views, run(drop, proof), create, *make_indexes)
     back = identity(c.name for c in target.columns)
@@ -94,6 +102,25 @@ def _in_place(draft: Draft, create: Run, source: Table, columns: Pairs) -> None:
     else:
         days = f"{draft.facts.keep_shadow:g} days"
         draft.notes.append(f"{shadow.name} stays for {days} as a second copy")
+
+
+def _try(draft: Draft, shadow: Table, views: Iterable[Table], indexes: Iterable[Extra]) -> None:
+    """Makes on the empty shadow what is to be made on the new table.
+
+    So a server that has it disabled, or finds fault with it, says so while the old table is whole.
+    An index stays, and with it what it refuses of the rows that come.
+    """
+
+    def named(name: str) -> str:
+        return names.shadow(name, draft.migration.number, draft.attempt)
+
+    for index in indexes:
+        definition = json.dumps([shadow.name, *json.loads(index.definition)[1:]])
+        tried = replace(index, name=named(index.name), definition=definition)
+        draft.add(run(describe_index(tried), Proof.TRIED))
+    tried_views = [replace(view, name=named(view.name), base=shadow.name) for view in views]
+    draft.add(*(run(describe(v), Proof.TRIED) for v in tried_views))
+    draft.add(*(run(f"DROP MATERIALIZED VIEW {quote(v.name)}") for v in tried_views))
 
 
 def _into(draft: Draft, asked: Rebuild, create: Statement, source: Table, columns: Pairs) -> None:
@@ -186,7 +213,12 @@ def _copy_out(draft: Draft, source: Table, shadow: Table, target: Table, columns
 
 
 def _in_the_way(draft: Draft, source: Table, target: Table) -> Iterator[tuple[str, str]]:
-    """Views and indexes of the table that could not be made again over the new shape."""
+    """What could not be made again over the new shape: views and indexes of the table; and a column
+    that its shadow has no place for.
+    """
+    if target.column(names.MARKER) is not None:
+        hint = f"call it something else:  NEW={names.MARKER}"
+        yield f"{names.MARKER} is the name of a column that the tool's own copies have", hint
     for view in draft.schema.views_on(source.name):
         if why := _misses_view(view, target):
             hint = f"put  DROP MATERIALIZED VIEW {quote(view.name)};  before the rebuild"

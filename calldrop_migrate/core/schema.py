@@ -214,8 +214,9 @@ class Schema:
         return replace(self, tables=tuple(sorted([*kept, *changed], key=lambda t: t.name)))
 
     def without(self, name: str) -> Schema:
-        """This schema without the table of that name."""
-        return replace(self, tables=tuple(t for t in self.tables if t.name != name))
+        """This schema without the table of that name, and without its indexes."""
+        kept = replace(self, tables=tuple(t for t in self.tables if t.name != name))
+        return kept.with_extras(e for e in self.extras if e.table != name)
 
     def with_extras(self, extras: Iterable[Extra]) -> Schema:
         """This schema with these types, indexes and triggers, and no others."""
@@ -273,6 +274,14 @@ def type_parts(text: str) -> tuple[str, list[str]]:
     name, _, rest = text.strip().partition("<")
     inner = rest.rstrip().removesuffix(">")
     return name, [part.strip() for part in _parts(inner)] if inner else []
+
+
+def inner_types(text: str) -> tuple[str, list[str]]:
+    """What stands in front of a type's brackets, and the parts within them."""
+    head, bracket, rest = text.strip().partition("<")
+    if not bracket or head.startswith(('"', "'")):
+        return text.strip(), []
+    return head, [part.strip() for part in _parts(rest.rstrip().removesuffix(">"))]
 
 
 def _parts(text: str) -> Iterator[str]:

@@ -70,6 +70,8 @@ def _undone(
         case "create", "trigger":
             trigger = live.extra("trigger", effect.name)
             return [run(drop_trigger(trigger))] if trigger else []
+        case "drop", "table" if names.is_never(effect.name):
+            return []
         case "drop", "view":
             view = before.table(effect.name)
             if there or view is None:

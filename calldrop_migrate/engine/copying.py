@@ -21,13 +21,16 @@ from calldrop_migrate.core.names import is_internal
 from calldrop_migrate.core.operations import Carried, Copy, Rows, Verify
 from calldrop_migrate.core.ranges import Range, grid
 from calldrop_migrate.core.schema import Table
-from calldrop_migrate.engine.misfits import EXAMPLES, Search
+from calldrop_migrate.engine.balance import Balance
+from calldrop_migrate.engine.misfits import Search
 from calldrop_migrate.engine.news import Progress
 from calldrop_migrate.engine.pacing import Pace
 from calldrop_migrate.engine.place import Place
 from calldrop_migrate.engine.ports import (
+    EXAMPLES,
     Bulk,
     CopyTask,
+    Counted,
     Database,
     Difference,
     RangeResult,
@@ -74,6 +77,7 @@ class Copier:
 
     Attributes:
         search: finds the rows that another shape can't hold.
+        balance: sees before a DROP that no row is missing.
         most: rows a second that the user allows; None is as fast as it goes.
     """
 
@@ -94,10 +98,11 @@ class Copier:
         self._emit = emit
         self.most = max_rows_per_second
         self._pace = Pace(max_rows_per_second, sleep, between)
-        self.search = Search(lambda: database.bulk, self._ranging, emit, self._pace)
+        self.search = Search(database, self._ranging, emit, self._pace)
         self._final_consistency = "" if repaired else "ALL"
         self._progress = f"{quote(database.bookkeeping)}.{TABLE}"
         self._selection = Selection(self.search, self._final_consistency, self._by)
+        self.balance = Balance(self.search, self._final_consistency, between, sleep)
         self._turn, self._last_turn = 0, 0
 
     def size_of(self, table: Table) -> Size:
@@ -134,10 +139,10 @@ class Copier:
         by = self._by(copied, task, place)
         for part, result in self._ranging.over(todo, lambda r: by(self._next_turn(task), r)):
             if result.unfit:
-                raise unfit(operation.source.name, result.unfit)
+                raise unfit(operation.source.name, result.unfit, result.unfit_examples)
             if result.rows:  # an empty range is read again sooner than it is noted
                 self._checkpoint(place, part, result)
-            total, done = _sum(total, result), done + 1
+            total, done = total + result, done + 1
             self._emit(Progress(operation.label, done, place.parts, total.rows))
         see_same(self._database, place.ids)
         return total
@@ -153,7 +158,7 @@ class Copier:
             ),
         )
         for done, (_, result) in enumerate(moved, 1):
-            total = _sum(total, result)
+            total += result
             self._emit(Progress(operation.label, done, place.parts, total.rows))
         return total
 
@@ -252,16 +257,17 @@ class Copier:
         none = task.only is not None and not task.only
         by = self._by(summed, task, place)
         sums = partial(self._sums, by, task, place.parts, operation.label)
-        here = {} if none else sums(of_target=False)
-        read = sum(count for count, _ in here.values())
+        here = Sums() if none else sums(of_target=False)
+        read = sum(count for count, _ in here.by_range.values())
         there = sums(of_target=True, read=read)
         differing = _differing(here, there)
         if differing and operation.final:
             self._selection.see_same(operation, place)
-        for part in _of(differing, place.parts):
-            self._complete(operation, task, part)
+        looked_at = _of(differing, place.parts)
+        gone = sum(self._complete(operation, task, part) for part in looked_at)
         # Nobody else writes into a table of ours: what is in it alone was deleted meanwhile.
-        if operation.final and is_internal(operation.target.name) and differing:
+        exact = operation.final and is_internal(operation.target.name) and not place.emptied
+        if exact and differing:
             if not can_tell(operation.source, operation.columns):
                 what_lasts = replace(task, lasting=True)
                 lasting = partial(self._sums, by, what_lasts, place.parts, operation.label)
@@ -270,7 +276,8 @@ class Copier:
             strict = replace(task, between=self._watched(place, 0))
             self._no_more(operation, strict, differing, place.parts)
         see_same(self._database, place.ids)
-        return RangeResult(rows=sum(count for count, _ in here.values()))
+        counted = Counted(here.rows, there.rows, gone, len(task.skip))
+        return RangeResult(rows=read, counted=counted)
 
     def _see_alike(
         self,
@@ -297,8 +304,11 @@ class Copier:
         if in_place or _differing(*(lasting(of_target=of) for of in (False, True))):
             raise changed(operation)
 
-    def _complete(self, operation: Verify, task: CopyTask, part: Range) -> None:
-        """That a range's rows are in the target; those that aren't are copied once more."""
+    def _complete(self, operation: Verify, task: CopyTask, part: Range) -> int:
+        """That a range's rows are in the target; those that aren't are copied once more. Gives how
+        many somebody has deleted there since.
+        """
+        gone = 0
         self._ranging.between()
         missing = self._missing(task, part)
         if missing and operation.mends:
@@ -310,9 +320,11 @@ class Copier:
             missing = self._missing(task, part)
             if not is_internal(operation.target.name):
                 # Written once more at its own time, and still not there: deleted since.
+                gone = sum(found.gone for found in missing)
                 missing = [found for found in missing if not found.gone]
         if missing:
             raise _differs(operation, f"range {part.index}", missing)
+        return gone
 
     def _no_more(
         self, operation: Verify, task: CopyTask, differing: Collection[int], parts: int
@@ -349,17 +361,18 @@ class Copier:
     ) -> Sums:
         ranges = [part for part in grid(parts) if only is None or part.index in only]
         sums: dict[int, tuple[int, int]] = {}
-        rows = read
+        shown, rows = read, 0
         found = self._ranging.over(
             ranges, lambda r: by(self._calmed(task), r, parts=parts, of_target=of_target)
         )
         for done, (_, some) in enumerate(found, 1 + (parts if of_target else 0)):
-            for bucket, (count, total) in some.items():
+            rows += some.rows
+            for bucket, (count, total) in some.by_range.items():
                 have = sums.get(bucket, (0, 0))
                 sums[bucket] = (have[0] + count, (have[1] + total) % 2**64)
-                rows += count
-            self._emit(Progress(label, done, 2 * parts, rows))
-        return sums
+                shown += count
+            self._emit(Progress(label, done, 2 * parts, shown))
+        return Sums(rows, sums)
 
 
 def copied(
@@ -376,8 +389,9 @@ def summed(
     return bulk.sum_ranges(task, ranges, parts, of_target=of_target)
 
 
-def _differing(here: Sums, there: Sums) -> set[int]:
+def _differing(one: Sums, other: Sums) -> set[int]:
     """The buckets whose rows have to be looked at; -1, for all, if the target can't be split."""
+    here, there = one.by_range, other.by_range
     if -1 not in there:
         return {at for at in {*here, *there} if here.get(at) != there.get(at)}
     rows, total = (sum(side) for side in zip(*(here or {-1: (0, 0)}).values(), strict=True))
@@ -387,16 +401,6 @@ def _differing(here: Sums, there: Sums) -> set[int]:
 def _of(differing: Collection[int], parts: int) -> Iterator[Range]:
     """The ranges of these buckets."""
     return (part for part in grid(parts) if part.index in differing or -1 in differing)
-
-
-def _sum(one: RangeResult, other: RangeResult) -> RangeResult:
-    return RangeResult(
-        one.rows + other.rows,
-        one.bytes + other.bytes,
-        one.bare + other.bare,
-        one.unfit + other.unfit,
-        one.retimed + other.retimed,
-    )
 
 
 def _differs(operation: Verify, where: str, found: list[Difference]) -> RowsAtRisk:

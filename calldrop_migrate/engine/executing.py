@@ -22,6 +22,7 @@ from calldrop_migrate.core.operations import Await, Copy, Operation, Proof, Run,
 from calldrop_migrate.core.plan import Attempt
 from calldrop_migrate.core.rewriting import with_id
 from calldrop_migrate.core.schema import Schema, Table
+from calldrop_migrate.engine.balance import Proven
 from calldrop_migrate.engine.copying import Copier
 from calldrop_migrate.engine.drift import drift
 from calldrop_migrate.engine.journal import Event, Journal
@@ -128,15 +129,14 @@ class Executor:
         attempt: Attempt,
         index: int,
         place: Place | None,
-        proven: Table | None,
+        proven: Proven | None,
         *,
         unsettled: bool,
     ) -> RangeResult | None:
         """Runs an operation; gives what came of rows.
 
         Args:
-            proven: the table that a statement destroys in, as it was when its rows were proven to
-                be elsewhere.
+            proven: what is known of the rows of the table that a statement destroys in.
             unsettled: an earlier run may have sent this statement, and it may still arrive.
 
         Raises:
@@ -145,8 +145,7 @@ class Executor:
         self.sent = False
         match attempt.operations[index]:
             case Run() as operation:
-                self._run(attempt, operation, index, proven, unsettled=unsettled)
-                return None
+                return self._run(attempt, operation, index, proven, unsettled=unsettled)
             case Copy() as operation if place:
                 return self._copier.copy(operation, place)
             case Verify() as operation if place:
@@ -165,11 +164,11 @@ class Executor:
         attempt: Attempt,
         operation: Run,
         index: int,
-        proven: Table | None,
+        proven: Proven | None,
         *,
         unsettled: bool,
-    ) -> None:
-        effect = operation.effect
+    ) -> RangeResult | None:
+        effect, result = operation.effect, None
         # One that is still on its way may be the opposite of this one: of another attempt, or what
         # an earlier run of this one sent and a later one sent again.
         sent_again = _about(attempt.operations[: min(index, attempt.done + 1)])
@@ -180,9 +179,10 @@ class Executor:
         if effect.destroys:
             self._read_back(effect)
             if proven is not None:
-                self._see_as_proven(operation, proven)
+                self._see_as_proven(operation, proven.source)
+                result = RangeResult(discarded=self._copier.balance.see(operation, proven))
             if not self._may_destroy(operation):
-                return
+                return None
         if effect.destroys:
             self._log.append(None)  # what came before may have taken long
             if effect.drops_table and (fence := attempt.facts.fence(effect.name)):
@@ -201,6 +201,7 @@ class Executor:
             # Its role is gone by now: no reason to stop half-way.
             what = "revoked" if is_up(operation) else "granted again"
             self._emit(Note(f"not {what} ({refused.message}):  {sent};"))
+        return result
 
     def _see_unchanged_by_others(self, effect: Effect) -> None:
         """That an object is as this run last saw it: what it is behind a statement is recorded.
@@ -260,7 +261,8 @@ class Executor:
             state="The table was not dropped.",
             hint=(
                 "Stop the writers, then run the same command again: it says what can be done.\n"
-                "To take back what was begun:  calldrop-migrate abort"
+                "To take back what was begun:  calldrop-migrate abort\n"
+                "Where neither helps, the same command with --discard-rows deletes them."
             ),
         )
 

@@ -31,12 +31,14 @@ from calldrop_migrate.core.operations import (
     Run,
     Verify,
     hash_of,
+    incomplete,
     is_replaced,
     proofs_of,
 )
 from calldrop_migrate.core.plan import Attempt
 from calldrop_migrate.core.rebuilding import changed_by
 from calldrop_migrate.core.schema import Table, from_json, to_json
+from calldrop_migrate.engine.balance import Proven, Read
 from calldrop_migrate.engine.copying import Copier
 from calldrop_migrate.engine.drift import without
 from calldrop_migrate.engine.executing import Executor
@@ -48,7 +50,7 @@ from calldrop_migrate.engine.place import Place
 from calldrop_migrate.engine.ports import RangeResult
 from calldrop_migrate.engine.resuming import verified
 from calldrop_migrate.engine.shadows import refuse_lacking
-from calldrop_migrate.engine.wording import at_revision, counted, summary
+from calldrop_migrate.engine.wording import at_revision, counted, summary, to_go_on
 from calldrop_migrate.errors import (
     CalldropError,
     LeaseLost,
@@ -78,7 +80,7 @@ class Passage:
         self._do = doing
         self._attempt = attempt
         self._past: Sequence[Event] = ()
-        self._proven: set[int] = set()
+        self._proven: dict[int, Read] = {}  # what Verifys of this run have read
         self._ids = {t.name: str(t.id) for t in attempt.before.tables if t.id}
         self._grants: dict[str, list[tuple[str, str]]] = {}
         self._notes: list[str] = []
@@ -155,7 +157,12 @@ class Passage:
 
     # -- one operation -----------------------------------------------------------------------------
 
-    def _operation(self, index: int) -> RangeResult | None:
+    def _operation(self, index: int, *, emptied: bool = False) -> RangeResult | None:
+        """Runs one operation, with the rows of the journal around it.
+
+        Args:
+            emptied: of a Verify: see `Place`.
+        """
         do, operation = self._do, self._attempt.operations[index]
         before = unsettled(self._past, index)
         if before is not None and before.hash != hash_of(operation):
@@ -173,8 +180,12 @@ class Passage:
             self._close_fence(operation.source.name, index)
         for proof in proofs_of(self._attempt.operations, index):
             if proof not in self._proven:
-                self._operation(proof)
+                # A TRUNCATE leaves no trace in the schema: an earlier run's may have come.
+                truncates = isinstance(operation, Run) and operation.effect.verb == "truncate"
+                self._operation(proof, emptied=truncates and before is not None)
         place = self._place(index)
+        if place:
+            place = replace(place, emptied=emptied)
         self._append("before", index, detail=self._detail(index, place))
         if index == 0 and not self._attempt.resumed:
             self._mark()
@@ -201,19 +212,18 @@ class Passage:
         took = int((do.clock.monotonic() - started) * 1000)
         self._append("applied", index, recorded=True, duration_ms=took)
         self._is_open = False
-        if isinstance(operation, Verify):
-            self._proven.add(index)
+        if isinstance(operation, Verify) and place and result and result.counted:
+            self._proven[index] = Read(operation, place.parts, result.counted, emptied)
         return result
 
-    def _proven_by(self, index: int) -> Table | None:
-        """The table, with its id, as it was when its rows were proven to be elsewhere."""
-        proofs = proofs_of(self._attempt.operations, index)
-        verifies = (self._attempt.operations[proof] for proof in proofs)
-        source = next((op.source for op in verifies if isinstance(op, Verify)), None)
-        if source is None:
+    def _proven_by(self, index: int) -> Proven | None:
+        """What a statement that destroys relies on; None if it relies on nothing."""
+        reads = tuple(self._proven[at] for at in proofs_of(self._attempt.operations, index))
+        if not reads:
             return None
+        source = reads[0].verify.source
         known = self._ids.get(source.name)
-        return replace(source, id=UUID(known) if known else None)
+        return Proven(replace(source, id=UUID(known) if known else None), reads)
 
     def _close_fence(self, table: str, index: int) -> None:
         """Once in each run, before rows are carried out of a fenced table or proven to be: as long
@@ -374,6 +384,9 @@ class Passage:
         else:
             what = "was applied" if up else "was taken back"
             state = f"The keyspace is at {at_revision(number - up)}; nothing of {name} {what}."
+        if tables := incomplete(attempt.operations, done):
+            finish = to_go_on(attempt.direction, number)
+            state += f" {', '.join(tables)} is incomplete until it is finished:  {finish}\n   "
         if isinstance(error, LeaseLost) and (grants := self._being_revoked()):
             error.hint += f"\nIf the other run is over, and its writers may not write:\n  {grants};"
         if fenced := self._fenced():

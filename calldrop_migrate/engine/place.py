@@ -18,6 +18,8 @@ class Place:
         ids: of its two tables, as far as they are known: those that the attempt began with or made.
         aside: the operation that put aside rows that don't fit, if an earlier run may have done it.
         began: how many rows of the journal the attempt had when it began: more in each run.
+        emptied: the source may have been truncated already, by a statement whose outcome nobody
+            knows: that the target has more tells nothing then.
     """
 
     attempt: UUID
@@ -26,3 +28,4 @@ class Place:
     ids: Mapping[str, str] = field(default_factory=dict)
     aside: Copy | None = None
     began: int = 0
+    emptied: bool = False

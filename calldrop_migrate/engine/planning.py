@@ -7,18 +7,15 @@ once the lease is held. `plan` and `--dry-run` end with it. Nothing here writes.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 from uuid import UUID, uuid4
 
-from calldrop_migrate.core.carrying import can_misfit
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.expansion import expand
 from calldrop_migrate.core.fencing import Fence, fences
 from calldrop_migrate.core.files import Migration
-from calldrop_migrate.core.operations import Await, Copy, Run, is_replaced
+from calldrop_migrate.core.operations import Await, Run, is_replaced
 from calldrop_migrate.core.plan import (
     Attempt,
     Direction,
@@ -32,12 +29,10 @@ from calldrop_migrate.core.plan import (
 from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.copying import Copier
 from calldrop_migrate.engine.drift import drift
-from calldrop_migrate.engine.estimating import Estimate, estimates
 from calldrop_migrate.engine.history import History, Record, check_files, kept, read_history
 from calldrop_migrate.engine.journal import Journal, has_journal, unanswered_drops
 from calldrop_migrate.engine.keyspace import making, replication_differences
 from calldrop_migrate.engine.lease import LeaseState
-from calldrop_migrate.engine.misfits import Misfits
 from calldrop_migrate.engine.permissions import masked_copies
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.resuming import (
@@ -49,6 +44,7 @@ from calldrop_migrate.engine.resuming import (
     without_late,
 )
 from calldrop_migrate.engine.review import Review, Wishes
+from calldrop_migrate.engine.scanning import Scans
 from calldrop_migrate.engine.shadows import refuse_lacking
 from calldrop_migrate.engine.wording import at_revision
 from calldrop_migrate.errors import (
@@ -77,7 +73,7 @@ class Planner:
         self._migrations = {m.number: m for m in migrations}
         self._wishes = wishes
         self._log = log
-        self._copier = copier
+        self._scans = Scans(copier, wanted=wishes.scan)
         self._history = History(database)
         self._ids: dict[tuple[int, Direction], UUID] = {}
         self._records: Mapping[int, Record] = {}
@@ -143,15 +139,18 @@ class Planner:
             if schema.exists or direction == "down"
             else making(self._database, self._wishes.replication, self._wishes.tablets)
         )
+        counts = [self._scans.of(attempt, schema) for attempt in attempts]
+        attempts = [_with_notes(a, c.losses) for a, c in zip(attempts, counts, strict=True)]
         plan = Plan(keyspace, tuple(attempts), current, goal)
-        counts = [self._count_misfits(attempt, schema) for attempt in attempts]
         return Review(
             plan,
             schema,
             records,
-            misfits=tuple(found for count in counts for found in count[0]),
-            uncounted=tuple(table for count in counts for table in count[1]),
-            estimates=self._estimates(attempts, schema),
+            misfits=tuple(found for count in counts for found in count.misfits),
+            uncounted=tuple(table for count in counts for table in count.uncounted),
+            losses={a.id: c.apart for a, c in zip(attempts, counts, strict=True)},
+            unread=tuple(table for count in counts for table in count.unread),
+            estimates=tuple(found for count in counts for found in count.estimates),
             unreadable=self.unreadable(plan),
             masked=masked_copies(self._database, attempts, schema),
             warnings=(
@@ -197,11 +196,11 @@ class Planner:
         number = attempt.migration.number
         way: Direction = "up" if attempt.direction == "up" else "down"
         fresh = self._fresh(number, way, schema, schema, None, (), made)
-        misfits, _ = self._count_misfits(fresh, schema)
+        counted = self._scans.of(fresh, schema)
         plan = Plan(None, (fresh,), number, number)
         masked = masked_copies(self._database, [fresh], schema)
-        Review(plan, schema, {}, tuple(misfits), masked=masked).refuse()
-        return fresh
+        Review(plan, schema, {}, counted.misfits, masked=masked).refuse()
+        return _with_notes(fresh, counted.losses)
 
     def _goal(
         self,
@@ -336,31 +335,7 @@ class Planner:
         found = resume(self._database, self._log, record, migration, self._wishes, live)
         return replace(found, attempt=self._told(found.attempt))
 
-    # -- rows --------------------------------------------------------------------------------------
-
-    def _count_misfits(self, attempt: Attempt, live: Schema) -> tuple[list[Misfits], list[str]]:
-        """The misfits of copies whose table has that shape already; else what can't be counted."""
-        found: dict[tuple[Any, ...], Misfits] = {}
-        uncounted: set[str] = set()
-        for op in attempt.operations[attempt.done :]:
-            if not isinstance(op, Copy) or op.fits is None:
-                continue
-            shape = (op.source.name, op.fits.key, op.fit_columns)
-            if shape in found:
-                continue
-            if not can_misfit(op.source, op.fits, op.fit_columns):
-                continue
-            now = live.table(op.source.name)
-            if not self._wishes.scan or now is None or not op.source.same_rows_as(now):
-                uncounted.add(op.source.name)
-            else:
-                parts = self._copier.parts_for(now)
-                found[shape] = self._copier.search.find(now, op.fits, op.fit_columns, parts)
-        return list(found.values()), sorted(uncounted)
-
-    def _estimates(self, attempts: Sequence[Attempt], schema: Schema) -> tuple[Estimate, ...]:
-        of, most = functools.cache(self._copier.size_of), self._copier.most
-        return tuple(e for attempt in attempts for e in estimates(attempt, schema, of, most))
+    # -- what else is told ------------------------------------------------------------------------
 
     def _grants(self, plan: Plan, schema: Schema) -> list[str]:
         """What roles were granted on tables that are made anew."""
@@ -405,6 +380,10 @@ class Planner:
             f"{line}; a migration doesn't change it: ALTER KEYSPACE, then nodetool repair"
             for line in replication_differences(schema, self._wishes.replication)
         ]
+
+
+def _with_notes(attempt: Attempt, notes: Sequence[str]) -> Attempt:
+    return replace(attempt, notes=(*attempt.notes, *notes))
 
 
 def _refuse_unknown(schema: Schema) -> None:

@@ -8,11 +8,12 @@ applied and not all nodes show it yet. No method sends a statement again whose o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from calldrop_migrate.core.fencing import Access
+from calldrop_migrate.core.keys import CASSANDRA, CASSANDRA_4, SCYLLA, KeyLimits
 from calldrop_migrate.core.preflight import Server
 from calldrop_migrate.core.ranges import Range
 from calldrop_migrate.core.schema import Schema, Table
@@ -29,8 +30,12 @@ class _Absent:
 
 
 ABSENT = _Absent()
+NULL = "is null"  # how the reason ends that a row has no key
+EXAMPLES = 5  # keys that are shown of rows with which something is wrong
 Key = tuple[bytes | None, ...]
-Sums = Mapping[int, tuple[int, int]]  # index of a range -> rows, and the sum over them
+Comparable = tuple[Hashable, ...]  # a key, equal where the server calls two keys the same
+# Of a row: its key, the key that it has in the target, why it has none there, newest write time.
+Keyed = tuple[Key, Comparable, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +72,19 @@ class Platform:
 
         ScyllaDB has them for one element that is named (from 2026.2 on), and none of a list's.
         """
+        return not self.scylla and self._major >= 5
+
+    @property
+    def key_limits(self) -> KeyLimits:
+        """How long its keys may be."""
+        if self.scylla:
+            return SCYLLA
+        return CASSANDRA if self._major >= 5 else CASSANDRA_4
+
+    @property
+    def _major(self) -> int:
         major = self.version.partition(".")[0]
-        return not self.scylla and major.isdecimal() and int(major) >= 5
+        return int(major) if major.isdecimal() else 0
 
 
 def go_on() -> None:
@@ -92,8 +108,9 @@ class CopyTask:
         element_times: whether the server tells the times of a collection's elements.
         turn: microseconds that a list is written later than its elements: more each time that it
             may be written.
-        calm: how often work on it has failed: halves pages, batches, and what is in flight.
+        calm: how often work on it has failed: makes pages, batches, and what is in flight smaller.
         also: gets what is moved into the target, before it.
+        casts: columns of the target whose values are compared under an expression.
         lasting: sums are of cells that never end, and of rows that have one.
         between: called between the pages of a long range and before each write: keeps the lease,
             and raises to end the work.
@@ -112,18 +129,77 @@ class CopyTask:
     calm: int = 0
     lasting: bool = False
     also: Table | None = None
+    casts: tuple[tuple[str, str], ...] = ()
     between: Callable[[], None] = field(default=go_on, compare=False)
     pace: Callable[[int], None] = field(default=at_once, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class RangeResult:
-    """What came of a range.
+class Sums:
+    """What was summed up of one side of a copy.
 
     Attributes:
+        rows: of the table, whichever of them are meant.
+        by_range: index of a range of the source -> what is summed up, and the sum over it.
+    """
+
+    rows: int = 0
+    by_range: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many rows a verification read.
+
+    Attributes:
+        source: of the source, whichever of them are meant.
+        target: of the target, a moment later.
+        gone: rows of the source that somebody has deleted in the target.
+        skipped: rows of the source that are not meant.
+    """
+
+    source: int
+    target: int
+    gone: int = 0
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What reading rows, and writing them into their target, consists of.
+
+    Attributes:
+        cells: values, write times and TTLs that were read, absent ones too.
+        partitions: of the source.
+        requests: that writing takes; rows go in batches of one partition of the target.
+    """
+
+    cells: int = 0
+    partitions: int = 0
+    requests: int = 0
+
+    def __add__(self, other: Effort) -> Effort:
+        return Effort(
+            self.cells + other.cells,
+            self.partitions + other.partitions,
+            self.requests + other.requests,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RangeResult:
+    """What came of a range, or of all.
+
+    Attributes:
+        counted: of a verification.
+        discarded: rows that a statement has deleted and that are nowhere else.
         bare: rows of keys alone among them, whose write time can't be kept.
-        unfit: source rows that the target can't hold because a key column is null.
+        unfit: source rows that the target can't hold because of their key there.
         retimed: collections among their cells whose elements' write times can't be kept.
+        ending: rows that have only cells that end, written by more than one statement: whether the
+            row itself would outlive them can't be read.
+        effort: of a survey.
+        unfit_examples, ending_examples: keys of a few of these for people, of the unfit with why.
     """
 
     rows: int = 0
@@ -131,6 +207,25 @@ class RangeResult:
     bare: int = 0
     unfit: int = 0
     retimed: int = 0
+    ending: int = 0
+    unfit_examples: tuple[str, ...] = ()
+    ending_examples: tuple[str, ...] = ()
+    effort: Effort = Effort()
+    counted: Counted | None = None
+    discarded: int = 0
+
+    def __add__(self, other: RangeResult) -> RangeResult:
+        return RangeResult(
+            self.rows + other.rows,
+            self.bytes + other.bytes,
+            self.bare + other.bare,
+            self.unfit + other.unfit,
+            self.retimed + other.retimed,
+            self.ending + other.ending,
+            (self.unfit_examples + other.unfit_examples)[:EXAMPLES],
+            (self.ending_examples + other.ending_examples)[:EXAMPLES],
+            self.effort + other.effort,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +274,18 @@ class Bulk(Protocol):
 
     def keys_of_ranges(
         self, task: CopyTask, ranges: Sequence[Range], *, times: bool
-    ) -> Iterator[tuple[Range, Iterator[tuple[Key, Key, int]]]]:
-        """Source key, target key and newest write time of each row; 0 without `times`."""
+    ) -> Iterator[tuple[Range, Iterator[Keyed]]]:
+        """What is to be known of each row's key; the write time is 0 without `times`."""
+        ...
+
+    def count_ranges(self, task: CopyTask, ranges: Sequence[Range]) -> Iterator[tuple[Range, int]]:
+        """How many rows of the source are rows for the target, or would be if they had a key."""
+        ...
+
+    def survey_ranges(
+        self, task: CopyTask, ranges: Sequence[Range]
+    ) -> Iterator[tuple[Range, RangeResult]]:
+        """Reads ranges of the source as a copy does, and writes nothing."""
         ...
 
     def sum_ranges(

@@ -178,11 +178,14 @@ def way_back(
     events: Sequence[Event], sent: Event | None, before: Schema, live: Schema
 ) -> tuple[list[Operation], list[str]]:
     """What takes back what has run of an attempt, or may have, and what keeps it from being so."""
-    # A copy that was begun has run in part; a statement that wasn't applied has not.
-    begun_too = sent is not None and (sent.digest is None or bool(arrived(sent, live)))
-    count = len(applied_operations(events)) + begun_too
     # The last one: a statement that was refused may have been mended in its file since.
     begun = {e.operation: e for e in events if e.event == "before"}
+    done = len(applied_operations(events))
+    # A copy that was begun has run in part, however it ended; a statement that wasn't applied has
+    # not.
+    perhaps = sent is not None and (sent.digest is None or bool(arrived(sent, live)))
+    copied = done in begun and "carried" in begun[done].details
+    count = done + (perhaps or copied)
     return undo([operation_of(begun[index]) for index in range(count)], before, live)
 
 
@@ -203,7 +206,7 @@ def stranded(events: Sequence[Event], schema: Schema) -> list[str]:
     dropped = {
         name
         for e in events
-        if e.digest and run(e.statement or "").effect.drops_table
+        if e.digest and run(e.statement or "").effect.verb == "drop"
         for name in json.loads(e.digest)
     }
     live = {table.name: str(table.id) for table in schema.tables}

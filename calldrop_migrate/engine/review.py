@@ -6,7 +6,8 @@ A `Review` is what is shown, and what is made again, from fresh reads, once the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from uuid import UUID
 
 from calldrop_migrate.core.plan import Attempt, Plan
 from calldrop_migrate.core.preflight import Finding
@@ -51,6 +52,9 @@ class Review:
     """A plan with what else has to be known before it runs.
 
     Attributes:
+        uncounted: tables of which rows that don't fit were not looked for.
+        unread: tables that rows are carried out of, or deleted from, and that were not counted.
+        losses: what --discard-rows deletes for good in rebuilds, by attempt.
         findings: what a run would meet on this server.
         chores: what is done besides the plan's operations, to the bookkeeping alone.
         unreadable: what the server says where this role may not read what the plan will wait for.
@@ -62,6 +66,8 @@ class Review:
     records: Mapping[int, Record]
     misfits: tuple[Misfits, ...] = ()
     uncounted: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    losses: Mapping[UUID, tuple[str, ...]] = field(default_factory=dict)
     estimates: tuple[Estimate, ...] = ()
     warnings: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
@@ -211,6 +217,8 @@ def _misfit_lines(misfits: Misfits) -> str:
     what = []
     if misfits.nulls:
         what.append(f"{misfits.nulls:,} rows have a null in a column that becomes part of the key")
+    if misfits.refused:
+        what.append(f"{misfits.refused:,} rows would have a key that the server refuses")
     if misfits.collisions:
         what.append(
             f"{misfits.collisions:,} rows share their key in the new shape with a newer row"

@@ -48,7 +48,7 @@ def bereft(log: Journal, schema: Schema) -> list[tuple[Table, str]]:
     """Second copies, each with the name of the table that it was copied into, where that table was
     dropped since and whatever has its name now hasn't got the rows.
     """
-    shadows = [t for t in schema.tables if names.is_shadow(t.name)]
+    shadows = [t for t in schema.tables if names.is_shadow(t.name) and not t.base]
     events = log.events(detail=True) if shadows else []
     found = []
     for shadow in shadows:

@@ -172,7 +172,7 @@ class Upkeep:
         it, or was rebuilt since into what is still there. Rows deleted since can't be told from
         lost ones: then a person decides.
         """
-        shadows = [t for t in schema.tables if names.is_shadow(t.name)]
+        shadows = [t for t in schema.tables if names.is_shadow(t.name) and not t.base]
         events = self._log.events(detail=True) if shadows and has_journal(schema) else []
         records = self._records(schema).values()
         under_way = {r.attempt for r in records if not r.applied}
@@ -185,9 +185,8 @@ class Upkeep:
         for story, shadow in sorted(stories, key=lambda one: one[0].ended if one[0] else now):
             if story is None and not under_way and not self._database.has_rows(shadow):
                 # Made by a run that was stopped, when that was aborted already.
-                drop = run(f"DROP TABLE {quote(shadow.name)}", Proof.EMPTY)
-                number = names.revision_of(shadow.name)
-                plans.append(_Planned("clean", number, shadow.name, [drop]))
+                drop = _drop(shadow, schema, Proof.EMPTY)
+                plans.append(_clean(shadow, names.revision_of(shadow.name), drop))
             elif story is None:
                 kept.append(f"{shadow.name} stays: the journal doesn't know it")
             elif story.attempt in under_way:
@@ -196,12 +195,11 @@ class Upkeep:
                 until = f"{story.ended + keep:%Y-%m-%d %H:%M}"
                 kept.append(f"{shadow.name} stays until {until} UTC (--keep-shadow)")
             elif discard:
-                drop = run(f"DROP TABLE {quote(shadow.name)}", Proof.DISCARD)
-                plans.append(_Planned("clean", story.revision, shadow.name, [drop]))
+                drop = _drop(shadow, schema, Proof.DISCARD)
+                plans.append(_clean(shadow, story.revision, drop))
             elif holders := successors(shadow, story, events, under_way, schema):
-                drop = run(f"DROP TABLE {quote(shadow.name)}", Proof.COPY)
-                drop = replace(drop, originals=tuple((t.name, t.id) for t in holders))
-                plans.append(_Planned("clean", story.revision, shadow.name, [drop]))
+                drop = _drop(shadow, schema, Proof.COPY, holders)
+                plans.append(_clean(shadow, story.revision, drop))
             elif why := unlike(shadow, schema.table(story.live), story, events):
                 kept.append(f"{shadow.name} stays: {why}; --discard-rows drops it all the same")
             else:
@@ -209,8 +207,8 @@ class Upkeep:
                 assert live is not None
                 columns = shared_columns(shadow, live)
                 proof = Verify(shadow, live, columns, final=True, mends=False)
-                drop = run(f"DROP TABLE {quote(shadow.name)}", Proof.VERIFIED)
-                plans.append(_Planned("clean", story.revision, shadow.name, [proof, drop]))
+                drop = [proof, *_drop(shadow, schema, Proof.VERIFIED)]
+                plans.append(_clean(shadow, story.revision, drop))
         return _review(schema, sum(r.applied for r in records), plans, warnings=kept)
 
     def _records(self, schema: Schema) -> Mapping[int, Record]:
@@ -271,6 +269,19 @@ class Upkeep:
             found[at:at] = copied
             told.append(f"{table.name}: gets back the rows that {shadow.name} has")
         return found
+
+
+def _drop(
+    shadow: Table, schema: Schema, proof: Proof, originals: Sequence[Table] = ()
+) -> list[Operation]:
+    """The DROP of a shadow, behind that of a view which a run has left on it."""
+    drop = run(f"DROP TABLE {quote(shadow.name)}", proof)
+    left = [run(f"DROP MATERIALIZED VIEW {quote(v.name)}") for v in schema.views_on(shadow.name)]
+    return [*left, replace(drop, originals=tuple((t.name, t.id) for t in originals))]
+
+
+def _clean(shadow: Table, number: int, operations: Sequence[Operation]) -> _Planned:
+    return _Planned("clean", number, shadow.name, operations)
 
 
 def _no_way_into(table: Table, other: Table) -> str:

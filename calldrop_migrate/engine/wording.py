@@ -63,12 +63,23 @@ def counted(attempt: Attempt, results: dict[int, RangeResult]) -> list[str]:
     notes = []
     for index, result in results.items():
         operation = attempt.operations[index]
+        if result.discarded:
+            notes.append(
+                f"{result.discarded:,} rows of {operation.names[0]} are deleted for good"
+                " (--discard-rows)"
+            )
         if not isinstance(operation, Copy):
             continue
         if result.bare and not is_internal(operation.source.name):
             notes.append(
                 f"{result.bare:,} rows of {operation.source.name} have keys alone: their write time"
                 " is unknown"
+            )
+        if result.ending and not is_internal(operation.source.name):
+            shown = "".join(f"\n      {example}" for example in result.ending_examples)
+            notes.append(
+                f"{result.ending:,} rows of {operation.source.name} have only cells that end, and"
+                f" not all by one write: such a row ends with the last of them{shown}"
             )
         if result.retimed and not is_internal(operation.source.name):
             notes.append(

@@ -36,10 +36,11 @@ _AUTHORIZED = {
 
 @dataclass(frozen=True, slots=True)
 class Secured:
-    """The server, and the CA that it trusts and that has signed its certificate."""
+    """The server, its process, and the CA that it trusts and that has signed its certificate."""
 
     address: Address
     pki: Pki
+    pid: int
 
     @property
     def tls(self) -> dict[str, str]:
@@ -89,7 +90,7 @@ def secured() -> Iterator[Secured]:
             extra_config={**_AUTHORIZED, **pki.of_cassandra(host)},
             say=lambda line: None,
         )
-        yield Secured(Address(started.hosts, started.port, "embedded"), pki)
+        yield Secured(Address(started.hosts, started.port, "embedded"), pki, *started.pids)
     finally:
         embedded.stop(wipe=True, home=home, say=lambda line: None)
         shutil.rmtree(home, ignore_errors=True)

@@ -12,12 +12,13 @@ import shutil
 import socket
 import time
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from cassandra.cluster import Session
 
 from tests.conftest import Cli, Result
-from tests.told import only, tables, told, told_as_json, write
+from tests.told import ok, only, tables, told, told_as_json, write
 
 NOWHERE = {"CALLDROP_HOSTS": "127.0.0.1", "CALLDROP_PORT": "1"}
 
@@ -411,3 +412,17 @@ def test_new(cli: Cli) -> None:
     made = json.loads(cli("new", "../é", "--json", env=NOWHERE).out)
     assert made == {"schema_version": 1, "path": "migrations/0006_e.cql", "seed": None}
     told(cli("up", env=NOWHERE), 4, "0005_add_roaming.cql:3:1: no statement after `-- migrate:up`")
+
+
+def test_a_file_as_large_as_may_be(cli: Cli, client: Any) -> None:
+    """Its text stands in the history as a whole; a larger one is refused when it is loaded."""
+    text = tables("t")
+    full = f"-- {'x' * (2**20 - len(text) - 4)}\n{text}"
+    only(cli, r0001_t=full)
+    ok(cli("up"))
+    (row,) = client.execute(f"SELECT content FROM {cli.keyspace}.database_migrations")
+    assert len(row["content"]) == 2**20
+    write(cli, "0002_u", f"-- x{full}")
+    told(cli("up"), 4, "0002_u.cql:1:1", "at most 1 MiB", "new --seed")
+    (cli.folder / "migrations" / "0002_u.cql").unlink()
+    ok(cli("down", "base", "--yes"))

@@ -90,3 +90,16 @@ def copies(client: Any, cli: Cli) -> list[int]:
     asked = "SELECT table_name AS n FROM system_schema.tables WHERE keyspace_name = %s"
     names = [row["n"] for row in client.execute(asked, [cli.keyspace]) if "__" in row["n"]]
     return [len(list(client.execute(f"SELECT a FROM {cli.keyspace}.{n}"))) for n in names]
+
+
+def test_a_row_that_may_end_with_its_cells_is_named(cli: Cli, client: Any, insert: Any) -> None:
+    """No CQL reads a row's own life: whether it would outlive its cells can't be told."""
+    insert("TTL 0", v=3, w=4)
+    client.execute(f"UPDATE {cli.keyspace}.t USING TTL 900 SET v = 5 WHERE a = 1")
+    assert "have only cells that end" not in ok(cli("up", "2", *GO))
+    ok(cli("down", "1", *GO))
+    for cell, ttl in (("v", 900), ("w", 800), ("b", 700)):
+        client.execute(f"UPDATE {cli.keyspace}.t USING TTL {ttl} SET {cell} = 5 WHERE a = 1")
+    said = ok(cli("up", "2", *GO))
+    assert "1 rows of t have only cells that end, and not all by one write" in said
+    assert "ends with the last of them\n      1\n" in said

@@ -350,3 +350,14 @@ def test_a_migration_is_a_value() -> None:
     assert one == two
     assert isinstance(one, Migration)
     assert hash(one) == hash(two)
+
+
+def test_a_file_that_the_history_cannot_keep() -> None:
+    rest = f"\n{UP}CREATE TABLE t (a int PRIMARY KEY);{DOWN}"
+    whole = f"-- {'x' * (2**20 - len(rest) - 3)}{rest}"
+    assert len(parse("0001_x.cql", whole.encode()).text) == 2**20
+    with pytest.raises(MigrationFileError) as caught:
+        parse("0001_x.cql", b"INSERT" * 2**20 * 3)
+    (fault,) = caught.value.faults
+    assert str(fault).startswith("0001_x.cql:1:1: the file has 18.0 MiB; at most 1 MiB")
+    assert "calldrop-migrate new --seed" in fault.hint

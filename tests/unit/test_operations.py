@@ -27,6 +27,7 @@ from calldrop_migrate.core.operations import (
     Run,
     Verify,
     hash_of,
+    proofs_of,
     run,
     unproven,
 )
@@ -114,12 +115,12 @@ def test_no_plan_loses_a_row(data: st.DataObject) -> None:
 
 # Pairs of shapes (columns, key) between which rows go and come back.
 A = "CREATE TABLE t (a int, b int, c int, d int, PRIMARY KEY ({}))"
+RENAMED = "CREATE TABLE t (a int, e int, c int, d int, PRIMARY KEY (e, a))"
 SHAPES = st.sampled_from([A.format(key) for key in ("a", "b", "a, b", "b, c", "(a, c), b", "d, a")])
 CHANGES = st.sampled_from(
     [
         ("DROP TABLE t", A.format("a, b")),
         ("TRUNCATE t", "GRANT ALL ON TABLE t TO r"),
-        ("DELETE FROM t WHERE a = 1", "GRANT ALL ON TABLE t TO r"),
         ("ALTER TABLE t DROP d", "ALTER TABLE t ADD d int"),
         ("ALTER TABLE t DROP (c, d)", "ALTER TABLE t ADD (d int, c int)"),
         (
@@ -131,6 +132,16 @@ CHANGES = st.sampled_from(
             "CREATE TABLE t (a int, e int, d int, f int, PRIMARY KEY (a, f))",
             "-- migrate:rebuild b=e drop=f\n" + A.format("a, b"),
         ),
+        # What goes aside in the shape of a rebuild comes back before the rebuild that undoes it.
+        (
+            f"-- migrate:rebuild e=b\n{RENAMED};\nTRUNCATE t",
+            "-- migrate:rebuild b=e\n" + A.format("a, b"),
+        ),
+        (
+            f"-- migrate:rebuild e=b\n{RENAMED};\nALTER TABLE t DROP d",
+            "ALTER TABLE t ADD d int;\n-- migrate:rebuild b=e\n" + A.format("a, b"),
+        ),
+        ("ALTER TABLE t DROP c;\nALTER TABLE t DROP d", "ALTER TABLE t ADD (d int, c int)"),
         (
             "-- migrate:rebuild d=abs(d)\n" + A.format("b, d"),
             "-- migrate:rebuild d=abs(d)\n" + A.format("a, b"),
@@ -196,7 +207,7 @@ def test_the_plan_that_is_broken_below_is_right() -> None:
         if not isinstance(op, Await)
     ]
     assert kinds == [
-        "create",
+        *("drop", "create"),
         *("create", "Copy rows that do not fit", "Verify rows that do not fit"),
         *("create", "Copy rows that fit", "Verify rows that fit"),
         *("Copy rows that fit", "Verify rows that fit"),
@@ -254,6 +265,10 @@ def test_what_ends_a_proof() -> None:
     for between in (
         run("INSERT INTO t (a, b) VALUES (5, 5)"),
         run("BEGIN BATCH UPDATE t SET c = 1 WHERE a = 1 AND b = 1 APPLY BATCH"),
+        run("DELETE FROM t WHERE a = 1"),
+        run(f"DELETE FROM {shadow.name} WHERE a = 1"),
+        run("ALTER TABLE t DROP c", Proof.DISCARD),
+        run("ALTER TABLE t ADD z int"),
         run(f"TRUNCATE {shadow.name}", Proof.DISCARD),
         run(f"DROP TABLE {shadow.name}", Proof.DISCARD),
         run(f"ALTER TABLE {shadow.name} DROP c", Proof.DISCARD),
@@ -265,7 +280,8 @@ def test_what_ends_a_proof() -> None:
     for harmless in (
         run("INSERT INTO u (a, b) VALUES (5, 5)"),
         run("DROP MATERIALIZED VIEW mv"),
-        run("ALTER TABLE t ADD z int"),
+        run("DELETE FROM u WHERE a = 5"),
+        run(f"ALTER TABLE {shadow.name} ADD z int"),
         Copy(table, Table("elsewhere", ()), ()),
     ):
         assert unproven([*operations[:drop], harmless, *operations[drop:]]) == []
@@ -276,9 +292,7 @@ def test_what_ends_a_proof() -> None:
     [
         "DROP TABLE t",
         "TRUNCATE t",
-        "DELETE FROM t WHERE a = 1",
         "ALTER TABLE t DROP c",
-        "BEGIN BATCH DELETE FROM t WHERE a = 1 APPLY BATCH",
         "DROP COLUMNFAMILY t",
     ],
 )
@@ -287,6 +301,34 @@ def test_what_destroys_needs_a_proof(cql: str) -> None:
     assert len(unproven([run(cql, Proof.VERIFIED)])) == 1
     for proof in (Proof.EMPTY, Proof.EMPTY_ELSE_KEEP, Proof.DISCARD):
         assert unproven([run(cql, proof)]) == []
+
+
+@pytest.mark.parametrize(
+    "cql", ["DELETE FROM t WHERE a = 1", "BEGIN BATCH DELETE FROM t WHERE a = 1 APPLY BATCH"]
+)
+def test_a_delete_is_the_files_own_business(cql: str) -> None:
+    assert unproven([run(cql)]) == []
+
+
+def test_each_statement_that_destroys_in_a_table_needs_verifys_of_its_own() -> None:
+    first, second = loaded(
+        f"-- migrate:up\n{A.format('a, b')};\n-- migrate:irreversible x\n",
+        "-- migrate:up\nALTER TABLE t DROP c;\nALTER TABLE t DROP d;\n-- migrate:irreversible x\n",
+    )
+    _, schema = made(first)
+    found = Facts(filled=frozenset({"t"}), set_aside=True)
+    operations = expand(second, "up", next(ids), schema, found).operations
+    one, other = (i for i, o in enumerate(operations) if isinstance(o, Run) and o.effect.destroys)
+    assert proofs_of(operations, one) == [one - 1]
+    assert proofs_of(operations, other) == [other - 1]
+    then = operations[other - 1]
+    assert isinstance(then, Verify)
+    assert [c.name for c in then.source.columns] == ["a", "b", "d"]
+    # The first one's Verify read all columns that the second one drops, and counts no more.
+    (verify,) = (operations[at] for at in proofs_of(operations, one))
+    assert isinstance(verify, Verify)
+    whole = replace(verify, columns=tuple((name, name) for name in "abcd"))
+    assert unproven([whole, operations[one], operations[other]]) == [operations[other]]
 
 
 def test_a_dropped_column_needs_only_its_own_cells() -> None:

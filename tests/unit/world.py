@@ -13,7 +13,18 @@ from itertools import count
 from hypothesis import strategies as st
 
 from calldrop_migrate.core.files import Migration, load
-from calldrop_migrate.core.operations import Await, Copy, Operation, Pairs, Proof, Rows, Run, Verify
+from calldrop_migrate.core.names import is_never
+from calldrop_migrate.core.operations import (
+    Await,
+    Copy,
+    Operation,
+    Pairs,
+    Proof,
+    Rows,
+    Run,
+    Verify,
+    proofs_of,
+)
 from calldrop_migrate.core.schema import Column, Table
 
 # A value, and the number of the cell: what was written once keeps its number wherever it is copied.
@@ -66,9 +77,13 @@ class World:
     # -- the four operations
 
     def execute(self, operations: Sequence[Operation]) -> None:
-        for operation in operations:
+        for index, operation in enumerate(operations):
             match operation:
                 case Run():
+                    for at in proofs_of(operations, index):
+                        proof = operations[at]
+                        assert isinstance(proof, Verify)
+                        assert proof.source.same_rows_as(self.tables[proof.source.name])
                     self._run(operation)
                 case Copy():
                     self._copy(operation)
@@ -89,6 +104,9 @@ class World:
                 raise Refused(operation.text)
             return
         before = self.cells()
+        for table in effect.deletes:
+            self.rows[table].clear()
+            self.wanted -= before - self.cells()
         match effect.verb, effect.kind:
             case "create", "table":
                 assert name not in self.tables, f"{name} is there already"
@@ -102,16 +120,18 @@ class World:
                 self.views[name] = effect.table.base
             case "drop", "view":
                 del self.views[name]
+            case "drop", "table" if is_never(name):
+                assert name not in self.tables
             case "drop", "table":
                 assert name not in self.views.values(), f"{name} has views"
                 del self.tables[name], self.rows[name]
-            case (("truncate" | "delete"), "table"):
+            case "truncate", "table":
                 self.rows[name].clear()
             case "alter", "table":
                 self._alter(name, effect.add, effect.drop)
             case "write", "table":
-                (name,) = effect.writes
-                self.insert(name, dict.fromkeys(self.tables[name].key, 0))
+                for table in effect.writes:
+                    self.insert(table, dict.fromkeys(self.tables[table].key, 0))
         if operation.proof is Proof.DISCARD:
             self.wanted -= before - self.cells()
 

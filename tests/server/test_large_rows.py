@@ -1,0 +1,95 @@
+"""Rows, collections and lists above the 16 MB that a server takes in one request: they go in parts,
+there and back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests import cells
+from tests.conftest import Cli
+from tests.told import ok, only
+
+GO = ("--yes", "--outage-accepted")
+COLUMNS = (
+    "k int, c int, r int, "
+    + ", ".join(f"b{n} blob" for n in range(8))
+    + ", tags map<int, blob>, path list<blob>, names set<text>, place spot, "
+    "limits map<int, blob> STATIC, trail list<blob> STATIC"
+)
+BEFORE = f"CREATE TABLE t ({COLUMNS}, PRIMARY KEY (k, c))"
+AFTER = f"CREATE TABLE t ({COLUMNS}, PRIMARY KEY (k, r, c))"
+MB = 2**20
+WRITTEN = 1_700_000_000_000_000  # microseconds
+
+
+def value(size: int, seed: int) -> bytes:
+    return bytes([seed % 251]) * size
+
+
+class Writer:
+    def __init__(self, client: Any, keyspace: str) -> None:
+        self._client, self._table = client, f"{keyspace}.t"
+        self._at = WRITTEN
+
+    def __call__(self, assignment: str, *values: object, ttl: int = 0, where: str = "") -> None:
+        """One UPDATE, at a time of its own."""
+        self._at += 1000
+        cql = f"UPDATE {self._table} USING TIMESTAMP ? AND TTL ? SET {assignment} WHERE {where}"
+        self._client.execute(self._client.prepare(cql), [self._at, ttl, *values])
+
+
+def fill(client: Any, keyspace: str) -> None:
+    write, row = Writer(client, keyspace), "k = 1 AND c = {}".format
+    for c in range(6):
+        write("r = ?", c, where=row(c))
+    for n in range(8):  # 17 MB
+        write(f"b{n} = ?", value(MB * 11 // 5, n), ttl=(0, 90_000)[n % 2], where=row(0))
+    for n in range(7):
+        write("tags = tags + ?", {n: value(MB, n)}, ttl=(0, 90_000)[n % 2], where=row(1))
+    for n in range(34):  # 17 MB, the lives of half of them in runs
+        ttl = 90_000 * (n < 18 and n % 3)
+        write("path = path + ?", [value(MB // 2, n)], ttl=ttl, where=row(2))
+    for n in range(6):
+        texts = {f"{n} {m} " + "x" * 900 for m in range(1000)}
+        write("names = names + ?", texts, where=row(3))
+    write("place.one = ?", value(3 * MB, 1), where=row(4))
+    write("place.two = ?", value(3 * MB, 2), where=row(4))
+    write("b0 = ?", value(6 * MB, 7), where=row(5))
+    for n in range(5):
+        write("limits = limits + ?", {n: value(MB, n)}, where="k = 2")
+        write("trail = trail + ?", [value(MB, n)], where="k = 2")
+
+
+def test_what_is_too_large_for_a_request_goes_in_parts(
+    cli: Cli, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back = f"-- migrate:down\n-- migrate:rebuild\n{BEFORE};\n"
+    only(
+        cli,
+        r0001_t=f"-- migrate:up\nCREATE TYPE spot (one blob, two blob);\n{BEFORE};\n"
+        "-- migrate:down\nDROP TABLE t;\nDROP TYPE spot;\n",
+        r0002_t=f"-- migrate:up\n-- migrate:rebuild\n{AFTER};\n{back}",
+    )
+    ok(cli("up", "1"))
+    fill(client, cli.keyspace)
+    # One row is as much as a small server takes at once.
+    monkeypatch.setattr(client, "default_fetch_size", 1)
+    rows, statics = (read(client, cli.keyspace, "t") for read in (cells.read, cells.read_statics))
+    assert len(rows) == 6
+    shape = cells.columns(client, cli.keyspace, "t")
+    for command in ("up", "down"):
+        target = ("1",) if command == "down" else ()
+        ok(cli(command, *target, *GO))
+        now = cells.read(client, cli.keyspace, "t")
+        if command == "up":
+            now = cells.by(now, cells.columns(client, cli.keyspace, "t"), ("k", "c"))
+            wanted = cells.by(rows, shape, ("k", "c"))
+        else:
+            wanted = rows
+        found = [line for line in cells.differences(wanted, now, earlier=15) if ".r " not in line]
+        assert [line[:200] for line in found] == []
+        now_static = cells.read_statics(client, cli.keyspace, "t")
+        assert [line[:200] for line in cells.differences(statics, now_static)] == []

@@ -1,0 +1,128 @@
+"""Indexes and views of a table are made on its empty shadow first: what can't be made, or can't
+take a row, is known while the table is whole.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import Cli
+from tests.server.test_half_way import killed
+from tests.server.test_late import OTHERS as KEEPING
+from tests.server.test_schedules import GO
+from tests.server.test_upkeep import internal
+from tests.told import ok, only, told
+
+OTHERS = KEEPING | {"CALLDROP_KEEP_SHADOW": "0"}
+MADE = "CREATE TABLE t (a int PRIMARY KEY, b int, c text)"
+VIEW = (
+    "CREATE MATERIALIZED VIEW v AS SELECT * FROM t WHERE b IS NOT NULL AND a IS NOT NULL"
+    " PRIMARY KEY (b, a)"
+)
+FIRST = (
+    f"-- migrate:up\n{MADE};\nCREATE INDEX by_c ON t (c);\n{VIEW};\n"
+    "-- migrate:down\nDROP MATERIALIZED VIEW v;\nDROP TABLE t;\n"
+)
+REBUILT = (
+    "-- migrate:up\n-- migrate:rebuild\n"
+    "CREATE TABLE t (a int, b int, c text, PRIMARY KEY (b, a));\n"
+    f"-- migrate:down\n-- migrate:rebuild\n{MADE};\n"
+)
+ROWS = [(1, 10, "x"), (2, 20, "y"), (3, 30, None)]
+
+
+@pytest.fixture
+def filled(cli: Cli, client: Any) -> Cli:
+    """Revision 1 with rows, an index and a view."""
+    only(cli, r0001_t=FIRST, r0002_t=REBUILT)
+    ok(cli("up", "1"))
+    for a, b, c in ROWS:
+        client.execute(f"INSERT INTO {cli.keyspace}.t (a, b, c) VALUES (%s, %s, %s)", (a, b, c))
+    return cli
+
+
+def whole(client: Any, cli: Cli) -> None:
+    """That table, index and view are there, with all rows, and nothing else is."""
+    for table in "tv":
+        found = client.execute(f"SELECT a, b, c FROM {cli.keyspace}.{table}")
+        assert sorted((row["a"], row["b"], row["c"]) for row in found) == ROWS
+    found = client.execute(f"SELECT a FROM {cli.keyspace}.t WHERE c = 'y'")
+    assert [row["a"] for row in found] == [2]
+    assert internal(client, cli) == []
+    names = client.execute(
+        "SELECT view_name AS n FROM system_schema.views WHERE keyspace_name = %s", [cli.keyspace]
+    )
+    assert {row["n"] for row in names} - {"by_c_index"} == {"v"}
+    ok(cli("verify"))
+
+
+def test_a_plan_says_what_is_tried(filled: Cli, client: Any) -> None:
+    said = filled("plan", "2").out
+    for line in (
+        "DROP TABLE IF EXISTS no_such_table_",
+        "[asks whether tables may be dropped here; none has this name]",
+        "CREATE INDEX by_c__0002_",
+        "CREATE MATERIALIZED VIEW v__0002_",
+        "[tried before anything is dropped]",
+    ):
+        assert line in said, said
+    ok(filled("up", "2", *GO))
+    whole(client, filled)
+    ok(filled("down", "1", *GO))
+    whole(client, filled)
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        "after | DROP TABLE IF EXISTS no_such_table",
+        "after | CREATE INDEX by_c__0002",
+        "after | CREATE MATERIALIZED VIEW v__0002",
+        "after | DROP MATERIALIZED VIEW v__0002",
+        "noted | CREATE TABLE t (",
+    ],
+)
+def test_a_run_that_is_killed_at_it(filled: Cli, client: Any, at: str) -> None:
+    killed(filled, at, "up", "2", *GO, env=OTHERS)
+    if at.startswith("after"):
+        ok(filled("abort", "--yes", env=OTHERS))
+        whole(client, filled)
+        killed(filled, at, "up", "2", *GO, env=OTHERS)
+    ok(filled("up", "2", *GO, env=OTHERS))
+    whole(client, filled)
+    killed(filled, at, "down", "1", *GO, env=OTHERS)
+    ok(filled("down", "1", *GO, env=OTHERS))
+    whole(client, filled)
+
+
+def test_what_is_left_of_it_goes_with_its_shadow(filled: Cli, client: Any) -> None:
+    """Somebody stamps the revision instead of finishing an `abort` of it."""
+    killed(filled, "after | CREATE MATERIALIZED VIEW v__0002", "up", "2", *GO, env=OTHERS)
+    killed(filled, "before | DROP MATERIALIZED VIEW", "abort", "--yes", env=OTHERS)
+    ok(filled("stamp", "1", "--yes", env=OTHERS))
+    ok(filled("clean", "--yes", "--keep-shadow", "0", env=OTHERS))
+    whole(client, filled)
+
+
+def test_a_value_that_an_index_cannot_take(cli: Cli, client: Any) -> None:
+    """Servers let it stand in the table where it was there before the index."""
+    only(
+        cli,
+        r0001_t=f"-- migrate:up\n{MADE};\n-- migrate:down\nDROP TABLE t;\n",
+        r0002_t="-- migrate:up\nCREATE INDEX by_c ON t (c);\n-- migrate:down\nDROP INDEX by_c;\n",
+        r0003_t=REBUILT,
+    )
+    ok(cli("up", "1"))
+    client.execute(f"INSERT INTO {cli.keyspace}.t (a, b, c) VALUES (1, 1, %s)", ["x" * 70_000])
+    client.execute(f"INSERT INTO {cli.keyspace}.t (a, b, c) VALUES (2, 2, 'y')")
+    ok(cli("up", "2", env=OTHERS))
+    told(cli("up", "3", *GO, env=OTHERS), 7)
+    found = client.execute(f"SELECT a, b FROM {cli.keyspace}.t")
+    assert sorted((row["a"], row["b"]) for row in found) == [(1, 1), (2, 2)]
+    ok(cli("abort", "--yes", env=OTHERS))
+    assert internal(client, cli) == []
+    client.execute(f"UPDATE {cli.keyspace}.t SET c = 'x' WHERE a = 1")
+    ok(cli("up", "3", *GO, env=OTHERS))
+    ok(cli("verify"))
