@@ -11,6 +11,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import Enum
 from functools import singledispatch
@@ -24,6 +25,46 @@ from calldrop_migrate.errors import CalldropError, MigrationFileError
 SCHEMA_VERSION = 1
 UNTOUCHED = "Nothing was changed."  # what an error that says nothing of it means
 _WIDEST = 44
+
+
+class LostOutput(Exception):
+    """Stdout doesn't take what is written to it."""
+
+    def __init__(self, why: OSError) -> None:
+        super().__init__(str(why))
+        self.why = why
+
+
+class Stdout:
+    """Stdout, which tells by an exception of its own that it can't be written."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Writes a text.
+
+        Raises:
+            LostOutput: it can't.
+        """
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            raise LostOutput(error) from error
+
+    def flush(self) -> None:
+        """Writes what is buffered.
+
+        Raises:
+            LostOutput: it can't.
+        """
+        try:
+            self._stream.flush()
+        except OSError as error:
+            raise LostOutput(error) from error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def as_json(value: object) -> Any:
@@ -82,9 +123,17 @@ def show_error(error: CalldropError, *, json_wanted: bool) -> int:
     rest = [
         f"  {line}" for line in (*(error.state or UNTOUCHED).splitlines(), *error.hint.splitlines())
     ]
-    write(sys.stderr, [first], style="bold red")
-    write(sys.stderr, [*more, *rest, f"  (exit {error.exit_code})"])
+    with suppress(OSError):  # nobody reads it any more; the exit code says it, too
+        write(sys.stderr, [first], style="bold red")
+        write(sys.stderr, [*more, *rest, f"  (exit {error.exit_code})"])
     return error.exit_code
+
+
+def say(text: str) -> None:
+    """One line on stderr; a run doesn't end because nobody reads it."""
+    with suppress(OSError):
+        write(sys.stderr, [text])
+        sys.stderr.flush()
 
 
 def write(stream: TextIO, text: Sequence[str], style: str = "") -> None:

@@ -6,6 +6,7 @@ each mark says its figures when it is pointed at.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -13,9 +14,9 @@ from pathlib import Path
 from statistics import median
 from string import Template
 
-from calldrop_migrate.cli.feed import say
+from calldrop_migrate import commands
 from calldrop_migrate.cli.opening import Opened, readable
-from calldrop_migrate.cli.render import moment, size
+from calldrop_migrate.cli.render import moment, say, size
 from calldrop_migrate.engine.figures import HOURS, Figures, Tally, figures
 from calldrop_migrate.engine.seeding import Seeded
 from calldrop_migrate.engine.wording import at_revision
@@ -70,15 +71,15 @@ class Cell:
 
 
 def check(path: Path) -> None:
-    """That the page can be written: seen before rows are loaded."""
-    with readable():
-        path.touch()
+    """Sees, before rows are loaded, that the page can be written; what is there stays as it is."""
+    with readable(), path.open("a", encoding="utf-8"):
+        pass
 
 
 def write(path: Path, place: Opened, seeded: Seeded) -> None:
     """Reads the table and writes its page; whatever goes wrong, the rows are there."""
     state = "The rows are loaded; only the page is missing."
-    again = f"calldrop-migrate seed {seeded.again} --report {path}"
+    again = commands.seed(*shlex.split(seeded.again), "--report", str(path))
     hint = f"The same rows again, and the page:\n  {again}"
     try:
         table = place.database.schema().table(seeded.table)
@@ -101,7 +102,7 @@ def page(keyspace: str, seeded: Seeded, found: Figures) -> str:
     made = [_hours(found), _towers(found), _users(found), _partitions(found)]
     if seeded.counted_in != seeded.table:
         made.append(_view(seeded.counted_in, found))
-    again = f"calldrop-migrate seed {seeded.again}"
+    again = commands.seed(*shlex.split(seeded.again))
     return _PAGE.substitute(
         title=f"Calls in {escape(keyspace)}",
         where=f"Table {escape(seeded.table)} at revision {at_revision(seeded.revision)}; read from"

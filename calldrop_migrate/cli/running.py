@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from textwrap import indent
 
 import typer
 
-from calldrop_migrate.cli.feed import in_short, replication_in_short, say
-from calldrop_migrate.cli.opening import Opened, ask, pickled_connect, timing
+from calldrop_migrate import commands, config
+from calldrop_migrate.cli.feed import in_short, replication_in_short
+from calldrop_migrate.cli.opening import Opened, ask, is_answered, pickled_connect, timing
 from calldrop_migrate.cli.options import Call
 from calldrop_migrate.cli.planned import current_of, notes_of, plan_shown, resumes
 from calldrop_migrate.cli.process import Stop, is_dead, this_process
-from calldrop_migrate.cli.render import cut, show, shows, width
+from calldrop_migrate.cli.render import cut, say, show, shows, width
 from calldrop_migrate.core.operations import Carried
+from calldrop_migrate.core.plan import tables_at_stake
+from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.jobs import Job
 from calldrop_migrate.engine.news import Finished
 from calldrop_migrate.engine.pools import Crew
 from calldrop_migrate.engine.review import Review, Wishes
 from calldrop_migrate.engine.runner import Outcome, Runner, Tools
 from calldrop_migrate.engine.wording import at_revision, summary
-from calldrop_migrate.errors import CalldropError, Interrupted
+from calldrop_migrate.errors import CalldropError, ConfigurationError, Interrupted
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,7 @@ class Running:
         if refused:
             raise refused
 
-    def carry_out(self, job: Job, review: Review, call: Call, *, yes: bool, always: bool) -> None:
+    def carry_out(self, job: Job, review: Review, call: Call, *, always: bool) -> None:
         """Asks, runs, and shows what was done.
 
         Args:
@@ -119,8 +124,9 @@ class Running:
         """
         place = self._place
         while True:
-            self._agree(review, yes=yes, always=always)
-            outcome = self.run(job, review, ask_again=not yes)
+            self._agree(review, call, always=always)
+            answered = is_answered(place.settings, call)
+            outcome = self.run(job, review, ask_again=not answered)
             if outcome.changed_plan is None:
                 break
             review = outcome.changed_plan
@@ -147,24 +153,42 @@ class Running:
                 hint="Run the same command again: it looks what happened, and goes on from there.",
             ) from None
         except CalldropError as error:
-            error.state = error.state or "What was finished is recorded:  calldrop-migrate status"
+            error.state = error.state or f"What was finished is recorded:  {commands.status()}"
             raise
         finally:
             self._crew.close()
 
     def _next(self, review: Review, outcome: Outcome, head: int) -> str:
-        """What to type after a run."""
-        if not outcome.finished:
+        """What to type after a run: a command that needs no flag which permits something."""
+        attempts = review.plan.attempts
+        if not outcome.finished or not attempts:
             return ""
-        if outcome.current < head:
-            return "calldrop-migrate up"
-        attempts, confirm = review.plan.attempts, self._place.settings.confirm
-        there = attempts and attempts[-1].after.table("call_records")
-        return f"calldrop-migrate {'seed' if there and not confirm else 'status'}"
+        if outcome.current >= head:
+            return commands.seed() if self._can_seed(attempts[-1].after) else commands.status()
+        if attempts[-1].direction == "down" or self._has_rows_at_stake(review, outcome.current):
+            return commands.status()
+        return commands.up()
+
+    def _has_rows_at_stake(self, review: Review, current: int) -> bool:
+        """Whether what is still pending may need a flag that permits it."""
+        schema = review.plan.attempts[-1].after
+        pending = [m for m in self._place.migrations if m.number > current]
+        names = {name for m in pending for name in tables_at_stake(m, "up", schema)}
+        tables = (table for name in sorted(names) if (table := schema.table(name)))
+        return any(self._place.database.has_rows(table) for table in tables)
+
+    def _can_seed(self, schema: Schema) -> bool:
+        """Whether `seed` has its usual module and table, and asks nothing."""
+        place = self._place
+        with suppress(ConfigurationError):
+            folder = config.seeds_folder(place.environment, Path.cwd()).path
+            there = schema.table("call_records") is not None
+            return there and not place.settings.confirm and (folder / "call_records.py").is_file()
+        return False
 
     # -- the question ------------------------------------------------------------------------------
 
-    def _agree(self, review: Review, *, yes: bool, always: bool) -> None:
+    def _agree(self, review: Review, call: Call, *, always: bool) -> None:
         """Says what a run is going to do; asks where that is due.
 
         Raises:
@@ -189,7 +213,7 @@ class Running:
                 say(f"  {attempt.label}  {what_next}")
         review.refuse()
         if not review.empty:
-            ask(settings, always=always or review.rebuilds_rows, yes=yes)
+            ask(settings, call, always=always or review.rebuilds_rows)
 
     def _say_work(self, review: Review) -> None:
         """What takes back, destroys or has to be confirmed is listed before it is done."""

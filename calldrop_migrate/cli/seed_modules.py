@@ -19,6 +19,7 @@ from random import Random
 from types import ModuleType
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
+from calldrop_migrate import commands
 from calldrop_migrate.engine.ports import UnfitRow
 from calldrop_migrate.engine.seeding import Begun, SeedModule
 from calldrop_migrate.errors import (
@@ -123,7 +124,7 @@ class Module:
                 known = "  ".join(self.shown().values())
                 raise UsageError(f"{self.name} has no option {word}", hint=f"It has:  {known}")
             if not equals and not left:
-                raise UsageError(f"{word} needs a value", hint="calldrop-migrate seed --list")
+                raise UsageError(f"{word} needs a value", hint=_list())
             given |= self._value(word, name, text if equals else left.pop(0))
         with self.blamed():
             try:
@@ -131,8 +132,7 @@ class Module:
             except ValueError as error:
                 if not given:
                     raise
-                hint = "calldrop-migrate seed --list"
-                raise UsageError(f"{self.name}: {error}", hint=hint) from None
+                raise UsageError(f"{self.name}: {error}", hint=_list()) from None
 
     def _is_span(self, name: str) -> bool:
         return {f"{name}_min", f"{name}_max"} <= set(self._types)
@@ -194,8 +194,7 @@ class Module:
             try:
                 return iter(self.code.rows(*arguments, *(() if part is None else (part,))))
             except ValueError as error:
-                hint = "calldrop-migrate seed --list"
-                raise UsageError(f"{self.name}: {error}", hint=hint) from None
+                raise UsageError(f"{self.name}: {error}", hint=_list()) from None
 
 
 def read_module(folder: Path, name: str) -> Module:
@@ -209,9 +208,13 @@ def read_module(folder: Path, name: str) -> Module:
     if name not in known:
         raise UsageError(
             f"there is no seed module {name!r}; known: {', '.join(known) or 'none'}",
-            hint="calldrop-migrate seed --list",
+            hint=_list(),
         )
     return Module(folder / f"{name}.py")
+
+
+def _list() -> str:
+    return f"The modules and their options:  {commands.seed_list()}"
 
 
 def module_files(folder: Path) -> list[Path]:

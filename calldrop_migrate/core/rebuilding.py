@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from calldrop_migrate import commands
 from calldrop_migrate.core import names
 from calldrop_migrate.core.carrying import (
     becomes_key,
@@ -51,7 +52,7 @@ def rebuild(draft: Draft, asked: Rebuild, create: Statement, effect: Effect) -> 
         return
     if source is None or source.base:
         what = "is a materialized view" if source else "is not there"
-        hint = "has somebody changed it by hand?  calldrop-migrate verify"
+        hint = f"has somebody changed it by hand?  {commands.verify()}"
         draft.fault(asked.place, f"{effect.name} is to be rebuilt, and {what}", hint)
         draft.add(Run(create, effect))
         return

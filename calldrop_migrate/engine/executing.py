@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from uuid import uuid5
 
+from calldrop_migrate import commands
 from calldrop_migrate.core.comparing import diff
 from calldrop_migrate.core.ddl import Effect, with_id
 from calldrop_migrate.core.effects import happened, needed_by
@@ -103,7 +104,7 @@ class Executor:
             f"{operation.label}: {operation.effect.name} is neither as it was before this statement"
             " nor as it is after it",
             state="The statement was sent by a run that ended before its answer came.",
-            hint="Did somebody else change the table? Look:  calldrop-migrate verify",
+            hint=f"Did somebody else change the table? Look:  {commands.verify()}",
         )
 
     def see_unchanged(self, digests: Mapping[str, str]) -> None:
@@ -214,7 +215,7 @@ class Executor:
             lines = "".join(f"\n    {line}" for line in diff(was, now))
             raise DriftError(
                 f"{effect.name} was changed by somebody else meanwhile:{lines}",
-                hint="What to do about it:  calldrop-migrate repair",
+                hint=f"What to do about it:  {commands.repair()}",
             )
 
     def _see_as_proven(self, operation: Run, proven: Table) -> None:
@@ -232,9 +233,9 @@ class Executor:
             f"{operation.label}: {proven.name} is not the table any more that was verified:{lines}",
             state="It was not dropped.",
             hint=(
-                "Take back what was begun:  calldrop-migrate abort\nWhere that is too late, bring"
+                f"Take back what was begun:  {commands.abort()}\nWhere that is too late, bring"
                 f" {proven.name} back to that shape by hand, have it recorded, and run the same"
-                " command again:  calldrop-migrate repair --accept"
+                f" command again:  {commands.accept()}"
             ),
         )
 
@@ -259,7 +260,7 @@ class Executor:
             state="The table was not dropped.",
             hint=(
                 "Stop the writers, then run the same command again: it says what can be done.\n"
-                "To take back what was begun:  calldrop-migrate abort"
+                f"To take back what was begun:  {commands.abort()}"
             ),
         )
 
@@ -272,7 +273,7 @@ class Executor:
                 raise RowsAtRisk(
                     f"{operation.label}: {name} is not the table any more that it is a copy of",
                     state="The copy was not dropped.",
-                    hint="What there is now:  calldrop-migrate status",
+                    hint=f"What there is now:  {commands.status()}",
                 )
 
     def _ddl(self, effect: Effect, sent: str, *, unsettled: bool) -> None:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
+from calldrop_migrate import commands
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.files import Migration, parse
 from calldrop_migrate.core.schema import Schema
@@ -315,7 +316,7 @@ def read_history(records: History, schema: Schema) -> dict[int, Record]:
         raise HistoryError(
             f"{schema.keyspace}.{TABLE} was made by cassandra-migrate",
             state="Nothing was changed.",
-            hint="To take it over, with its files:  calldrop-migrate adopt",
+            hint=f"To take it over, with its files:  {commands.adopt()}",
         )
     return records.read()
 
@@ -339,7 +340,7 @@ def _broken(message: str) -> HistoryError:
         state="Nothing was changed.",
         hint=(
             "Look at the rows:  SELECT id, version, name, state, attempt FROM database_migrations\n"
-            "To take over what cassandra-migrate wrote:  calldrop-migrate adopt"
+            f"To take over what cassandra-migrate wrote:  {commands.adopt()}"
         ),
     )
 
@@ -369,9 +370,7 @@ def kept(record: Record) -> Migration:
         f"revision {record.number:04d} was applied from {record.name}, which is not in the folder,"
         f" and {why}",
         state="Nothing was changed.",
-        hint=(
-            f"Put the file back; what was applied:  calldrop-migrate show {record.number} --applied"
-        ),
+        hint=f"Put the file back; what was applied:  {commands.show_applied(record.number)}",
     )
 
 
@@ -396,8 +395,9 @@ def check_files(records: Mapping[int, Record], migrations: Sequence[Migration]) 
                 f"({record.checksum.hex()[:12]} then, {migration.checksum.hex()[:12]} now)",
                 state="The database has it as it was then; nothing was changed.",
                 hint=(
-                    f"Put the file back; what was applied:  calldrop-migrate show {record.number}"
-                    " --applied\nFor the change write a new revision:     calldrop-migrate new"
-                    " NAME"
+                    "Put the file back; what was applied:  "
+                    f"{commands.show_applied(record.number)}\n"
+                    "For the change write a new revision:  "
+                    f"{commands.new(f'change {migration.title}')}"
                 ),
             )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from uuid import uuid5
 
+from calldrop_migrate import commands
 from calldrop_migrate.core import names
 from calldrop_migrate.core.cql import literal, quote, split
 from calldrop_migrate.core.ddl import with_id
@@ -129,15 +130,12 @@ def with_bookkeeping(schema: Schema, bookkeeping: Schema) -> Schema:
             f" {', '.join(table.name for table in own)}",
             state="Nothing was changed.",
             hint=(
-                "Leave bookkeeping_keyspace out. Or begin a history there: without the setting,"
-                " finish what is half-way, see that  calldrop-migrate clean  keeps no copy, and"
-                f" note the revision (calldrop-migrate status); drop these tables of {where};"
-                " then, with it:\n  calldrop-migrate stamp REVISION"
+                "Leave bookkeeping_keyspace out; docs/settings.md says how to move a history there."
             )
             if ours
             else (
-                "It is cassandra-migrate's. Without bookkeeping_keyspace take it over:  "
-                "calldrop-migrate adopt\nOr drop that table, then:  calldrop-migrate stamp REVISION"
+                "It is cassandra-migrate's. Leave bookkeeping_keyspace out, then take it over:  "
+                f"{commands.adopt()}"
             ),
         )
     return schema.put(*(t for t in bookkeeping.tables if t.name in names.BOOKKEEPING))

@@ -21,6 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from uuid import UUID
 
+from calldrop_migrate import commands
 from calldrop_migrate.core.comparing import diff
 from calldrop_migrate.core.fencing import is_up, taken_back
 from calldrop_migrate.core.operations import (
@@ -109,7 +110,7 @@ class Passage:
                     results[index] = result
             if attempt.resumed:  # somebody may have dropped what was filled before
                 state = f"{attempt.label}: all its operations are applied."
-                hint = "To bring them back:  calldrop-migrate repair --restore"
+                hint = f"To bring them back:  {commands.restore()}"
                 refuse_lacking(do.log, do.executor.schema, state, hint)
             notes = [*attempt.notes, *self._notes, *self._landed(), *counted(attempt, results)]
             match attempt.direction:
@@ -352,7 +353,7 @@ class Passage:
                 " operations are applied."
             )
         elif isinstance(error, LeaseLost):
-            state = f"{name} was begun; where it is by now:  calldrop-migrate status\n   "
+            state = f"{name} was begun; where it is by now:  {commands.status()}\n   "
         elif self._is_open or isinstance(error, (OutcomeUnknown, Unreachable)):
             state = f"The keyspace is at {at_revision(number - up)}; {name} was begun."
         else:

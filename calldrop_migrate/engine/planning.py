@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
+from calldrop_migrate import commands
 from calldrop_migrate.core.carrying import can_misfit
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.expansion import expand
@@ -111,7 +112,7 @@ class Planner:
                     f"revision {resumed.attempt.label} is half-way up, and {at_revision(goal)} is"
                     " below it",
                     state="Nothing was changed.",
-                    hint=f"Finish it first:  calldrop-migrate up {current}",
+                    hint=f"Finish it first:  {commands.up_to(current)}",
                 )
         in_doubt = resumed.in_doubt if resumed else ()
         recorded = lease.recorded if lease else ""
@@ -130,7 +131,7 @@ class Planner:
                 f"there is no keyspace {schema.keyspace}, and {self._database.bookkeeping} has its"
                 f" history: {len(records)} revisions",
                 state="Nothing was changed.",
-                hint="Was it dropped? To forget that history:  calldrop-migrate stamp base",
+                hint=f"Was it dropped? To forget that history:  {commands.stamp_base()}",
             )
         at = attempts[0].after if attempts else schema
         ahead = path(current, goal)
@@ -217,17 +218,17 @@ class Planner:
                     f"--steps {steps}: the keyspace is at {at_revision(current)}, {current}"
                     f" step{'s' * (current != 1)} above base",
                     state="Nothing was changed.",
-                    hint="calldrop-migrate status",
+                    hint=f"Where it is:  {commands.status()}",
                 )
         else:
             goal = target_number(target, current, sorted({*self._migrations, *records}))
         if (direction == "up") == (goal < current) and goal != current:
-            other = "down" if direction == "up" else "up"
+            other = commands.down_to if direction == "up" else commands.up_to
             raise UsageError(
                 f"the keyspace is at {at_revision(current)}; {at_revision(goal)} is"
                 f" {'below' if goal < current else 'above'} that",
                 state="Nothing was changed.",
-                hint=f"calldrop-migrate {other} {goal}",
+                hint=f"To go there:  {other(goal)}",
             )
         return goal
 
@@ -324,8 +325,8 @@ class Planner:
                 " in this folder",
                 state=f"{migration.name} is half-way.",
                 hint=(
-                    "Finish it with the newer release's folder:  calldrop-migrate up\n"
-                    "or take back what was begun of it:          calldrop-migrate abort"
+                    "Finish it with the newer release's folder:  --migrations DIR\n"
+                    f"or take back what was begun of it:  {commands.abort()}"
                 ),
             )
         found = resume(self._database, self._log, record, migration, self._wishes, live)
@@ -410,8 +411,8 @@ def _refuse_unknown(schema: Schema) -> None:
             f"{schema.keyspace} has tables, and no history of them: {shown}",
             state="Nothing was changed.",
             hint=(
-                "Say which revision it is at:                calldrop-migrate stamp REVISION\n"
-                "or, if they are no business of revisions:    calldrop-migrate stamp base"
+                f"To record the revision whose schema this is:    {commands.stamp()}\n"
+                f"or, if these tables are not from revisions:     {commands.stamp_base()}"
             ),
         )
 
@@ -424,7 +425,7 @@ def _refuse(schema: Schema, drifted: Sequence[str], others: Sequence[str]) -> No
             state="Nothing was changed.",
             hint=to_clear(others, schema)
             if others
-            else "To put it back, or to take it as it is:  calldrop-migrate repair",
+            else f"To put it back, or to take it as it is:  {commands.repair()}",
         )
 
 

@@ -20,17 +20,10 @@ from calldrop_migrate.core.plan import Attempt, steps_of
 from calldrop_migrate.engine.ports import RangeResult
 from calldrop_migrate.errors import Place, StatementRefused
 
-UP = "calldrop-migrate up"
-
 
 def at_revision(number: int) -> str:
     """Where a keyspace is, for people."""
     return f"{number:04d}" if number else "base"
-
-
-def to_go_on(direction: str, number: int) -> str:
-    """The command that finishes a revision which is half-way."""
-    return f"calldrop-migrate down {number - 1 or 'base'}" if direction == "down" else UP
 
 
 def summary(attempt: Attempt, results: dict[int, RangeResult] | None = None) -> tuple[str, ...]:
