@@ -64,7 +64,8 @@ def takes(command: str) -> tuple[str, ...]:
     if command in ("server", "help"):
         return ()
     known = FILES if command == "new" else WHERE
-    return tuple(name for name in known if name != "seeds" or command in _SEEDS)
+    kept = ("keep_shadow",) if command == "clean" else ()  # it decides what is dropped
+    return *(name for name in known if name != "seeds" or command in _SEEDS), *kept
 
 
 def _command(command: str, *words: str) -> str:
@@ -126,14 +127,9 @@ def log() -> str:
     return _command("status", "--log")
 
 
-def verify() -> str:
-    """Compares the live schema with the recorded one, and the files with the history."""
-    return _command("verify")
-
-
-def diff_live() -> str:
-    """Shows how the live schema differs from that of the last revision."""
-    return _command("diff", "live", "head")
+def diff_live(other: int | str) -> str:
+    """Shows how the live schema differs from that of a revision."""
+    return _command("diff", "live", str(other or "base"))
 
 
 def diff_example() -> str:
@@ -157,11 +153,6 @@ def show_schema(number: int) -> str:
 
 
 # -- out of trouble --------------------------------------------------------------------------------
-
-
-def repair() -> str:
-    """Shows both ways out of a difference between the schema and what is recorded."""
-    return _command("repair")
 
 
 def accept() -> str:
@@ -189,11 +180,6 @@ def abort_at_once() -> str:
     return _command("abort", "--keep-shadow", "0")
 
 
-def clean() -> str:
-    """Drops the shadow tables that were kept for long enough."""
-    return _command("clean")
-
-
 def clean_discarding() -> str:
     """Drops shadow tables whose rows aren't missed."""
     return _command("clean", "--discard-rows")
@@ -212,11 +198,6 @@ def stamp_at(number: int) -> str:
 def stamp_base() -> str:
     """Records that no revision is applied."""
     return _command("stamp", "base")
-
-
-def unlock() -> str:
-    """Names the holder of the lease."""
-    return _command("unlock")
 
 
 def unlock_from(token: str) -> str:

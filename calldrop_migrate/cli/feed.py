@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _QUIET = 3.0  # seconds between plain progress lines
 _LONG_LINE = 100  # columns from which on a progress line has the number of rows
-_BAR, _PACE = 10, 29  # columns of the bar, and of rate and time left
+_BAR, _PACE = 10, 27  # columns of the bar, and of rate and time left
 _CARRIED = re.compile(r"(copy|move|verify) (\S+) (?:to|in) (\S+): .*")
 
 
@@ -42,7 +42,7 @@ def operation_in_short(label: str) -> str:
     """What an operation does, without the generated name of a shadow table."""
     found = _CARRIED.fullmatch(label)
     if found is None:
-        return label
+        return " ".join(w.rpartition("_")[0] if is_shadow(w) else w for w in label.split(" "))
     verb, source, target = found.groups()
     if is_shadow(source):
         return f"{verb} back {target}" if verb == "copy" else f"{verb} {target}"
@@ -148,7 +148,8 @@ class Feed:
         since = self._pace.since
         self._pace = _Pace(since, now, news.done, ahead, news.total, news.rows - rows)
         if self._bars is not None:
-            shown = f"{news.rows:,} rows" if get_terminal_size().columns >= _LONG_LINE else ""
+            wide = news.rows and get_terminal_size().columns >= _LONG_LINE
+            shown = f"{news.rows:,} rows" if wide else ""
             self._bars.update(self._bars.task_ids[0], completed=news.done, rows=shown)
         elif now - self._shown > _QUIET:
             self._shown = now

@@ -158,12 +158,10 @@ def _remedies(result: Situation) -> list[str]:
         said += [f"  {line}" for line in result.others]
         said.append("  To use the right folder:  --migrations DIR")
     if result.drift and not result.to_go_on and not result.is_running:
-        said.append(f"  To see the difference:  {commands.verify()}")
+        said += [f"    {line}" for line in result.drift]
+        said += [f"  {line}" for line in result.ways_out.splitlines()]
     for number in result.edited:
-        said.append(
-            f"  The file of {number:04d} was edited since it was applied; what was applied:"
-            f"  {commands.show_applied(number)}"
-        )
+        said.append(f"  To see {number:04d} as it was applied:  {commands.show_applied(number)}")
     if result.to_go_on:
         said.append(f"  To go on: {result.to_go_on}")
     return said

@@ -84,17 +84,17 @@ def _unlock(call: Call, token: str) -> Unlocked:
             return Unlocked(keyspace, "")
         holder = found.holder
         who = f"{holder.who} (pid {holder.pid}, `{holder.command}`)" if holder else "somebody"
+        free = commands.unlock_from(str(found.owner))
         if token and token != str(found.owner):
             raise UsageError(
                 f"that is not the token of the lease, which is held by {who}",
-                hint=f"To see the holder and its token:  {commands.unlock()}",
+                hint=f"If you know that this process is gone:  {free}",
             )
         if not found.dead and not token:
             raise LeaseHeld(
                 f"the lease on {keyspace} is held by {who}; it ends in {found.left} s unless"
                 " it is renewed",
-                hint="If you know that this process is gone:  "
-                f"{commands.unlock_from(str(found.owner))}",
+                hint=f"If you know that this process is gone:  {free}",
             )
         ask(place.settings, call, always=True)
         if not log.take_away(UUID(str(found.owner))):

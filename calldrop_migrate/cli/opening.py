@@ -78,8 +78,11 @@ class Opened:
 
 
 @contextmanager
-def readable() -> Iterator[None]:
+def readable(name: str = "the working directory") -> Iterator[None]:
     """Files and folders that can't be read or written are the user's to mend.
+
+    Args:
+        name: what is told of where the system names nothing.
 
     Raises:
         ConfigurationError: one can't.
@@ -88,7 +91,7 @@ def readable() -> Iterator[None]:
         yield
     except OSError as error:
         raise ConfigurationError(
-            f"{error.filename or 'the working directory'}: {error.strerror or error}",
+            f"{error.filename or name}: {error.strerror or error}",
             hint="Is that the right place, and may this user read and write there?",
         ) from error
 

@@ -108,7 +108,7 @@ def _option(setting: Setting, shown: Sequence[str]) -> Any:
 def _as_typed(flags: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Of the settings that say where database and files are, the flags that were typed."""
     typed: dict[str, tuple[str, ...]] = {}
-    for name in commands.WHERE:
+    for name in (*commands.WHERE, "keep_shadow"):
         flag = "-k" if name == "keyspace" else f"--{name.replace('_', '-')}"
         match flags.get(name):
             case None:
@@ -117,6 +117,8 @@ def _as_typed(flags: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
                 typed[name] = (flag,)
             case False:
                 typed[name] = (flag.replace("--", "--no-"),)
+            case float(number):
+                typed[name] = (flag, f"{number:g}")
             case value:
                 typed[name] = (flag, str(value))
     return typed

@@ -69,7 +69,7 @@ def plan_shown(review: Review, keyspace: str, refused: CalldropError | None) -> 
 def current_of(review: Review) -> int:
     """The last revision that is applied as a whole on the way that the plan goes."""
     first = next(iter(review.plan.attempts), None)
-    if first is None:
+    if first is None or first.direction not in ("up", "down"):
         return review.plan.current
     return first.migration.number - (first.direction == "up")
 

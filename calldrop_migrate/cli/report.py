@@ -72,8 +72,12 @@ class Cell:
 
 def check(path: Path) -> None:
     """Sees, before rows are loaded, that the page can be written; what is there stays as it is."""
-    with readable(), path.open("a", encoding="utf-8"):
-        pass
+    with readable():
+        new = not path.exists()
+        with path.open("a", encoding="utf-8"):
+            pass
+        if new:
+            path.unlink()
 
 
 def write(path: Path, place: Opened, seeded: Seeded) -> None:
@@ -87,7 +91,7 @@ def write(path: Path, place: Opened, seeded: Seeded) -> None:
             raise RowsAtRisk(f"{seeded.table} is gone: a revision is under way")
         found = figures(place.database, table, seeded.total, place.feed)
         place.feed.close()
-        with readable():
+        with readable(str(path)):
             path.write_text(page(place.database.keyspace, seeded, found), encoding="utf-8")
     except KeyboardInterrupt:
         raise Interrupted("interrupted", state=state, hint=hint) from None

@@ -17,7 +17,7 @@ from calldrop_migrate.cli.planned import current_of, notes_of, plan_shown, resum
 from calldrop_migrate.cli.process import Stop, is_dead, this_process
 from calldrop_migrate.cli.render import cut, say, show, shows, width
 from calldrop_migrate.core.operations import Carried
-from calldrop_migrate.core.plan import tables_at_stake
+from calldrop_migrate.core.plan import effect_of
 from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.jobs import Job
 from calldrop_migrate.engine.news import Finished
@@ -170,10 +170,14 @@ class Running:
         return commands.up()
 
     def _has_rows_at_stake(self, review: Review, current: int) -> bool:
-        """Whether what is still pending may need a flag that permits it."""
+        """Whether what is still pending needs a flag that permits it."""
         schema = review.plan.attempts[-1].after
         pending = [m for m in self._place.migrations if m.number > current]
-        names = {name for m in pending for name in tables_at_stake(m, "up", schema)}
+        names = {
+            effect.name
+            for step in (step for m in pending for step in m.up)
+            if (effect := effect_of(step.statement)).destroys or step.rebuild
+        }
         tables = (table for name in sorted(names) if (table := schema.table(name)))
         return any(self._place.database.has_rows(table) for table in tables)
 

@@ -134,7 +134,7 @@ def _seeded(result: Seeded) -> list[str]:
         f"in {result.seconds:.1f} s{_missing(result.left_out)}",
         f"  {seen} {result.total:,} in the table{counted} · {result.partitions:,} partitions",
         "  " + "   ".join([*shares, f"per partition {low:,} to {high:,}, mean {mean:.1f}"]),
-        f"  The same rows again:  {result.again}",
+        f"  The same rows again:  {commands.seed(*shlex.split(result.again))}",
     ]
 
 

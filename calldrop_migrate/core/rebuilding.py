@@ -52,7 +52,7 @@ def rebuild(draft: Draft, asked: Rebuild, create: Statement, effect: Effect) -> 
         return
     if source is None or source.base:
         what = "is a materialized view" if source else "is not there"
-        hint = f"has somebody changed it by hand?  {commands.verify()}"
+        hint = f"has somebody changed it by hand?  {commands.status()}"
         draft.fault(asked.place, f"{effect.name} is to be rebuilt, and {what}", hint)
         draft.add(Run(create, effect))
         return

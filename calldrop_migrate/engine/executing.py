@@ -23,7 +23,7 @@ from calldrop_migrate.core.operations import Await, Copy, Operation, Proof, Run,
 from calldrop_migrate.core.plan import Attempt
 from calldrop_migrate.core.schema import Schema, Table
 from calldrop_migrate.engine.copying import Copier
-from calldrop_migrate.engine.drift import drift
+from calldrop_migrate.engine.drift import drift, ways_out
 from calldrop_migrate.engine.journal import Event, Journal
 from calldrop_migrate.engine.lease import Clock
 from calldrop_migrate.engine.news import News, Note, Waiting
@@ -104,7 +104,7 @@ class Executor:
             f"{operation.label}: {operation.effect.name} is neither as it was before this statement"
             " nor as it is after it",
             state="The statement was sent by a run that ended before its answer came.",
-            hint=f"Did somebody else change the table? Look:  {commands.verify()}",
+            hint=f"Did somebody else change it? What differs:  {commands.status()}",
         )
 
     def see_unchanged(self, digests: Mapping[str, str]) -> None:
@@ -215,7 +215,7 @@ class Executor:
             lines = "".join(f"\n    {line}" for line in diff(was, now))
             raise DriftError(
                 f"{effect.name} was changed by somebody else meanwhile:{lines}",
-                hint=f"What to do about it:  {commands.repair()}",
+                hint=ways_out(self._log.read().recorded, self.schema),
             )
 
     def _see_as_proven(self, operation: Run, proven: Table) -> None:

@@ -390,9 +390,12 @@ def check_files(records: Mapping[int, Record], migrations: Sequence[Migration]) 
             )
         # A file under way may still be mended: what has run of it is compared hash by hash instead.
         if migration and record.applied and migration.checksum != record.checksum:
+            then, now = (one.checksum.hex()[:12] for one in (record, migration))
+            changed = f"{migration.file} changed after it was applied ({then} then, {now} now)"
+            if migration.file != record.name:
+                changed = f"{migration.file} is not {record.name}, which was applied"
             raise HistoryError(
-                f"{migration.file} changed after it was applied "
-                f"({record.checksum.hex()[:12]} then, {migration.checksum.hex()[:12]} now)",
+                changed,
                 state="The database has it as it was then; nothing was changed.",
                 hint=(
                     "Put the file back; what was applied:  "

@@ -19,7 +19,7 @@ from calldrop_migrate.core.plan import Direction, Plan, target_number
 from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.adopting import Adoption, Project
 from calldrop_migrate.engine.copying import Copier
-from calldrop_migrate.engine.drift import drift, not_as_declared
+from calldrop_migrate.engine.drift import drift, fitting, not_as_declared
 from calldrop_migrate.engine.executing import Executor
 from calldrop_migrate.engine.history import History, Record, read_history
 from calldrop_migrate.engine.journal import Event, Journal, has_journal
@@ -217,7 +217,7 @@ class Jobs:
                 lines = "".join(f"\n    {line}" for line in found)
                 raise DriftError(
                     f"{schema.keyspace} is not as {at_revision(goal)} makes it:{lines}",
-                    hint=f"To record the revision that fits, if one does:  {commands.stamp()}",
+                    hint=self._how_to_stamp(fitting(self._migrations, schema), goal),
                 )
             chores = [f"{n:04d}: what was begun of it is forgotten" for n in forgotten]
             chores += [
@@ -267,18 +267,21 @@ class Jobs:
         Raises:
             DriftError: none has it, or several.
         """
-        numbers = range(len(self._migrations), -1, -1)
-        found = [n for n in numbers if not not_as_declared(self._migrations, n, schema)]
+        found = fitting(self._migrations, schema)
         if len(found) == 1:
             return found[0]
         fits = ", ".join(map(at_revision, sorted(found))) or "no revision"
         raise DriftError(
             f"{schema.keyspace} has the schema of {fits}",
             state="Nothing was changed.",
-            hint=f"Say which of them it is:  {commands.stamp_at(found[0])}"
-            if found
-            else f"How it differs from the last one:  {commands.diff_live()}",
+            hint=self._how_to_stamp(found, len(self._migrations)),
         )
+
+    @staticmethod
+    def _how_to_stamp(fits: Sequence[int], other: int) -> str:
+        if fits:
+            return f"To record that it is at {at_revision(fits[0])}:  {commands.stamp_at(fits[0])}"
+        return f"How it differs from {at_revision(other)}:  {commands.diff_live(other)}"
 
     def _forgotten(self, records: Mapping[int, Record], schema: Schema) -> dict[int, Record]:
         """Rows that say IN_PROGRESS by an attempt that nobody can go on with: no journal knows an

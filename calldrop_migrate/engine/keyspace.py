@@ -177,17 +177,20 @@ def check_replication(replication: Mapping[str, str], nodes: Mapping[str, int]) 
             raise ConfigurationError(
                 f"replication names the data centre {dc!r}; the cluster has {found}",
                 state="Nothing was changed.",
-                hint="Set [profiles.NAME.replication] to the cluster's data centres.",
+                hint=_copies(nodes),
             )
         if int(factor) > most:
             raise ConfigurationError(
                 f"replication asks for {factor} copies in {dc}; the cluster has {found}",
                 state="Nothing was changed.",
-                hint=(
-                    "Add nodes, or choose a profile with a smaller replication factor (--profile"
-                    " dev has 1)."
-                ),
+                hint=f"Add nodes, or have fewer copies. {_copies(nodes)}",
             )
+
+
+def _copies(nodes: Mapping[str, int]) -> str:
+    """How one copy in each data centre is configured."""
+    table = "".join(f"\n  {name} = 1" for name in nodes)
+    return f"In calldrop-migrate.toml:\n  [replication]{table}"
 
 
 def replication_differences(schema: Schema, wanted: Mapping[str, str]) -> list[str]:

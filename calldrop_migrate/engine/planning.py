@@ -32,7 +32,7 @@ from calldrop_migrate.core.plan import (
 )
 from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.copying import Copier
-from calldrop_migrate.engine.drift import drift
+from calldrop_migrate.engine.drift import drift, fitting, ways_out
 from calldrop_migrate.engine.estimating import Estimate, estimates
 from calldrop_migrate.engine.history import History, Record, check_files, kept, read_history
 from calldrop_migrate.engine.journal import Journal, has_journal, unanswered_drops
@@ -121,11 +121,13 @@ class Planner:
         if attempts or current != goal:
             its = resumed.attempt.id if resumed and drifted else None
             events = self._log.events(its, detail=True) if its else []
-            _refuse(schema, drifted, in_the_way(events, schema))
+            others = in_the_way(events, schema)
+            hint = to_clear(others, schema) if others else ways_out(recorded, schema)
+            _refuse(schema, drifted, hint)
             if not resumed and has_journal(schema):
                 refuse_lacking(self._log, schema, "Nothing was changed.")
         if not (records or recorded):
-            _refuse_unknown(schema)
+            _refuse_unknown(schema, list(self._migrations.values()))
         if records and not schema.exists:
             raise HistoryError(
                 f"there is no keyspace {schema.keyspace}, and {self._database.bookkeeping} has its"
@@ -403,29 +405,30 @@ class Planner:
         ]
 
 
-def _refuse_unknown(schema: Schema) -> None:
+def _refuse_unknown(schema: Schema, migrations: Sequence[Migration]) -> None:
     """Tables that nobody knows the history of may be what revisions would make."""
     if tables := [table.name for table in schema.owned().tables]:
         shown = ", ".join(tables[:5]) + (", ..." if len(tables) > 5 else "")
         raise HistoryError(
             f"{schema.keyspace} has tables, and no history of them: {shown}",
             state="Nothing was changed.",
-            hint=(
-                f"To record the revision whose schema this is:    {commands.stamp()}\n"
-                f"or, if these tables are not from revisions:     {commands.stamp_base()}"
-            ),
+            hint="\n".join(
+                f"It has the schema of {n:04d}. To record that:  {commands.stamp_at(n)}"
+                if n
+                else f"If these tables are not from revisions:  {commands.stamp_base()}"
+                for n in fitting(migrations, schema)
+            )
+            or f"How it differs from the last revision:  {commands.diff_live('head')}",
         )
 
 
-def _refuse(schema: Schema, drifted: Sequence[str], others: Sequence[str]) -> None:
+def _refuse(schema: Schema, drifted: Sequence[str], hint: str) -> None:
     if drifted:
         lines = "".join(f"\n    {line}" for line in drifted)
         raise DriftError(
             f"the schema of {schema.keyspace} is not as it was recorded:{lines}",
             state="Nothing was changed.",
-            hint=to_clear(others, schema)
-            if others
-            else f"To put it back, or to take it as it is:  {commands.repair()}",
+            hint=hint,
         )
 
 

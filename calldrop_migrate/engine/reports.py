@@ -13,7 +13,7 @@ from calldrop_migrate.core import names
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.files import Migration
 from calldrop_migrate.core.schema import Schema
-from calldrop_migrate.engine.drift import drift
+from calldrop_migrate.engine.drift import drift, ways_out
 from calldrop_migrate.engine.history import History, Record, check_files, read_history
 from calldrop_migrate.engine.journal import Event, Journal, has_journal, in_doubt
 from calldrop_migrate.engine.keyspace import replication_differences
@@ -76,6 +76,7 @@ class Situation:
     Attributes:
         asides: tables of rows, or of values of dropped columns, that were set aside.
         shadows: second copies that rebuilds have kept.
+        ways_out: the commands that settle the drift.
         others: applied revisions, each with the file of the folder that isn't the one applied.
         fault: why the folder's files could not be read; then nothing is known to be pending.
     """
@@ -92,6 +93,7 @@ class Situation:
     shadows: tuple[Kept, ...] = ()
     others: tuple[str, ...] = ()
     fault: CalldropError | None = None
+    ways_out: str = ""
 
     @property
     def pending(self) -> int:
@@ -134,7 +136,7 @@ def situation(
     titles = {m.number: m.title for m in known.values()}
     titles |= {n: _title(r.name) for n, r in records.items() if n not in titles}
     revisions = tuple(
-        _revision(n, titles[n], records.get(n), events, known.get(n)) for n in sorted(titles)
+        _revision(n, titles[n], records.get(n), events, known) for n in sorted(titles)
     )
     half = next((r for r in records.values() if not r.applied), None)
     if half is not None and has_journal(schema):
@@ -142,17 +144,21 @@ def situation(
         revisions = tuple(at(r) if r.number == half.number else r for r in revisions)
     applied = [r.number for r in records.values() if r.applied]
     recorded, doubtful = lease.recorded if lease else "", _in_doubt(records, events, schema)
+    differs = drift(schema, recorded, doubtful, applied=len(applied))
     return Situation(
         keyspace=database.keyspace,
         exists=schema.exists,
         current=max(applied, default=0),
         head=max((m.number for m in migrations), default=0),
         revisions=revisions,
-        drift=tuple(drift(schema, recorded, doubtful, applied=len(applied))),
+        drift=tuple(differs),
+        ways_out=ways_out(recorded, schema) if differs else "",
         lease=lease,
         log=tuple(events),
         asides=tuple(_asides(schema)),
-        shadows=tuple(_shadows(schema, log, timedelta(days=keep_shadow))),
+        shadows=tuple(
+            _shadows(schema, log, timedelta(days=keep_shadow), half.number if half else 0)
+        ),
         others=others,
     )
 
@@ -164,7 +170,7 @@ def _interrupted(
     running = lease is not None and lease.owner is not None and not lease.dead
     its = log.events(half.attempt, detail=True)
     at = underway(database, its, log.now() if running else None)
-    done, of = len(applied_operations(its)), next((e.details.get("of") for e in reversed(its)), 0)
+    done, of = len(applied_operations(its)), max((e.details.get("of", 0) for e in its), default=0)
     way = its[0].direction if its else "?"
     failed = next((e.error for e in reversed(its) if e.error), "") or ""
     note = f"{way}, {done} of {of} operations applied" if of else f"{way}, nothing applied"
@@ -193,7 +199,7 @@ def _revision(
     title: str,
     record: Record | None,
     events: Sequence[Event],
-    file: Migration | None,
+    known: Mapping[int, Migration],
 ) -> RevisionState:
     if record is None:
         return RevisionState(number, title, "pending")
@@ -202,10 +208,11 @@ def _revision(
     of_attempt = [e for e in events if e.attempt == record.attempt]
     begin, end = (of_attempt[0].at, of_attempt[-1]) if of_attempt else (None, None)
     seconds = (end.at - begin).total_seconds() if end and end.at and begin else None
+    file = known.get(number)
     edited = file is not None and file.checksum != record.checksum
-    note = "" if file else "not in this folder"
-    if edited:
-        note = f"edited since it was applied: {commands.show_applied(number)}"
+    note = "edited since it was applied" if edited else ""
+    if known and file is None:
+        note = "not in this folder"
     return RevisionState(
         number=number,
         title=title,
@@ -245,8 +252,13 @@ def _asides(schema: Schema) -> Iterator[Kept]:
         )
 
 
-def _shadows(schema: Schema, log: Journal, keep: timedelta) -> Iterator[Kept]:
-    found = [table for table in schema.tables if names.is_shadow(table.name)]
+def _shadows(schema: Schema, log: Journal, keep: timedelta, half: int) -> Iterator[Kept]:
+    """Second copies, but for the one of a revision that is half-way: its line says more."""
+    found = [
+        table
+        for table in schema.tables
+        if names.is_shadow(table.name) and names.revision_of(table.name) != half
+    ]
     events = log.events(detail=True) if found and has_journal(schema) else []
     for table in found:
         story = story_of(table.name, events)
@@ -293,15 +305,17 @@ def verification(
     """
     found = situation(database, migrations, log)
     if found.lease and found.lease.owner and not found.lease.dead:
-        raise log.held(found.lease)  # whatever is found now may be different in a moment
+        held = log.held(found.lease)  # whatever is found now may be different in a moment
+        held.hint = f"To see how far it is:  {commands.status()}"
+        raise held
     schema = database.schema()
     half_way = [r for r in found.revisions if r.state == "half-way"]
     findings = [
         (f"{r.number:04d} {r.title} is half-way: {r.note}", f"Finish it:  {found.to_go_on}")
         for r in half_way
     ]
-    settle = f"To put it back, or to take it as it is:  {commands.repair()}"
-    findings += [(line, settle) for line in found.drift]
+    recorded = found.lease.recorded if found.lease else ""
+    findings += [(line, ways_out(recorded, schema)) for line in found.drift]
     if has_journal(schema):
         findings += [(line, to_restore()) for line in lacking(log, schema)]
     findings += [(line, _REPLICATION) for line in replication_differences(schema, replication)]

@@ -145,7 +145,7 @@ def test_another_tools_history_is_named(two: tuple[Cli, Cli], client: Any, datac
         f"CREATE TABLE {one.keyspace}.database_migrations (id uuid PRIMARY KEY, version int,"
         " name text, content text, checksum blob, state text, applied_at timestamp)"
     )
-    told(one("up"), 5, "cassandra-migrate's", "stamp REVISION")
+    told(one("up"), 5, "cassandra-migrate's", "calldrop-migrate adopt")
 
 
 def test_a_history_of_no_keyspace(two: tuple[Cli, Cli], client: Any) -> None:

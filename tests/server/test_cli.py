@@ -87,8 +87,22 @@ def test_a_profile_that_confirms_asks_for_the_name(cli: Cli, datacenter: str) ->
         terminal.shows(question)
         assert terminal.interrupted() == 130
         assert "Nothing was changed." in terminal.text
-    told(cli("seed"), 2, "no terminal to ask on", "calldrop-migrate seed --yes")
-    told(cli("down", "base"), 2, "no terminal to ask on", "calldrop-migrate down base --yes")
+    name, unanswered = ("--confirm", cli.keyspace), "which --yes doesn't answer"
+    told(cli("seed"), 2, "no terminal to ask on", f"calldrop-migrate seed --confirm {name[1]}")
+    told(cli("seed", "--yes"), 2, unanswered, f"calldrop-migrate seed --yes --confirm {name[1]}")
+    told(cli("down", "base"), 2, "no terminal to ask on", f"down base --confirm {name[1]}")
+    for command in (("down", "base"), ("stamp", "base"), ("unlock",), ("clean",)):
+        told(
+            cli(*command, "--yes", "--confirm", "other"),
+            2,
+            f"the keyspace of this command is {name[1]}",
+        )
+    told(cli("down", "base", "--yes"), 2, unanswered)
+    told(cli("stamp", "base", "--yes"), 2, unanswered)
+    assert cli.json("status")["current"] == 1
+    result = cli("down", "base", *name)
+    assert result.code == 0, result.err
+    assert cli.json("status")["current"] == 0
 
 
 def test_no_terminal_and_no_yes(cli: Cli, client: Session) -> None:
@@ -133,8 +147,8 @@ def test_interrupted_in_the_middle(cli: Cli, client: Session) -> None:
     assert 2 < done < 30
     assert f"0001 is half-way (up): {done} of 30 operations are applied." in result.err
     status = cli("status")
-    assert f"up, {done} operations applied" in status.out
-    assert "Nobody holds the lease. To go on: calldrop-migrate up" in status.out
+    assert f"up, {done} of 30 operations applied" in status.out
+    assert "Nobody holds the lease.\n  To go on: calldrop-migrate up\n" in status.out
     again = cli("up")
     assert again.code == 0, again.err
     assert f"resumes at operation {done + 1} of 30: CREATE TABLE t_{done:02d}" in again.err
@@ -192,7 +206,7 @@ def test_a_lease_that_another_holds(cli: Cli, client: Session) -> None:
             "Wait for it:  calldrop-migrate up --wait-for-lease 120",
         )
         assert (
-            "The lease is held by ci@build-7 (pid 4121, `calldrop-migrate up`)."
+            "A run is at work: ci@build-7 (pid 4121, `calldrop-migrate up`) since"
             in cli("status").out
         )
         process = cli.start("up", "--wait-for-lease", "60")

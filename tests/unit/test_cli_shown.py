@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -65,12 +66,15 @@ def test_status_half_way() -> None:
 
 def test_status_ahead_and_drifted() -> None:
     ahead = revision(4, "d", "applied", "not in this folder")
-    shown = render.lines(situation(ahead, current=4, drift=("one",)))
+    drifted = situation(ahead, current=4, drift=("one",))
+    shown = render.lines(replace(drifted, ways_out="To take it as it is:  this\nor:  that"))
     assert shown[0].endswith("  not in this folder")
     assert shown[1:] == [
         "calldrop is at 0004, ahead of this folder. The schema is not as recorded."
         " Nobody holds the lease.",
-        "  To see the difference:  calldrop-migrate verify",
+        "    one",
+        "  To take it as it is:  this",
+        "  or:  that",
     ]
 
 
@@ -128,7 +132,8 @@ def test_seeded() -> None:
         "  verified 329 in the table · 280 completed + 49 failed in calls_by_completion "
         "· 15 partitions",
         "  completed 280 (85.1%)   failed 49 (14.9%)   per partition 20 to 24, mean 21.9",
-        "  The same rows again:  --random-seed 3 --now 2026-11-23T09:12:04.000Z",
+        "  The same rows again:  "
+        "calldrop-migrate seed --random-seed 3 --now 2026-11-23T09:12:04.000Z",
     ]
 
 

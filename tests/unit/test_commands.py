@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,21 @@ def test_no_message_names_a_command_by_itself() -> None:
         if NAMED.search(str(text.value))
     ]
     assert not found, "make it in calldrop_migrate/commands.py:\n" + "\n".join(found)
+
+
+def test_each_is_typed_by_a_test_where_it_is_printed() -> None:
+    tests = Path(__file__).parent.parent / "server"
+    typed = (tests / "test_commands.py").read_text("utf-8")
+    typed += (tests / "test_embedded.py").read_text("utf-8")
+    made = [
+        name
+        for name, made in inspect.getmembers(commands, inspect.isfunction)
+        if not name.startswith("_") and inspect.signature(made).return_annotation == "str"
+    ]
+    assert len(made) > 25
+    left_out = [name for name in made if not re.search(rf"commands\.{name}\(", typed)]
+    # As it is printed, a call made once more has no name.
+    assert left_out == ["again"]
 
 
 def test_what_was_typed_is_repeated_as_far_as_the_command_knows_it() -> None:
