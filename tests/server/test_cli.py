@@ -98,7 +98,6 @@ def test_a_profile_that_confirms_asks_for_the_name(cli: Cli, datacenter: str) ->
             f"the keyspace of this command is {name[1]}",
         )
     told(cli("down", "base", "--yes"), 2, unanswered)
-    told(cli("stamp", "base", "--yes"), 2, unanswered)
     assert cli.json("status")["current"] == 1
     result = cli("down", "base", *name)
     assert result.code == 0, result.err

@@ -11,9 +11,10 @@ from uuid import UUID
 import pytest
 
 from calldrop_migrate.cli import inspecting, render
-from calldrop_migrate.cli.feed import Feed, in_short
+from calldrop_migrate.cli.feed import Feed, in_short, operation_in_short
 from calldrop_migrate.cli.running import Done
 from calldrop_migrate.cli.seeding import Listed, ListedModule
+from calldrop_migrate.core.names import shadow
 from calldrop_migrate.engine.news import Began, Finished, Progress, Waiting
 from calldrop_migrate.engine.reports import RevisionState, Situation, Verification
 from calldrop_migrate.engine.seeding import Seeded
@@ -113,6 +114,42 @@ def test_the_rows_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
         "  0002 destination clustering  down: DROP TABLE t               61.5 s",
         "  waiting up to 5 s: for the bus",
     ]
+
+
+def test_a_rate_is_of_this_run_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What an earlier run has copied counts for the share, and not for the rate."""
+    now = [100.0]
+    monkeypatch.setattr("calldrop_migrate.cli.feed.time.monotonic", lambda: now[0])
+    feed = Feed(as_json=False)
+    label = "copy call_records to call_records__0002_5e82598a: all rows"
+    feed(Began("0002 b", 2, 8, label))
+    feed(Progress(label, 50, 100, 50_000))
+    now[0] += 4
+    feed(Progress(label, 60, 100, 58_000))
+    assert capsys.readouterr().err == (
+        "       step 2 of 8: copy call_records: 60 %   58,000 rows   2,000 rows/s   16 s left\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("label", "short"),
+    [
+        ("copy a to a__0002_5e82598a: all rows", "copy a"),
+        ("verify a in a__0002_5e82598a: rows that fit", "verify a"),
+        ("wait until v is built on every node", "wait until v is built on every node"),
+    ],
+)
+def test_operations_in_short(label: str, short: str) -> None:
+    assert operation_in_short(label) == short
+
+
+def test_operations_in_short_without_a_generated_name() -> None:
+    name = shadow("call_records", 2, UUID(int=1))
+    assert operation_in_short(f"copy {name} to call_records: all rows") == "copy back call_records"
+    assert operation_in_short(f"verify {name} in call_records: x") == "verify call_records"
+    assert operation_in_short(f"DROP TABLE {name}") == "DROP TABLE call_records__0002"
 
 
 def test_many_statements_in_short() -> None:
