@@ -126,7 +126,7 @@ class Settings(BaseSettings):
 
     @property
     def encrypted(self) -> bool:
-        """Whether connections go over TLS: as said, or because a file for it was given.
+        """Tells whether connections go over TLS: as said, or because a file for it was given.
 
         Raises:
             ConfigurationError: it was turned off, and there is a file for it.
@@ -386,7 +386,7 @@ class Folder:
 
 
 def migrations_folder(environment: Environment, working: Path) -> Folder:
-    """Where the migrations are: as set, or ./migrations.
+    """Finds the folder of the migrations: as set, or ./migrations.
 
     The packaged CallDrop revisions are used with --demo, and where a keyspace by the name of
     calldrop has neither folder nor configuration file.
@@ -419,8 +419,8 @@ def migrations_folder(environment: Environment, working: Path) -> Folder:
 
 
 def seeds_folder(environment: Environment, working: Path) -> Folder:
-    """Where the seed modules are: as set, ./seeds, or the packaged ones, which fit any keyspace
-    with that table.
+    """Finds the folder of the seed modules: as set, ./seeds, or the packaged ones, which fit any
+    keyspace with that table.
 
     Raises:
         ConfigurationError: the folder that was set isn't there.

@@ -75,7 +75,7 @@ class _Files:
 
     @property
     def told(self) -> list[str]:
-        """What is going to be written and renamed."""
+        """Lists what is going to be written and renamed."""
         origins = {m.file: m.name for m in self.project.migrations}
         lines = [f"{self.target.shown}/{name} from {origins[name]}" for name in sorted(self.new)]
         if self.moves:

@@ -1,4 +1,4 @@
-"""What goes to stderr while a command works: where it is, what it finished, how far it is.
+"""Progress on stderr while a command works: where it is, what it finished, how far it is.
 
 With a terminal, rich's bars; elsewhere plain lines, and of a long copy one every few seconds.
 Results don't come here (render.py): stdout has the result and nothing else.
@@ -28,18 +28,18 @@ _CARRIED = re.compile(r"(copy|move|verify) (\S+) (?:to|in) (\S+): .*")
 
 
 def in_short(what: Sequence[str]) -> str:
-    """What a revision does, for one line."""
+    """A revision's work in one line."""
     return ", ".join(what) if len(what) < 3 else f"{what[0]} and {len(what) - 1} more"
 
 
 def replication_in_short(text: str) -> str:
-    """What stands behind `replication = ` in a CREATE KEYSPACE, for people."""
+    """The replication of a CREATE KEYSPACE, for people."""
     text = text.replace(" AND tablets = {'enabled'", ", tablets")
     return re.sub(r"'class': |[{}']", "", text).replace(",", "", 1)
 
 
 def operation_in_short(label: str) -> str:
-    """What an operation does, without the generated name of a shadow table."""
+    """An operation's label without the generated name of a shadow table."""
     found = _CARRIED.fullmatch(label)
     if found is None:
         return " ".join(w.rpartition("_")[0] if is_shadow(w) else w for w in label.split(" "))
@@ -51,7 +51,7 @@ def operation_in_short(label: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Pace:
-    """How fast something goes, by what this run has done of it.
+    """The pace of an operation, by what this run has done of it.
 
     Attributes:
         since: when it began, on the monotonic clock.
@@ -93,7 +93,7 @@ class Feed:
         self._noted: set[str] = set()
 
     def expect(self, labels: Sequence[str], what: Sequence[str]) -> None:
-        """What will be shown, for the width of its columns."""
+        """Announces what will be shown, for the width of its columns."""
         self._columns = (width(labels), width(what))
 
     def note(self, text: str) -> None:

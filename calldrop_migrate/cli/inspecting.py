@@ -98,7 +98,7 @@ def _situation(result: Situation) -> list[str]:
 
 
 def _so_far(at: Underway) -> str:
-    """How far an operation has come."""
+    """The progress of an operation that was begun."""
     said = [f"operation {at.operation} of {at.of}: {at.what}"]
     if at.share is None:
         return said[0] if at.seconds is None else f"{said[0]}   for {lasting(at.seconds)}"
@@ -136,7 +136,7 @@ def _remarks(result: Situation) -> list[str]:
 
 
 def _holder(result: Situation) -> str:
-    """Who holds the lease."""
+    """Names the holder of the lease."""
     lease = result.lease
     if lease is None or not lease.owner or not lease.holder:
         return "Nobody holds the lease."
@@ -149,7 +149,7 @@ def _holder(result: Situation) -> str:
 
 
 def _remedies(result: Situation) -> list[str]:
-    """What can be done about what is not as it should be."""
+    """Lists what is not as it should be, and what to type about it."""
     if not result.exists:
         return [] if result.fault else [f"  To create it:  {commands.up()}"]
     said = []

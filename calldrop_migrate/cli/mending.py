@@ -190,7 +190,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _nothing_to_choose(running: Running) -> AsRecorded:
-    """That nothing is to be repaired.
+    """Reports that nothing is to be repaired.
 
     Raises:
         DriftError: something is; what either way would do.

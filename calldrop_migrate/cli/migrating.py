@@ -76,7 +76,7 @@ _SHOWN = ("wait_for_lease", "keep_shadow", "max_rows_per_second", "workers")
 def _allowed(
     set_aside: bool, discard: bool, outage: bool, fence: bool, no_writer: Sequence[str] | None
 ) -> Flags:
-    """What the flags permit.
+    """Puts together what the flags permit.
 
     Raises:
         UsageError: two of them contradict each other.

@@ -49,7 +49,7 @@ _SYSTEM = (
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a command works with once it is connected.
+    """The things that a command works with once it is connected.
 
     Attributes:
         fault: why there are no migrations, where the command can do without them.
@@ -257,13 +257,14 @@ def timing(settings: config.Settings) -> Timing:
 
 
 def _terminal() -> bool:
-    """Whether a question would be seen and can be answered."""
+    """Tells whether a question would be seen and can be answered."""
     return bool(sys.stdin and sys.stdin.isatty() and sys.stderr.isatty())
 
 
 def is_answered(settings: config.Settings, call: Call) -> bool:
-    """Whether the question before a change was answered beforehand. A profile with `confirm = true`
-    asks for the keyspace's name, which --yes doesn't give.
+    """Tells whether the question before a change was answered beforehand.
+
+    A profile with `confirm = true` asks for the keyspace's name, which --yes doesn't give.
     """
     return bool(call.confirm) or (call.yes and not settings.confirm)
 

@@ -31,7 +31,7 @@ _SHOWN = ("keyspace", "hosts", "profile", "migrations", "seeds")  # on every pag
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What every command gets.
+    """The arguments that every command gets.
 
     Attributes:
         flags: the settings that were typed.
@@ -106,7 +106,7 @@ def _option(setting: Setting, shown: Sequence[str]) -> Any:
 
 
 def _as_typed(flags: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Of the settings that say where database and files are, the flags that were typed."""
+    """The flags that were typed, of the settings that hints repeat."""
     typed: dict[str, tuple[str, ...]] = {}
     for name in (*commands.WHERE, "keep_shadow"):
         flag = "-k" if name == "keyspace" else f"--{name.replace('_', '-')}"

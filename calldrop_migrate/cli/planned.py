@@ -93,7 +93,7 @@ def _operation(operation: Operation) -> PlannedOperation:
 
 
 def notes_of(attempt: Attempt, review: Review) -> tuple[str, ...]:
-    """What a person should know before one revision of a plan runs."""
+    """Notes that a person should read before one revision of a plan runs."""
     found = {e.table: e for e in review.estimates if e.attempt == attempt.id}
     notes = list(attempt.notes)
     for table in attempt.outages:
@@ -144,5 +144,5 @@ def _plan(result: PlanShown) -> list[str]:
 
 
 def resumes(done: int, total: int) -> str:
-    """Where a revision that is half-way goes on."""
+    """The operation at which an interrupted revision goes on."""
     return f"resumes at operation {done + 1} of {total}"

@@ -36,8 +36,8 @@ def this_process() -> Holder:
 
 
 def is_dead(holder: Holder) -> bool:
-    """Whether a holder was a process of this machine (same boot, same pid namespace) and is no
-    more.
+    """Tells whether a holder was a process of this machine and is no more: of the same boot and the
+    same pid namespace.
     """
     here = this_process()
     if not here.boot or (holder.boot, holder.namespace) != (here.boot, here.namespace):
@@ -84,7 +84,7 @@ class Stop:
         self._asked = False
 
     def __call__(self) -> bool:
-        """Whether the run shall end."""
+        """Tells whether the run shall end."""
         return self._asked
 
     def __enter__(self) -> None:

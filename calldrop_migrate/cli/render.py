@@ -1,4 +1,4 @@
-"""What is printed: results on stdout, everything else on stderr.
+"""Printing: results on stdout, everything else on stderr.
 
 A result is a frozen dataclass. One function makes JSON of any of them, one renderer shows it as the
 lines that its kind registers (`shows`). On a terminal a few words get a colour; elsewhere the same
@@ -116,7 +116,7 @@ def show(result: object, *, json_wanted: bool) -> None:
 
 
 def show_error(error: CalldropError, *, json_wanted: bool) -> int:
-    """What failed, what state the database is in, what to type next. Gives the exit code."""
+    """Shows what failed, what state the database is in, what to type next. Gives the exit code."""
     if json_wanted:
         show({"error": error}, json_wanted=True)
     first, *more = error.message.splitlines() or [type(error).__name__]
@@ -167,7 +167,7 @@ def shows(kind: type) -> Callable[[Any], Any]:
 
 
 def width(texts: Sequence[str]) -> int:
-    """How wide a column of these is: as the longest one, within reason."""
+    """The width of a column of these: as the longest one, within reason."""
     return min(max(map(len, texts), default=0), _WIDEST)
 
 

@@ -289,7 +289,7 @@ def _heat(
 
 
 def _histogram(values: Sequence[int], what: str, unit: str, shown: Callable[[int], str]) -> str:
-    """How many of the values, which are in order, lie in each bin."""
+    """Counts how many of the values, which are in order, lie in each bin."""
     edges = _edges(values)
     counts = [0] * (len(edges) - 1)
     at = 0

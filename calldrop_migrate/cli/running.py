@@ -1,4 +1,4 @@
-"""How a job is carried out from the command line: its plan is made, shown, asked for, run."""
+"""Carrying out a job from the command line: its plan is made, shown, asked for, run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from calldrop_migrate.errors import CalldropError, ConfigurationError, Interrupt
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """What the user allows of a run."""
+    """The permissions that the user gives to a run."""
 
     set_aside: bool = False
     discard: bool = False
@@ -159,7 +159,7 @@ class Running:
             self._crew.close()
 
     def _next(self, review: Review, outcome: Outcome, head: int) -> str:
-        """What to type after a run: a command that needs no flag which permits something."""
+        """The command to type after a run: one that needs no flag which permits something."""
         attempts = review.plan.attempts
         if not outcome.finished or not attempts:
             return ""
@@ -170,7 +170,7 @@ class Running:
         return commands.up()
 
     def _has_rows_at_stake(self, review: Review, current: int) -> bool:
-        """Whether what is still pending needs a flag that permits it."""
+        """Tells whether what is still pending needs a flag that permits it."""
         schema = review.plan.attempts[-1].after
         pending = [m for m in self._place.migrations if m.number > current]
         names = {
@@ -182,7 +182,7 @@ class Running:
         return any(self._place.database.has_rows(table) for table in tables)
 
     def _can_seed(self, schema: Schema) -> bool:
-        """Whether `seed` has its usual module and table, and asks nothing."""
+        """Tells whether `seed` has its usual module and table, and asks nothing."""
         place = self._place
         with suppress(ConfigurationError):
             folder = config.seeds_folder(place.environment, Path.cwd()).path
@@ -220,7 +220,7 @@ class Running:
             ask(settings, call, always=always or review.rebuilds_rows)
 
     def _say_work(self, review: Review) -> None:
-        """What takes back, destroys or has to be confirmed is listed before it is done."""
+        """Lists what takes back, destroys or has to be confirmed, before it is done."""
         attempts = review.plan.attempts
         if attempts:
             say(_headline(review))

@@ -67,7 +67,7 @@ class Module:
 
     @contextmanager
     def blamed(self, made: object = None, *, always: bool = True) -> Iterator[None]:
-        """What is raised in here is the module's fault; not `always`, then only if it comes out of
+        """Blames the module for what is raised in here; not `always`, then only if it comes out of
         its file, or is about a row of `made`.
         """
         try:
@@ -101,7 +101,7 @@ class Module:
         return "".join((self.code.__doc__ or "").strip().splitlines()[:1])
 
     def identity(self, options: Any) -> str:
-        """What the rows follow from, besides random seed and now."""
+        """The text that the rows follow from, besides random seed and now."""
         version = hashlib.sha256(Path(self.file).read_bytes()).hexdigest()
         return f"{self.name} {version} {sorted(self.values(options).items())}"
 
@@ -179,7 +179,7 @@ class Module:
     # -- rows --------------------------------------------------------------------------------------
 
     def parts(self, options: Any) -> list[int] | None:
-        """About how many rows each part has; None where the module has no parts."""
+        """The rough number of rows of each part; None where the module has no parts."""
         with self.blamed():
             return list(self.code.parts(options)) if hasattr(self.code, "parts") else None
 

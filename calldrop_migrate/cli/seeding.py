@@ -285,7 +285,7 @@ class _Seeding:
         return lambda parts: pool.over(partial(load_there, job), parts)
 
     def _warn(self, loaded: Loaded, total: int) -> None:
-        """What is not as one would expect of the rows.
+        """Warns of what is not as one would expect of the rows.
 
         Raises:
             RowsAtRisk: some of them aren't there.

@@ -41,7 +41,7 @@ class Setting:
 
     @property
     def meaning(self) -> str:
-        """What it says, and its default."""
+        """Its meaning and its default."""
         return f"{self.help} Default: {self.default}." if self.default else self.help
 
 

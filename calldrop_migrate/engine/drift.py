@@ -52,7 +52,7 @@ def fitting(migrations: Sequence[Migration], live: Schema) -> list[int]:
 
 
 def not_as_declared(migrations: Sequence[Migration], number: int, live: Schema) -> list[str]:
-    """How the live schema differs from the one that revision `number` leads to.
+    """Compares the live schema with the one that revision `number` leads to.
 
     What no revision of the folder makes is none of its business.
     """

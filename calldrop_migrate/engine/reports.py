@@ -1,5 +1,5 @@
-"""What the reading commands show: where each revision stands, who holds the lease, what drifted.
-Reads only.
+"""The reports of the reading commands: where each revision stands, who holds the lease, what
+drifted. Reads only.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """Where a keyspace stands.
+    """The situation of a keyspace.
 
     Attributes:
         asides: tables of rows, or of values of dropped columns, that were set aside.
@@ -107,7 +107,7 @@ class Situation:
 
     @property
     def is_running(self) -> bool:
-        """Whether a run holds the lease, and hasn't died."""
+        """Tells whether a run holds the lease, and hasn't died."""
         return self.lease is not None and self.lease.owner is not None and not self.lease.dead
 
     @property
@@ -122,7 +122,7 @@ class Situation:
 def situation(
     database: Database, migrations: Sequence[Migration], log: Journal, keep_shadow: float = 7
 ) -> Situation:
-    """Where the keyspace stands against the folder.
+    """Reads where the keyspace stands against the folder.
 
     Args:
         keep_shadow: days that a shadow table is kept.
@@ -166,7 +166,7 @@ def situation(
 def _interrupted(
     database: Database, log: Journal, half: Record, lease: LeaseState | None
 ) -> Callable[[RevisionState], RevisionState]:
-    """What is added to the line of a revision that is half-way."""
+    """Makes what is added to the line of a revision that is half-way."""
     running = lease is not None and lease.owner is not None and not lease.dead
     its = log.events(half.attempt, detail=True)
     at = underway(database, its, log.now() if running else None)
@@ -226,7 +226,7 @@ def _revision(
 
 
 def _in_doubt(records: Mapping[int, Record], events: Sequence[Event], live: Schema) -> list[str]:
-    """What a statement has changed whose outcome the journal doesn't know yet."""
+    """Lists what a statement has changed whose outcome the journal doesn't know yet."""
     half_way = [r.attempt for r in records.values() if not r.applied]
     rows = [event for event in events if event.attempt in half_way]
     return [name for n in {e.operation or 0 for e in rows} for name in in_doubt(rows, n, live)]
@@ -276,7 +276,7 @@ def _shadows(schema: Schema, log: Journal, keep: timedelta, half: int) -> Iterat
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What `verify` found; no findings is good.
+    """The findings of `verify`; none is good.
 
     Attributes:
         ahead: revisions that are applied and not in the folder.

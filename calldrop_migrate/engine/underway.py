@@ -1,4 +1,4 @@
-"""How far the operation has come that a run is at, for whoever looks on: from its checkpoints and
+"""The progress of the operation that a run is at, for whoever looks on: from its checkpoints and
 their write times. Reads only.
 """
 
@@ -40,7 +40,7 @@ class Underway:
 
 
 def underway(database: Database, events: Sequence[Event], now: datetime | None) -> Underway | None:
-    """Where an attempt is.
+    """Reads where an attempt is.
 
     Args:
         events: its rows of the journal, details included.

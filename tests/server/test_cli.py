@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -121,6 +124,40 @@ def test_no_terminal_and_no_yes(cli: Cli, client: Session) -> None:
     assert refused.code == 9
     assert json.loads(refused.out)["refused"]["exit_code"] == 9
     assert cli("down", "base", "--yes", "--discard-rows").code == 0
+
+
+def test_nobody_reads_what_a_run_says(cli: Cli) -> None:
+    """A run goes on: only its result would be missed, and that is not what is closed here."""
+    only(cli, r0001_a=tables("a"), r0002_b=tables("b"))
+    read, write = os.pipe()
+    os.close(read)
+    program = str(Path(sys.executable).with_name("calldrop-migrate"))
+    done = subprocess.run(
+        [program, "up"],
+        env=dict(cli.environment),
+        cwd=cli.folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=write,
+        text=True,
+        check=False,
+    )
+    os.close(write)
+    assert done.returncode == 0
+    assert "is at 0002 (head)" in done.stdout
+
+
+def test_a_result_that_cannot_be_written(cli: Cli) -> None:
+    only(cli, r0001_a=tables("a"))
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        with Terminal(cli, "up", stdout=full.fileno()) as terminal:
+            assert terminal.ends() == 1
+        with Terminal(cli, "status", "--json", stdout=full.fileno()) as again:
+            assert again.ends() == 1
+    for shown in (terminal.text, again.text):
+        assert shown.count("could not be written to stdout: No space left on device") == 1
+        assert "Traceback" not in shown
+    assert cli.json("status")["current"] == 1
 
 
 # -- Ctrl-C ---------------------------------------------------------------------------------------
