@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -117,7 +118,11 @@ def _aside(kept: Kept) -> list[str]:
 
 
 def _shadow(kept: Kept) -> list[str]:
-    until = f"kept until {moment(kept.until)}" if kept.until else "the journal doesn't know it"
+    until = "the journal doesn't know it"
+    if kept.until:
+        until = f"kept until {moment(kept.until)}"
+    if kept.until and kept.until < datetime.now(UTC):
+        until = "the next run drops it, or says why it stays"
     made = f"rebuild of {kept.table} by {kept.revision:04d}"
     return [f"  second copy: {kept.name} has {kept.what} of the {made}; {until}"]
 

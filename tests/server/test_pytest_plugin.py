@@ -93,7 +93,10 @@ def test_the_examples_of_the_page(pytester: pytest.Pytester, server: Address, cl
     write(pytester, conftest=dedent(address) + example("conftest.py"))
     write(pytester, test_calls=example("test_calls.py"))
     before = keyspaces(client)
-    ended(run(pytester.path, None), passed=2)
+    refused = run(pytester.path, None)
+    ended(refused, failed=2)
+    assert "there are no migrations here" in refused.out
+    ended(run(pytester.path, None, CALLDROP_DEMO="true"), passed=2)
     assert not {name for name in keyspaces(client) - before if "users" in name or "call" in name}
 
 
