@@ -17,7 +17,7 @@ import typer
 
 from calldrop_migrate import commands, config
 from calldrop_migrate.cli.opening import Opened, ask, opened, readable
-from calldrop_migrate.cli.options import CHANGING, CONNECTION, FILES, Call, command
+from calldrop_migrate.cli.options import CHANGING, CONNECTION, FILES, Call, Page, command
 from calldrop_migrate.cli.render import say, show, shows
 from calldrop_migrate.cli.running import Flags, Running
 from calldrop_migrate.core.folder import load
@@ -207,14 +207,16 @@ def _tell(lines: list[str]) -> None:
         say(f"    {line}")
 
 
+_ADOPT_PAGE = Page(
+    examples=("calldrop-migrate adopt cassandra-migrate.yml  show what it would do, and ask",),
+    asks=True,
+)
+
+
 def register(app: typer.Typer) -> None:
     """Adds the command."""
 
-    @command(
-        *(app, "adopt", CONNECTION, FILES, CHANGING),
-        examples=("calldrop-migrate adopt cassandra-migrate.yml  show what it would do, and ask",),
-        asks=True,
-    )
+    @command(app, "adopt", CONNECTION, FILES, CHANGING, page=_ADOPT_PAGE)
     def adopt(call: Call, file: Yml = _NAME) -> None:
         """Take over a project of cassandra-migrate: its files and its history."""
         with opened(call, files=False) as place:

@@ -12,7 +12,7 @@ import typer
 
 from calldrop_migrate import commands
 from calldrop_migrate.cli.opening import environment_of, load_migrations, readable
-from calldrop_migrate.cli.options import FILES, Call, command
+from calldrop_migrate.cli.options import FILES, Call, Page, command
 from calldrop_migrate.cli.render import say, show, shows
 from calldrop_migrate.cli.settings import SEEDS
 from calldrop_migrate.core.expansion import declared_at
@@ -26,7 +26,7 @@ SeedWanted = Annotated[bool, typer.Option("--seed", help="Write a seed module in
 TableOfSeed = Annotated[
     str,
     typer.Option(
-        *("--table",),
+        "--table",
         metavar="TABLE",
         show_default=False,
         help="With --seed: the table that the module fills.",
@@ -121,16 +121,18 @@ def _new(call: Call, name: str) -> Made:
     return Made(path)
 
 
+_NEW_PAGE = Page(
+    examples=(
+        'calldrop-migrate new "add roaming flag"  a file in ./migrations with the next number',
+        "calldrop-migrate new roaming --seed      seeds/roaming.py, for the first table",
+    ),
+)
+
+
 def register(app: typer.Typer) -> None:
     """Adds the command."""
 
-    @command(
-        *(app, "new", FILES, (SEEDS,)),
-        examples=(
-            'calldrop-migrate new "add roaming flag"  a file in ./migrations with the next number',
-            "calldrop-migrate new roaming --seed      seeds/roaming.py, for the first table",
-        ),
-    )
+    @command(app, "new", FILES, (SEEDS,), page=_NEW_PAGE)
     def new(call: Call, name: Name, seed: SeedWanted = False, table: TableOfSeed = "") -> None:
         """Write an empty revision with the next number, or a seed module."""
         if table and not seed:

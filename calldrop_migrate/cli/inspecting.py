@@ -12,7 +12,7 @@ import typer
 
 from calldrop_migrate import commands
 from calldrop_migrate.cli.opening import environment_of, load_migrations, opened
-from calldrop_migrate.cli.options import CONNECTION, FILES, Call, command
+from calldrop_migrate.cli.options import CONNECTION, FILES, Call, Page, command
 from calldrop_migrate.cli.render import cut, lasting, moment, say, show, shows, width
 from calldrop_migrate.core.comparing import diff, filled
 from calldrop_migrate.core.cql import quote
@@ -264,16 +264,37 @@ def _declared(migrations: Sequence[Migration], name: str) -> Schema:
     return declared_at(migrations, target_number(name, 0, [m.number for m in migrations]))
 
 
+_STATUS_PAGE = Page(
+    examples=(
+        "calldrop-migrate status          where the keyspace is, and what a run is doing now",
+        "calldrop-migrate status --check  for scripts: exit code 3 while any is pending",
+    ),
+)
+
+_VERIFY_PAGE = Page(
+    examples=("calldrop-migrate verify  exit code 0: schema and files are as recorded",),
+)
+
+_SHOW_PAGE = Page(
+    examples=(
+        "calldrop-migrate show 2            the file of revision 0002",
+        "calldrop-migrate show 2 --applied  its text as it was applied",
+        "calldrop-migrate show 4 --schema   the schema of revision 0004, as CQL",
+    ),
+)
+
+_DIFF_PAGE = Page(
+    examples=(
+        "calldrop-migrate diff 1 4        what the revisions 0002 to 0004 change",
+        "calldrop-migrate diff live head  how the database differs from the last revision",
+    ),
+)
+
+
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
 
-    @command(
-        *(app, "status", CONNECTION, FILES),
-        examples=(
-            "calldrop-migrate status          where the keyspace is, and what a run is doing now",
-            "calldrop-migrate status --check  for scripts: exit code 3 while any is pending",
-        ),
-    )
+    @command(app, "status", CONNECTION, FILES, page=_STATUS_PAGE)
     def status(call: Call, log: Log = False, check: Check = False) -> None:
         """Show which revisions are applied and pending, and what a run is doing."""
         with opened(call, files=False) as place:
@@ -288,10 +309,7 @@ def register(app: typer.Typer) -> None:
         if check and found.pending:
             raise typer.Exit(3)
 
-    @command(
-        *(app, "verify", CONNECTION, FILES),
-        examples=("calldrop-migrate verify  exit code 0: schema and files are as recorded",),
-    )
+    @command(app, "verify", CONNECTION, FILES, page=_VERIFY_PAGE)
     def verify(call: Call) -> None:
         """Compare the live schema, the files and the replication with what is recorded."""
         with opened(call) as place:
@@ -307,14 +325,7 @@ def register(app: typer.Typer) -> None:
         if found.findings:
             raise typer.Exit(DriftError.exit_code)
 
-    @command(
-        *(app, "show", CONNECTION, FILES),
-        examples=(
-            "calldrop-migrate show 2            the file of revision 0002",
-            "calldrop-migrate show 2 --applied  its text as it was applied",
-            "calldrop-migrate show 4 --schema   the schema of revision 0004, as CQL",
-        ),
-    )
+    @command(app, "show", CONNECTION, FILES, page=_SHOW_PAGE)
     def show_revision(
         call: Call, revision: Revision, applied: Applied = False, schema: SchemaWanted = False
     ) -> None:
@@ -331,13 +342,7 @@ def register(app: typer.Typer) -> None:
         else:
             sys.stdout.write(found.text)
 
-    @command(
-        *(app, "diff", CONNECTION, FILES),
-        examples=(
-            "calldrop-migrate diff 1 4        what the revisions 0002 to 0004 change",
-            "calldrop-migrate diff live head  how the database differs from the last revision",
-        ),
-    )
+    @command(app, "diff", CONNECTION, FILES, page=_DIFF_PAGE)
     def diff_schemas(call: Call, one: One, other: One) -> None:
         """Show how the schemas of two revisions differ, or how the database does from one."""
         show(_diff(call, one, other), json_wanted=call.json)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from calldrop_migrate.cli import settings
-from calldrop_migrate.cli.options import Call, command
+from calldrop_migrate.cli.options import Call, Page, command
 from calldrop_migrate.cli.render import show, shows
 
 Topic = Annotated[
@@ -62,16 +62,18 @@ def _all() -> SettingsShown:
     )
 
 
+_HELP_PAGE = Page(
+    examples=(
+        "calldrop-migrate help up        the page of `up`",
+        "calldrop-migrate help settings  all settings: flags, variables, defaults",
+    ),
+)
+
+
 def register(app: typer.Typer) -> None:
     """Adds the command."""
 
-    @command(
-        *(app, "help"),
-        examples=(
-            "calldrop-migrate help up        the page of `up`",
-            "calldrop-migrate help settings  all settings: flags, variables, defaults",
-        ),
-    )
+    @command(app, "help", page=_HELP_PAGE)
     def help_(call: Call, topic: Topic = None) -> None:
         """Show the page of a command, or all settings."""
         from calldrop_migrate.cli.program import app as program

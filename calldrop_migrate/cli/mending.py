@@ -12,7 +12,7 @@ import typer
 
 from calldrop_migrate import commands
 from calldrop_migrate.cli.opening import ask, opened
-from calldrop_migrate.cli.options import CHANGING, CONNECTION, FILES, Call, command
+from calldrop_migrate.cli.options import CHANGING, CONNECTION, FILES, Call, Page, command
 from calldrop_migrate.cli.render import show, shows
 from calldrop_migrate.cli.running import Flags, Running
 from calldrop_migrate.engine.journal import has_journal
@@ -105,17 +105,47 @@ def _unlock(call: Call, token: str) -> Unlocked:
         return Unlocked(keyspace, who)
 
 
+_STAMP_PAGE = Page(
+    examples=(
+        "calldrop-migrate stamp       record the revision whose schema the keyspace has",
+        "calldrop-migrate stamp base  record that no revision is applied",
+    ),
+    asks=True,
+)
+
+_REPAIR_PAGE = Page(
+    examples=(
+        "calldrop-migrate repair            show what either way would do",
+        "calldrop-migrate repair --accept   record the schema as it is now",
+        "calldrop-migrate repair --restore  alter the schema back",
+    ),
+    asks=True,
+)
+
+_ABORT_PAGE = Page(
+    examples=("calldrop-migrate abort  take back what an interrupted `up` or `down` has done",),
+    asks=True,
+)
+
+_CLEAN_PAGE = Page(
+    examples=(
+        "calldrop-migrate clean                  drop what was kept for long enough",
+        "calldrop-migrate clean --keep-shadow 0  drop all of them now",
+    ),
+    asks=True,
+    shown=("keep_shadow",),
+)
+
+_UNLOCK_PAGE = Page(
+    examples=("calldrop-migrate unlock  name the holder; free the lease if it has died",),
+    asks=True,
+)
+
+
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
 
-    @command(
-        *(app, "stamp", CONNECTION, FILES, CHANGING),
-        examples=(
-            "calldrop-migrate stamp       record the revision whose schema the keyspace has",
-            "calldrop-migrate stamp base  record that no revision is applied",
-        ),
-        asks=True,
-    )
+    @command(app, "stamp", CONNECTION, FILES, CHANGING, page=_STAMP_PAGE)
     def stamp(call: Call, revision: Revision = "") -> None:
         """Record that the keyspace is at REVISION, after comparing the schema; runs nothing."""
         with opened(call) as place:
@@ -123,15 +153,7 @@ def register(app: typer.Typer) -> None:
             job = running.jobs.stamp(revision)
             running.carry_out(job, running.plan(job), call, always=True)
 
-    @command(
-        *(app, "repair", CONNECTION, FILES, CHANGING),
-        examples=(
-            "calldrop-migrate repair            show what either way would do",
-            "calldrop-migrate repair --accept   record the schema as it is now",
-            "calldrop-migrate repair --restore  alter the schema back",
-        ),
-        asks=True,
-    )
+    @command(app, "repair", CONNECTION, FILES, CHANGING, page=_REPAIR_PAGE)
     def repair(call: Call, accept: Accept = False, restore: Restore = False) -> None:
         """Settle a difference between the schema, or the files, and what is recorded."""
         if accept and restore:
@@ -151,11 +173,7 @@ def register(app: typer.Typer) -> None:
                 )
             running.carry_out(job, plan, call, always=True)
 
-    @command(
-        *(app, "abort", CONNECTION, FILES, CHANGING),
-        examples=("calldrop-migrate abort  take back what an interrupted `up` or `down` has done",),
-        asks=True,
-    )
+    @command(app, "abort", CONNECTION, FILES, CHANGING, page=_ABORT_PAGE)
     def abort(call: Call, discard_rows: DiscardMade = False) -> None:
         """Take back an interrupted revision, as long as it has destroyed nothing."""
         with opened(call) as place:
@@ -163,15 +181,7 @@ def register(app: typer.Typer) -> None:
             job = running.jobs.abort(discard=discard_rows)
             running.carry_out(job, running.plan(job), call, always=True)
 
-    @command(
-        *(app, "clean", CONNECTION, FILES, CHANGING),
-        examples=(
-            "calldrop-migrate clean                  drop what was kept for long enough",
-            "calldrop-migrate clean --keep-shadow 0  drop all of them now",
-        ),
-        asks=True,
-        shown=("keep_shadow",),
-    )
+    @command(app, "clean", CONNECTION, FILES, CHANGING, page=_CLEAN_PAGE)
     def clean(call: Call, discard_rows: Discard = False) -> None:
         """Drop the second copies of tables that rebuilds have kept, after checking each."""
         with opened(call) as place:
@@ -179,11 +189,7 @@ def register(app: typer.Typer) -> None:
             job = running.jobs.clean(discard=discard_rows)
             running.carry_out(job, running.plan(job), call, always=True)
 
-    @command(
-        *(app, "unlock", CONNECTION, FILES),
-        examples=("calldrop-migrate unlock  name the holder; free the lease if it has died",),
-        asks=True,
-    )
+    @command(app, "unlock", CONNECTION, FILES, page=_UNLOCK_PAGE)
     def unlock(call: Call, token: Token = "") -> None:
         """Take the lease, which keeps other runs out, from a holder that is gone."""
         show(_unlock(call, token), json_wanted=call.json)

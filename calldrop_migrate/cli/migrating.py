@@ -10,7 +10,7 @@ import typer
 
 from calldrop_migrate import commands
 from calldrop_migrate.cli.opening import opened
-from calldrop_migrate.cli.options import CHANGING, CONNECTION, FILES, Call, command
+from calldrop_migrate.cli.options import CHANGING, CONNECTION, FILES, Call, Page, command
 from calldrop_migrate.cli.running import Flags, Running
 from calldrop_migrate.core.plan import Direction
 from calldrop_migrate.errors import UsageError
@@ -34,7 +34,7 @@ PlanTarget = Annotated[
 Steps = Annotated[
     int | None,
     typer.Option(
-        *("--steps",),
+        "--steps",
         metavar="N",
         show_default=False,
         help="Take back the last N revisions, instead of naming a TARGET.",
@@ -109,19 +109,38 @@ def _migrate(
             running.carry_out(job, review, call, always=back)
 
 
+_UP_PAGE = Page(
+    examples=(
+        "calldrop-migrate up                    apply everything that is pending",
+        "calldrop-migrate up 2                  stop behind revision 0002",
+        "calldrop-migrate up --outage-accepted  rebuild tables that have rows",
+    ),
+    asks=True,
+    shown=_SHOWN,
+)
+
+_DOWN_PAGE = Page(
+    examples=(
+        "calldrop-migrate down 3                               leave 0001 to 0003 applied",
+        "calldrop-migrate down --steps 1                       take back the last revision",
+        "calldrop-migrate down 1 --outage-accepted --set-aside  keep the rows that don't fit",
+    ),
+    asks=True,
+    shown=_SHOWN,
+)
+
+_PLAN_PAGE = Page(
+    examples=(
+        "calldrop-migrate plan    what `up` would do, statement by statement",
+        "calldrop-migrate plan 1  what going to revision 0001 would do",
+    ),
+)
+
+
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
 
-    @command(
-        *(app, "up", CONNECTION, FILES, CHANGING),
-        examples=(
-            "calldrop-migrate up                    apply everything that is pending",
-            "calldrop-migrate up 2                  stop behind revision 0002",
-            "calldrop-migrate up --outage-accepted  rebuild tables that have rows",
-        ),
-        asks=True,
-        shown=_SHOWN,
-    )
+    @command(app, "up", CONNECTION, FILES, CHANGING, page=_UP_PAGE)
     def up(
         call: Call,
         target: Target = "head",
@@ -136,16 +155,7 @@ def register(app: typer.Typer) -> None:
         flags = _allowed(set_aside, discard_rows, outage_accepted, fence, no_writer)
         _migrate(call, ("up", target, None), flags, dry=dry_run)
 
-    @command(
-        *(app, "down", CONNECTION, FILES, CHANGING),
-        examples=(
-            "calldrop-migrate down 3                               leave 0001 to 0003 applied",
-            "calldrop-migrate down --steps 1                       take back the last revision",
-            "calldrop-migrate down 1 --outage-accepted --set-aside  keep the rows that don't fit",
-        ),
-        asks=True,
-        shown=_SHOWN,
-    )
+    @command(app, "down", CONNECTION, FILES, CHANGING, page=_DOWN_PAGE)
     def down(
         call: Call,
         target: DownTarget = "",
@@ -171,13 +181,7 @@ def register(app: typer.Typer) -> None:
         flags = _allowed(set_aside, discard_rows, outage_accepted, fence, no_writer)
         _migrate(call, ("down", target, steps), flags, dry=dry_run)
 
-    @command(
-        *(app, "plan", CONNECTION, FILES, CHANGING),
-        examples=(
-            "calldrop-migrate plan    what `up` would do, statement by statement",
-            "calldrop-migrate plan 1  what going to revision 0001 would do",
-        ),
-    )
+    @command(app, "plan", CONNECTION, FILES, CHANGING, page=_PLAN_PAGE)
     def plan(
         call: Call,
         target: PlanTarget = "head",

@@ -72,9 +72,8 @@ class Opened:
 
     def journal(self) -> Journal:
         """The keyspace's journal, to be read."""
-        return Journal(
-            *(self.database, self.clock(), timing(self.settings), this_process(), is_dead)
-        )
+        times = timing(self.settings)
+        return Journal(self.database, self.clock(), times, this_process(), is_dead)
 
 
 @contextmanager

@@ -46,6 +46,23 @@ class Call:
     confirm: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A command's page, and how it is called.
+
+    Attributes:
+        examples: commands with a comment behind each.
+        asks: it asks before it changes anything, and has --yes and --confirm.
+        shown: settings on the page, besides those that every page has.
+        unknown_options: all other options come with its arguments.
+    """
+
+    examples: Sequence[str] = ()
+    asks: bool = False
+    shown: Sequence[str] = ()
+    unknown_options: bool = False
+
+
 _ANSWERS: dict[str, Any] = {
     "yes": Annotated[
         bool, typer.Option("--yes", help="Answer a question with yes. Permits nothing else.")
@@ -53,7 +70,7 @@ _ANSWERS: dict[str, Any] = {
     "confirm": Annotated[
         str,
         typer.Option(
-            *("--confirm",),
+            "--confirm",
             metavar="KEYSPACE",
             show_default=False,
             help="Answer for the keyspace's name, where a profile asks for it.",
@@ -136,32 +153,22 @@ def _epilog(examples: Sequence[str], *, more: bool) -> str:
 
 
 def command(
-    app: typer.Typer,
-    name: str,
-    *groups: Sequence[Setting],
-    examples: Sequence[str] = (),
-    asks: bool = False,
-    shown: Sequence[str] = (),
-    unknown_options: bool = False,
+    app: typer.Typer, name: str, *groups: Sequence[Setting], page: Page
 ) -> Callable[..., Any]:
     """Registers a command whose function takes a Call and its own parameters.
 
     Args:
         groups: settings that it has flags for.
-        examples: commands with a comment behind each, for its page.
-        asks: it asks before it changes anything, and has --yes and --confirm.
-        shown: settings that its page shows, besides those that every page does.
-        unknown_options: all other options come with its arguments.
     """
     known = {setting.name: setting for group in groups for setting in group if setting.flags}
-    on_page = (*_SHOWN, *shown)
+    on_page = (*_SHOWN, *page.shown)
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
         def run(**values: Any) -> None:
             given = {k: values.pop(k) for k in known}
             flags = {k: v for k, v in given.items() if v is not None}
-            answers = {k: values.pop(k) for k in _ANSWERS} if asks else {}
+            answers = {k: values.pop(k) for k in _ANSWERS} if page.asks else {}
             call = Call(flags, values.pop("json"), name, **answers)
             with commands.calling(replace(commands.present(), flags=_as_typed(flags))):
                 function(call, **values)
@@ -169,7 +176,7 @@ def command(
         own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
         kind = inspect.Parameter.KEYWORD_ONLY
         parameters = [p.replace(kind=kind) for p in own]
-        for answer, annotation in _ANSWERS.items() if asks else ():
+        for answer, annotation in _ANSWERS.items() if page.asks else ():
             default = False if answer == "yes" else ""
             parameters.append(
                 inspect.Parameter(answer, kind, default=default, annotation=annotation)
@@ -181,8 +188,8 @@ def command(
                 inspect.Parameter(setting.name, kind, default=None, annotation=annotation)
             )
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        context = {"ignore_unknown_options": unknown_options}
-        epilog = _epilog(examples, more=bool(known))
+        context = {"ignore_unknown_options": page.unknown_options}
+        epilog = _epilog(page.examples, more=bool(known))
         app.command(name, cls=_Page, context_settings=context, epilog=epilog)(run)
         return function
 

@@ -61,8 +61,16 @@ def plan_shown(review: Review, keyspace: str, refused: CalldropError | None) -> 
     revisions = tuple(_planned(attempt, review) for attempt in plan.attempts)
     create = plan.keyspace.text if plan.keyspace else ""
     return PlanShown(
-        *(keyspace, current_of(review), plan.target, revisions, create),
-        *(tuple(misfits), review.warnings, review.chores, review.estimates, refused),
+        keyspace=keyspace,
+        current=current_of(review),
+        target=plan.target,
+        revisions=revisions,
+        create_keyspace=create,
+        misfits=tuple(misfits),
+        warnings=review.warnings,
+        chores=review.chores,
+        estimates=review.estimates,
+        refused=refused,
     )
 
 
@@ -77,8 +85,13 @@ def current_of(review: Review) -> int:
 def _planned(attempt: Attempt, review: Review) -> PlannedRevision:
     migration, operations = attempt.migration, tuple(map(_operation, attempt.operations))
     return PlannedRevision(
-        *(migration.number, migration.title, attempt.direction, operations, attempt.done),
-        *(notes_of(attempt, review), attempt.outages),
+        number=migration.number,
+        title=migration.title,
+        direction=attempt.direction,
+        operations=operations,
+        resumes_at=attempt.done,
+        notes=notes_of(attempt, review),
+        outages=attempt.outages,
     )
 
 

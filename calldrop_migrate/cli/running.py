@@ -74,18 +74,29 @@ class Running:
         settings = place.settings
         wishes = Wishes(
             settings.replication,
-            *(flags.set_aside, flags.discard, flags.outage),
-            *(settings.keep_shadow, flags.scan, settings.strict),
+            set_aside=flags.set_aside,
+            discard=flags.discard,
+            outage_accepted=flags.outage,
+            keep_shadow=settings.keep_shadow,
+            scan=flags.scan,
+            strict=settings.strict,
             tablets=settings.tablets,
             fence=flags.fence,
             trusted=frozenset(flags.no_writer),
         )
         tools = Tools(
-            *(place.clock(self._stop), timing(settings), this_process(), is_dead, place.feed),
+            clock=place.clock(self._stop),
+            timing=timing(settings),
+            holder=this_process(),
+            is_dead=is_dead,
+            emit=place.feed,
             interrupted=self._stop,
         )
         self._runner = Runner(
-            *(place.database, place.migrations, wishes, tools),
+            place.database,
+            place.migrations,
+            wishes,
+            tools,
             repaired=settings.repaired,
             max_rows_per_second=settings.max_rows_per_second,
             helpers=(self._crew, pickled_connect(place.database.endpoint, settings)),
@@ -133,8 +144,13 @@ class Running:
             say("  something changed meanwhile; the plan is made again")
         head = max(self._files)
         result = Done(
-            *(place.settings.keyspace, outcome.current, head, outcome.finished, review.chores),
-            *(review.warnings, self._next(review, outcome, head)),
+            keyspace=place.settings.keyspace,
+            current=outcome.current,
+            head=head,
+            finished=outcome.finished,
+            chores=review.chores,
+            warnings=review.warnings,
+            hint=self._next(review, outcome, head),
         )
         show(result, json_wanted=call.json)
 

@@ -27,7 +27,7 @@ from calldrop_migrate.cli.opening import (
     pickled_connect,
     readable,
 )
-from calldrop_migrate.cli.options import CONNECTION, FILES, SEEDING, Call, command
+from calldrop_migrate.cli.options import CONNECTION, FILES, SEEDING, Call, Page, command
 from calldrop_migrate.cli.render import say, show, shows
 from calldrop_migrate.cli.seed_modules import Module, module_files, read_module
 from calldrop_migrate.core.plan import target_number
@@ -50,7 +50,7 @@ Words = Annotated[
 RandomSeed = Annotated[
     int | None,
     typer.Option(
-        *("--random-seed",),
+        "--random-seed",
         metavar="N",
         envvar="CALLDROP_RANDOM_SEED",
         show_envvar=False,
@@ -228,8 +228,16 @@ class _Seeding:
         place.feed.close()
         extremes = (min(counts.by_partition, default=0), max(counts.by_partition, default=0))
         return Seeded(
-            *(table.name, self._revision, begun.random_seed, begun.now, loaded.rows, left_out),
-            *(counts.total, counts.split, counts.counted_in, len(counts.by_partition)),
+            table=table.name,
+            revision=self._revision,
+            random_seed=begun.random_seed,
+            now=begun.now,
+            loaded=loaded.rows,
+            left_out=left_out,
+            total=counts.total,
+            split=counts.split,
+            counted_in=counts.counted_in,
+            partitions=len(counts.by_partition),
             per_partition=extremes,
             seconds=took,
             again=self._again(begun),
@@ -262,7 +270,10 @@ class _Seeding:
         place, module = self._place, self._module
         pool, most = self._pool, place.settings.max_rows_per_second
         job = Job(
-            *(module.file, self._wanted.words, begun, self._table),
+            module.file,
+            self._wanted.words,
+            begun,
+            self._table,
             pickled_connect(place.database.endpoint, place.settings),
             most and most / self._processes,
         )
@@ -316,20 +327,22 @@ def _list(folder: Path) -> Listed:
     return Listed(tuple(found))
 
 
+_SEED_PAGE = Page(
+    examples=(
+        "calldrop-migrate seed --random-seed 507                   15 users with their calls",
+        "calldrop-migrate seed --users 500 --calls 50-80 --days 14  more of them",
+        "calldrop-migrate seed --list                              the modules and options",
+    ),
+    asks=True,
+    shown=("max_rows_per_second", "workers"),
+    unknown_options=True,
+)
+
+
 def register(app: typer.Typer) -> None:
     """Adds the command."""
 
-    @command(
-        *(app, "seed", CONNECTION, FILES, SEEDING),
-        examples=(
-            "calldrop-migrate seed --random-seed 507                   15 users with their calls",
-            "calldrop-migrate seed --users 500 --calls 50-80 --days 14  more of them",
-            "calldrop-migrate seed --list                              the modules and options",
-        ),
-        asks=True,
-        shown=("max_rows_per_second", "workers"),
-        unknown_options=True,
-    )
+    @command(app, "seed", CONNECTION, FILES, SEEDING, page=_SEED_PAGE)
     def seed(
         call: Call,
         words: Words = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from calldrop_migrate import commands
-from calldrop_migrate.cli.options import Call, command, help_if_alone
+from calldrop_migrate.cli.options import Call, Page, command, help_if_alone
 from calldrop_migrate.cli.render import say, show, shows, size
 from calldrop_migrate.errors import ConfigurationError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Port = Annotated[
     int | None,
     typer.Option(
-        *("--port",),
+        "--port",
         metavar="PORT",
         min=1,
         max=65535,
@@ -29,7 +29,7 @@ Port = Annotated[
 Nodes = Annotated[
     int | None,
     typer.Option(
-        *("--nodes",),
+        "--nodes",
         metavar="N",
         min=1,
         max=9,
@@ -86,6 +86,22 @@ def _running(found: Server, data_bytes: int | None = None, uptime: float | None 
     return Served(True, *where, data_bytes, uptime)
 
 
+_START_PAGE = Page(
+    examples=(
+        "calldrop-migrate server start            one node on 127.0.0.1:9042",
+        "calldrop-migrate server start --nodes 3  three of them",
+    ),
+)
+
+_STOP_PAGE = Page(
+    examples=("calldrop-migrate server stop --wipe  end it and delete its data",),
+)
+
+_STATUS_PAGE = Page(examples=("calldrop-migrate server status",))
+
+_LOGS_PAGE = Page(examples=("calldrop-migrate server logs -n 200",))
+
+
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
     about = "Run a real Cassandra on this machine, for development."
@@ -93,13 +109,7 @@ def register(app: typer.Typer) -> None:
     group.callback()(help_if_alone)
     app.add_typer(group, name="server")
 
-    @command(
-        *(group, "start"),
-        examples=(
-            "calldrop-migrate server start            one node on 127.0.0.1:9042",
-            "calldrop-migrate server start --nodes 3  three of them",
-        ),
-    )
+    @command(group, "start", page=_START_PAGE)
     def start(call: Call, port: Port = None, nodes: Nodes = None) -> None:
         """Start the server. It goes on running when this command has ended."""
         from calldrop_migrate.embedded import server
@@ -118,10 +128,7 @@ def register(app: typer.Typer) -> None:
         started = server.start(port=asked[0], nodes=asked[1], heap_mb=heap, say=say)
         show(_running(started), json_wanted=call.json)
 
-    @command(
-        *(group, "stop"),
-        examples=("calldrop-migrate server stop --wipe  end it and delete its data",),
-    )
+    @command(group, "stop", page=_STOP_PAGE)
     def stop(call: Call, wipe: Wipe = False) -> None:
         """Stop the server; its data stays."""
         from calldrop_migrate.embedded import server
@@ -129,7 +136,7 @@ def register(app: typer.Typer) -> None:
         server.stop(wipe=wipe, say=say)
         show(Served(False), json_wanted=call.json)
 
-    @command(group, "status", examples=("calldrop-migrate server status",))
+    @command(group, "status", page=_STATUS_PAGE)
     def status(call: Call) -> None:
         """Show whether the server is running, and where."""
         from calldrop_migrate.embedded import server
@@ -138,7 +145,7 @@ def register(app: typer.Typer) -> None:
         result = _running(found.server, found.data_bytes, found.uptime) if found else Served(False)
         show(result, json_wanted=call.json)
 
-    @command(group, "logs", examples=("calldrop-migrate server logs -n 200",))
+    @command(group, "logs", page=_LOGS_PAGE)
     def logs(call: Call, lines: Lines = 40) -> None:
         """Show the end of the server's log."""
         from calldrop_migrate.embedded import server

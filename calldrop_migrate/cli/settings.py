@@ -65,7 +65,10 @@ def _unflagged(name: str, text: str, default: str = "") -> Setting:
 _HOSTS = ("-H", "--hosts", "--contact-points")
 CONNECTION = (
     Setting(
-        *("hosts", str, _HOSTS, "A,B,..."),
+        "hosts",
+        str,
+        _HOSTS,
+        "A,B,...",
         "The nodes to connect to: one is enough, the others are found.",
         "the embedded server, if it runs",
     ),
@@ -73,7 +76,10 @@ CONNECTION = (
     _value("local_dc", str, _NAME, "The data centre to send requests to.", "the first node's"),
     _value("keyspace", str, _NAME, "The keyspace to work on.", "calldrop", "-k"),
     _value(
-        *("bookkeeping_keyspace", str, _NAME, "The keyspace that keeps lease and history."),
+        "bookkeeping_keyspace",
+        str,
+        _NAME,
+        "The keyspace that keeps lease and history.",
         "the keyspace itself",
     ),
     _value("username", str, _NAME, "The role to log in as."),
@@ -85,7 +91,10 @@ CONNECTION = (
     ),
     _switch("tls", "Encrypt connections."),
     _value(
-        *("tls_ca", Path, _FILE, "The CA that signs the servers' certificates. Turns TLS on."),
+        "tls_ca",
+        Path,
+        _FILE,
+        "The CA that signs the servers' certificates. Turns TLS on.",
         "the system's CAs",
     ),
     _value("tls_cert", Path, _FILE, "The certificate to show to servers. Turns TLS on."),
@@ -117,21 +126,17 @@ KEYSPACE = (
     ),
 )
 MOST = _value(
-    *("max_rows_per_second", int, "N", "The most rows to read or write in a second."), "no limit"
+    "max_rows_per_second", int, "N", "The most rows to read or write in a second.", "no limit"
 )
 WORKERS = _value("workers", int, "N", "The processes that carry rows.", "by the number of rows")
 RUNS = (
     _value("wait_for_lease", float, _SECONDS, "How long to wait until another run has ended.", "0"),
+    _value("lease_ttl", int, _SECONDS, "How long a run that crashed keeps other runs out.", "60"),
     _value(
-        *("lease_ttl", int, _SECONDS, "How long a run that crashed keeps other runs out."), "60"
-    ),
-    _value(
-        *(
-            "settle_time",
-            float,
-            _SECONDS,
-            "The wait after a crashed run before a table is dropped.",
-        ),
+        "settle_time",
+        float,
+        _SECONDS,
+        "The wait after a crashed run before a table is dropped.",
         "ddl_timeout + lease_ttl / 4",
     ),
     _value("keep_shadow", float, "DAYS", "How long the old rows of a rebuild are kept.", "7"),

@@ -327,10 +327,12 @@ def verification(
     if not schema.exists:
         findings.append((f"there is no keyspace {database.keyspace}", f"Make it:  {commands.up()}"))
     return Verification(
-        *(database.keyspace, found.current, len(schema.owned().tables)),
-        tuple(f"{r.number:04d}" for r in found.revisions if r.number > found.head),
-        tuple(what for what, _ in findings),
-        tuple(dict.fromkeys(remedy for _, remedy in findings)),
+        keyspace=database.keyspace,
+        current=found.current,
+        tables=len(schema.owned().tables),
+        ahead=tuple(f"{r.number:04d}" for r in found.revisions if r.number > found.head),
+        findings=tuple(what for what, _ in findings),
+        remedies=tuple(dict.fromkeys(remedy for _, remedy in findings)),
     )
 
 
