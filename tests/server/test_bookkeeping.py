@@ -124,7 +124,7 @@ def test_a_keyspace_with_a_history_of_its_own_is_refused(two: tuple[Cli, Cli], c
     one, _ = two
     ok(without(one)("up", "2"))
     for command in (["up"], ["status"], ["verify"], ["stamp", "2", "--yes"]):
-        told(one(*command), 5, "has a history of its own", "stamp")
+        told(one(*command), 5, "has a history of its own", "docs/settings.md")
     ok(without(one)("up"))
 
     for table in OWN:
