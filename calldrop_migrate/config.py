@@ -188,6 +188,7 @@ def load(
     check_variables(environ)
     stored, source = read_file(folder)
     profiles = _tables(stored.pop("profiles", {}), source)
+    _check_file(stored, profiles, source)
     given = bool(flags.get("hosts") or environ.get("CALLDROP_HOSTS"))
     name = flags.get("profile") or environ.get("CALLDROP_PROFILE") or stored.get("profile", "")
     if not isinstance(name, str):
@@ -240,18 +241,29 @@ def _tables(profiles: object, source: str) -> Mapping[str, Mapping[str, Any]]:
             state=UNTOUCHED,
             hint="Write it as [profiles.NAME], and its settings below.",
         )
+    return {name: _plain(profile) for name, profile in profiles.items()}
+
+
+def _check_file(
+    stored: Mapping[str, Any], profiles: Mapping[str, Mapping[str, Any]], source: str
+) -> None:
+    """Sees that the file, in whichever profile, has settings alone.
+
+    Raises:
+        ConfigurationError: it has another name.
+    """
     known = (*Settings.model_fields,)
+    tables = {"": stored} | {f" in [profiles.{name}]": table for name, table in profiles.items()}
     lines = [
-        f"{key} in [profiles.{name}] in {source} is no setting"
+        f"{key}{where} in {source} is no setting"
         + (f"; did you mean {near}?" if (near := _nearest(key, known)) else "")
-        for name, profile in profiles.items()
-        for key in profile
-        if key.replace("-", "_") not in known
+        for where, table in tables.items()
+        for key in table
+        if key not in known
     ]
     if lines:
         hint = f"The settings and what they may be:  {commands.help_settings()}"
         raise ConfigurationError("\n".join(lines), state=UNTOUCHED, hint=hint)
-    return {name: _plain(profile) for name, profile in profiles.items()}
 
 
 def _plain(stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -277,12 +289,8 @@ def _invalid(error: ValidationError, source: str) -> ConfigurationError:
         said = fault["msg"].removeprefix("Value error, ")
         # Of a password not even a wrong one is shown, and an input without a name has all of them.
         shown = "" if name in ("password", "?") else f"{fault['input']!r}: "
-        what = shown + said
-        if fault["type"] == "extra_forbidden":
-            near = _nearest(name, tuple(Settings.model_fields))
-            what = "is no setting" + (f"; did you mean {near}?" if near else "")
         stored = f"{name} in {source or 'a configuration file'}"
-        lines.append(f"{flag(name)} / CALLDROP_{name.upper()} / {stored}: {what}")
+        lines.append(f"{flag(name)} / CALLDROP_{name.upper()} / {stored}: {shown}{said}")
     return ConfigurationError(
         "\n".join(lines),
         state=UNTOUCHED,

@@ -225,10 +225,14 @@ def test_variables_that_resemble_no_setting_are_left_alone(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("hostes = ['h']", "hostes in calldrop-migrate.toml: is no setting; did you mean hosts?"),
+        ("hostes = ['h']", "hostes in calldrop-migrate.toml is no setting; did you mean hosts?"),
         ("[profiles.a]\nhost = ['h']", "host in [profiles.a] in calldrop-migrate.toml is no"),
         ("[profiles.a]\nkeep-shadows = 1", "is no setting; did you mean keep_shadow?"),
         ("[profiles.a]\nnonsense = 1", "nonsense in [profiles.a]"),
+        (
+            "x = 1\n[profiles.a]\ny = 1",
+            "x in calldrop-migrate.toml is no setting\ny in [profiles.a]",
+        ),
     ],
 )
 def test_a_name_that_is_no_setting_in_any_profile(tmp_path: Path, text: str, words: str) -> None:
