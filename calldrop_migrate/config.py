@@ -13,8 +13,9 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from calldrop_migrate import commands
 from calldrop_migrate.errors import ConfigurationError
 
 DEFAULT_REPLICATION = {"class": "NetworkTopologyStrategy", "datacenter1": "3"}
@@ -35,6 +37,9 @@ UNTOUCHED = "Nothing was changed."
 # How many copies; of them transient ones (Cassandra), or the racks for them (ScyllaDB).
 _COPIES = re.compile(r"\d+(/\d+)?|\[.*\]", re.ASCII)
 _Seconds = Annotated[float, Field(ge=0, le=10_000_000, allow_inf_nan=False)]
+DEMO_KEYSPACE = "calldrop"  # the one that may have the packaged revisions without being asked
+# What is read from the environment besides the settings.
+_OTHER_VARIABLES = ("AT_REVISION", "EMBEDDED_HOME", "NOW", "RANDOM_SEED")
 CONSISTENCIES = ("ONE", "LOCAL_ONE", "QUORUM", "LOCAL_QUORUM", "EACH_QUORUM", "ALL")
 
 
@@ -58,6 +63,7 @@ class Settings(BaseSettings):
     tls_key: Path | None = None
     tls_hostname: bool = True
     migrations: Path | None = None
+    demo: bool = False
     seeds: Path | None = None
     replication: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
     tablets: bool | None = None
@@ -120,7 +126,7 @@ class Settings(BaseSettings):
 
     @property
     def encrypted(self) -> bool:
-        """Whether connections go over TLS: as said, or because a file for it was given.
+        """Tells whether connections go over TLS: as said, or because a file for it was given.
 
         Raises:
             ConfigurationError: it was turned off, and there is a file for it.
@@ -179,8 +185,10 @@ def load(
     Raises:
         ConfigurationError: a file, a profile or a value is wrong.
     """
+    check_variables(environ)
     stored, source = read_file(folder)
     profiles = _tables(stored.pop("profiles", {}), source)
+    _check_file(stored, profiles, source)
     given = bool(flags.get("hosts") or environ.get("CALLDROP_HOSTS"))
     name = flags.get("profile") or environ.get("CALLDROP_PROFILE") or stored.get("profile", "")
     if not isinstance(name, str):
@@ -233,7 +241,34 @@ def _tables(profiles: object, source: str) -> Mapping[str, Mapping[str, Any]]:
             state=UNTOUCHED,
             hint="Write it as [profiles.NAME], and its settings below.",
         )
-    return profiles
+    return {name: _plain(profile) for name, profile in profiles.items()}
+
+
+def _check_file(
+    stored: Mapping[str, Any], profiles: Mapping[str, Mapping[str, Any]], source: str
+) -> None:
+    """Sees that the file, in whichever profile, has settings alone.
+
+    Raises:
+        ConfigurationError: it has another name.
+    """
+    known = (*Settings.model_fields,)
+    tables = {"": stored} | {f" in [profiles.{name}]": table for name, table in profiles.items()}
+    lines = [
+        f"{key}{where} in {source} is no setting"
+        + (f"; did you mean {near}?" if (near := _nearest(key, known)) else "")
+        for where, table in tables.items()
+        for key in table
+        if key not in known
+    ]
+    if lines:
+        hint = f"The settings and what they may be:  {commands.help_settings()}"
+        raise ConfigurationError("\n".join(lines), state=UNTOUCHED, hint=hint)
+
+
+def _plain(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Names with dashes are names with underscores."""
+    return {key.replace("-", "_"): value for key, value in stored.items()}
 
 
 def _over(stored: Mapping[str, Any], profile: Mapping[str, Any]) -> dict[str, Any]:
@@ -254,14 +289,41 @@ def _invalid(error: ValidationError, source: str) -> ConfigurationError:
         said = fault["msg"].removeprefix("Value error, ")
         # Of a password not even a wrong one is shown, and an input without a name has all of them.
         shown = "" if name in ("password", "?") else f"{fault['input']!r}: "
-        what = "is no setting" if fault["type"] == "extra_forbidden" else shown + said
         stored = f"{name} in {source or 'a configuration file'}"
-        lines.append(f"{flag(name)} / CALLDROP_{name.upper()} / {stored}: {what}")
+        lines.append(f"{flag(name)} / CALLDROP_{name.upper()} / {stored}: {shown}{said}")
     return ConfigurationError(
         "\n".join(lines),
         state=UNTOUCHED,
-        hint="calldrop-migrate up --help lists the settings.",
+        hint=f"The settings and what they may be:  {commands.help_settings()}",
     )
+
+
+def check_variables(environ: Mapping[str, str]) -> None:
+    """Sees that no variable CALLDROP_* is a misspelt setting, which would be ignored in silence.
+
+    Raises:
+        ConfigurationError: one is nearly the name of a setting.
+    """
+    known = [name.upper() for name in (*Settings.model_fields, *_OTHER_VARIABLES)]
+    lines = []
+    for variable in sorted(name for name, value in environ.items() if value):
+        prefix, _, name = variable.upper().partition("_")
+        if prefix == "CALLDROP" and name not in known and (near := _nearest(name, known)):
+            lines.append(f"{variable} is no setting; CALLDROP_{near} is")
+    if lines:
+        raise ConfigurationError(
+            "\n".join(lines),
+            state=UNTOUCHED,
+            hint=f"Rename it, or unset it. All settings:  {commands.help_settings()}",
+        )
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    """The known name that somebody may have meant; empty if it resembles none."""
+    if name.upper() == "CONTACT_POINTS":  # the flag has that name, too
+        return "hosts" if name.islower() else "HOSTS"
+    begun = [other for other in known if len(name) > 3 and other.startswith(name)]
+    return [*get_close_matches(name, known, 1, 0.8), *begun, ""][0]
 
 
 def read_file(folder: Path) -> tuple[dict[str, Any], str]:
@@ -292,7 +354,7 @@ def read_file(folder: Path) -> tuple[dict[str, Any], str]:
                     hint="Write it as [tool.calldrop-migrate], and the settings below.",
                 )
             stored = ours
-        return {key.replace("-", "_"): value for key, value in stored.items()}, name
+        return _plain(stored), name
     return {}, ""
 
 
@@ -332,38 +394,55 @@ class Folder:
 
 
 def migrations_folder(environment: Environment, working: Path) -> Folder:
-    """Where the migrations are: as set, ./migrations, or the packaged ones where neither folder nor
-    file is found.
+    """Finds the folder of the migrations: as set, or ./migrations.
+
+    The packaged CallDrop revisions are used with --demo, and where a keyspace by the name of
+    calldrop has neither folder nor configuration file.
 
     Raises:
         ConfigurationError: the folder isn't there.
     """
-    return _folder(environment, working, environment.settings.migrations, "migrations")
+    settings = environment.settings
+    chosen, path = settings.migrations, working / (settings.migrations or "migrations")
+    named_so = settings.keyspace == DEMO_KEYSPACE and not environment.configured
+    if settings.demo and chosen is not None:
+        raise ConfigurationError(
+            f"--demo uses the packaged revisions, and --migrations says {chosen}",
+            state=UNTOUCHED,
+            hint="Leave one of the two out.",
+        )
+    if not settings.demo and path.is_dir():
+        return Folder(path, str(chosen) if chosen else "./migrations")
+    if settings.demo or (chosen is None and named_so and not os.path.lexists(path)):
+        return Folder(packaged("migrations"), "packaged CallDrop migrations")
+    raise ConfigurationError(
+        f"there are no migrations here: no folder {chosen or './migrations'}",
+        state=UNTOUCHED,
+        hint=(
+            f"To write the first one:                  {commands.new('initial')}\n"
+            "To use another folder:                   --migrations DIR\n"
+            f"To try the tool with CallDrop's schema:  {commands.again('--demo')}"
+        ),
+    )
 
 
 def seeds_folder(environment: Environment, working: Path) -> Folder:
-    """Where the seed modules are: as set, ./seeds, or the packaged ones, which fit any keyspace
-    with that table.
+    """Finds the folder of the seed modules: as set, ./seeds, or the packaged ones, which fit any
+    keyspace with that table.
 
     Raises:
         ConfigurationError: the folder that was set isn't there.
     """
     chosen = environment.settings.seeds
-    if chosen is None and not (working / "seeds").is_dir():
-        return Folder(packaged("seeds"), "packaged CallDrop seeds")
-    return _folder(environment, working, chosen, "seeds")
-
-
-def _folder(environment: Environment, working: Path, chosen: Path | None, name: str) -> Folder:
-    path = working / (chosen or name)
+    path = working / (chosen or "seeds")
     if path.is_dir():
-        return Folder(path, str(chosen) if chosen else f"./{name}")
-    if chosen is None and not environment.configured and not os.path.lexists(path):
-        return Folder(packaged(name), f"packaged CallDrop {name}")
+        return Folder(path, str(chosen) if chosen else "./seeds")
+    if chosen is None:
+        return Folder(packaged("seeds"), "packaged CallDrop seeds")
     raise ConfigurationError(
-        f"there is no folder {chosen or './' + name}",
+        f"there is no folder {chosen}",
         state=UNTOUCHED,
-        hint=f"Give --{name} DIR, or make it:  mkdir {name}",
+        hint=f"Name another one with --seeds DIR, or make it:  mkdir {chosen}",
     )
 
 

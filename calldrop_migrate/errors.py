@@ -32,7 +32,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """Where something stands in a text: line and column count from 1."""
+    """A place in a text: line and column count from 1."""
 
     file: str
     line: int

@@ -156,8 +156,9 @@ def calldrop_server(
 
     folder = tmp_path_factory.mktemp("calldrop")  # where no configuration file is
     with _told():
+        config.check_variables(os.environ)
         roots = (pytestconfig.rootpath, pytestconfig.invocation_params.dir)
-        variables = _files(roots) | _variables(*_FOLDERS)
+        variables = _files(roots) | _variables(*_FOLDERS, "DEMO")
         if calldrop_address is not None:
             variables |= _variables(*_REACHING)
         hosts, port = calldrop_address or _embedded(pytestconfig)
@@ -198,7 +199,8 @@ def _files(roots: Sequence[Path]) -> dict[str, str]:
     """The project's own folders, as its configuration, in the first of `roots` that has one, or
     their usual names say.
 
-    One that must be there is named also when it isn't: better an error than the packaged schema.
+    One that must be there is named also when it isn't. The packaged CallDrop revisions are used
+    where `demo = true` (or CALLDROP_DEMO) says so.
     """
     from calldrop_migrate import config
 
@@ -206,11 +208,10 @@ def _files(roots: Sequence[Path]) -> dict[str, str]:
     root, stored, file = next((found for found in files if found[2]), files[0])
     paths = {name: root / str(stored.get(name.lower(), name.lower())) for name in _FOLDERS}
     needed = {name.upper() for name in stored} | ({"MIGRATIONS"} if file else set())
-    return {
-        f"CALLDROP_{name}": str(path)
-        for name, path in paths.items()
-        if name in needed or path.is_dir()
-    }
+    found = {n: str(path) for n, path in paths.items() if n in needed or path.is_dir()}
+    if stored.get("demo"):
+        found = {name: path for name, path in found.items() if name == "SEEDS"} | {"DEMO": "true"}
+    return {f"CALLDROP_{name}": value for name, value in found.items()}
 
 
 def _draw_name(title: str) -> str:
@@ -265,7 +266,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def _embedded(config: pytest.Config) -> tuple[str, int]:
     """A server that runs already, or the one of this run."""
-    from calldrop_migrate.cli.feed import say
+    from calldrop_migrate.cli.render import say
     from calldrop_migrate.embedded import processes, server
 
     found = server.find()

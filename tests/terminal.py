@@ -21,7 +21,7 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 class Terminal:
     """`calldrop-migrate` with a terminal for input and output, or for all but its stdout."""
 
-    def __init__(self, cli: Cli, *args: str, stdout: int | None = None) -> None:
+    def __init__(self, cli: Cli, *args: str, stdout: int | None = None, columns: int = 100) -> None:
         self._ours, theirs = pty.openpty()
         self.raw = ""
         self._process = subprocess.Popen(
@@ -29,7 +29,7 @@ class Terminal:
             stdin=theirs,
             stdout=theirs if stdout is None else stdout,
             stderr=theirs,
-            env={**cli.environment, "TERM": "xterm", "COLUMNS": "100"},
+            env={**cli.environment, "TERM": "xterm", "COLUMNS": str(columns)},
             cwd=cli.folder,
             preexec_fn=_own_terminal,
         )

@@ -15,11 +15,10 @@ from typing import Annotated
 
 import typer
 
-from calldrop_migrate import config
-from calldrop_migrate.cli.feed import say
+from calldrop_migrate import commands, config
 from calldrop_migrate.cli.opening import Opened, ask, opened, readable
-from calldrop_migrate.cli.options import CHANGING, CONNECTION, FILES, Call, Yes, command
-from calldrop_migrate.cli.render import show, shows
+from calldrop_migrate.cli.options import CHANGING, CONNECTION, FILES, Call, Page, command
+from calldrop_migrate.cli.render import say, show, shows
 from calldrop_migrate.cli.running import Flags, Running
 from calldrop_migrate.core.folder import load
 from calldrop_migrate.core.foreign import Foreign
@@ -27,7 +26,9 @@ from calldrop_migrate.engine.adopting import Project
 from calldrop_migrate.engine.wording import at_revision
 from calldrop_migrate.errors import ConfigurationError, MigrationFileError, UsageError
 
-Yml = Annotated[Path, typer.Argument(metavar="[FILE]", help="The project's yml.")]
+Yml = Annotated[
+    Path, typer.Argument(metavar="FILE", help="The configuration file of cassandra-migrate.")
+]
 _NAME = Path("cassandra-migrate.yml")
 
 
@@ -46,10 +47,9 @@ class Adopted:
 def _adopted(result: Adopted) -> list[str]:
     to_do = f"{result.pending} pending" if result.pending else "head"
     where = f"{result.keyspace} is at {at_revision(result.current)} ({to_do})"
-    next_one = "up" if result.pending else "status"
     return [
         f"{where}; its migrations are in {result.folder}, and its yml is {result.renamed}.",
-        f"  try: calldrop-migrate {next_one}",
+        f"  try: {commands.up() if result.pending else commands.status()}",
     ]
 
 
@@ -75,7 +75,7 @@ class _Files:
 
     @property
     def told(self) -> list[str]:
-        """What is going to be written and renamed."""
+        """Lists what is going to be written and renamed."""
         origins = {m.file: m.name for m in self.project.migrations}
         lines = [f"{self.target.shown}/{name} from {origins[name]}" for name in sorted(self.new)]
         if self.moves:
@@ -117,9 +117,9 @@ def _read(yml: Path, settings: config.Settings) -> _Files:
         done = _adopted_name(yml).is_file()
         raise UsageError(
             f"there is no {yml}" + (f", but {_adopted_name(yml)}" if done else ""),
-            hint="It was adopted already:  calldrop-migrate status"
+            hint=f"It was adopted already:  {commands.status()}"
             if done
-            else "Name the project's yml:  calldrop-migrate adopt FILE",
+            else "Give the path of its configuration file, behind `adopt`.",
         )
     try:
         theirs = MigrationConfig.load(str(yml))
@@ -137,8 +137,7 @@ def _read(yml: Path, settings: config.Settings) -> _Files:
         raise ConfigurationError(
             f"{yml} is about the keyspace {theirs.keyspace}, and this command about"
             f" {settings.keyspace}",
-            hint=f'Write  keyspace = "{theirs.keyspace}"  into calldrop-migrate.toml, or add  -k'
-            f" {theirs.keyspace}",
+            hint=f"To work on that keyspace:  {commands.again('-k', theirs.keyspace)}",
         )
     if not found:
         raise ConfigurationError(f"{yml} has no migrations in {source}", hint=str(yml))
@@ -148,24 +147,31 @@ def _read(yml: Path, settings: config.Settings) -> _Files:
     if moves and yml.resolve().is_relative_to(path.resolve()):
         raise ConfigurationError(
             f"the migrations are beside {yml.name}, in {path}, where ours shall be, too",
-            hint="Give ours another folder:  calldrop-migrate adopt --migrations migrations",
+            hint=f"Give ours another folder:  {commands.again('--migrations', 'migrations')}",
         )
     with readable():
         there = config.read_folder(target) if target.is_dir() and not moves else {}
     wanted = {m.file: m.converted(theirs.keyspace).encode() for m in migrations}
     if strange := [n for n in there if n.endswith((".cql", ".py")) and n not in wanted]:
+        other = commands.again("--migrations", f"{target}-adopted")
         raise ConfigurationError(
             f"{target} has migrations that are not of this project: {', '.join(strange[:5])}",
-            hint="Give them another folder:  calldrop-migrate adopt --migrations DIR",
+            hint=f"Give ours another folder:  {other}",
         )
     texts = {name: there.get(name, text) for name, text in wanted.items()}
     return _Files(
-        *(yml, Project(migrations, theirs.migrations_table), theirs.keyspace, source),
-        *(config.Folder(target, str(target)), moves, texts, frozenset(wanted.keys() - there)),
+        yml=yml,
+        project=Project(migrations, theirs.migrations_table),
+        keyspace=theirs.keyspace,
+        source=source,
+        target=config.Folder(target, str(target)),
+        moves=moves,
+        texts=texts,
+        new=frozenset(wanted.keys() - there),
     )
 
 
-def _adopt(place: Opened, files: _Files, *, yes: bool) -> Adopted:
+def _adopt(place: Opened, files: _Files, call: Call) -> Adopted:
     settings = place.settings
     try:
         migrations = load(files.texts)
@@ -173,7 +179,7 @@ def _adopt(place: Opened, files: _Files, *, yes: bool) -> Adopted:
         # They can be mended once they are there, and theirs must stay as their history has them.
         if files.new:
             _tell(files.told[:-1])
-            ask(settings, always=True, yes=yes)
+            ask(settings, call, always=True)
             files.write()
             error.state = f"They are new, in {files.target.shown}; the database was not touched."
         raise
@@ -181,15 +187,18 @@ def _adopt(place: Opened, files: _Files, *, yes: bool) -> Adopted:
     job = running.jobs.adopt(files.project)
     review = running.plan(job)
     _tell([*files.told, *review.chores])
-    ask(settings, always=True, yes=yes)
+    ask(settings, call, always=True)
     files.write()
     running.run(job, review)
     with readable():
         files.yml.rename(_adopted_name(files.yml))
     current = review.plan.current
     return Adopted(
-        *(settings.keyspace, current, len(migrations) - current),
-        *(files.target.shown, _adopted_name(files.yml)),
+        keyspace=settings.keyspace,
+        current=current,
+        pending=len(migrations) - current,
+        folder=files.target.shown,
+        renamed=_adopted_name(files.yml),
     )
 
 
@@ -198,12 +207,18 @@ def _tell(lines: list[str]) -> None:
         say(f"    {line}")
 
 
+_ADOPT_PAGE = Page(
+    examples=("calldrop-migrate adopt cassandra-migrate.yml  show what it would do, and ask",),
+    asks=True,
+)
+
+
 def register(app: typer.Typer) -> None:
     """Adds the command."""
 
-    @command(app, "adopt", CONNECTION, FILES, CHANGING)
-    def adopt(call: Call, file: Yml = _NAME, yes: Yes = False) -> None:
-        """Take over a project of cassandra-migrate: files, history, and all."""
+    @command(app, "adopt", CONNECTION, FILES, CHANGING, page=_ADOPT_PAGE)
+    def adopt(call: Call, file: Yml = _NAME) -> None:
+        """Take over a project of cassandra-migrate: its files and its history."""
         with opened(call, files=False) as place:
-            result = _adopt(place, _read(file, place.settings), yes=yes)
+            result = _adopt(place, _read(file, place.settings), call)
         show(result, json_wanted=call.json)

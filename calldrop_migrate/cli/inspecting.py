@@ -1,24 +1,19 @@
-"""`status`, `verify`, `show`, `diff`, `new`: what is there, and a file to begin with. None of them
-changes a database.
-"""
+"""`status`, `verify`, `show`, `diff`: what is there. None of them changes a database."""
 
 from __future__ import annotations
 
-import re
 import sys
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from calldrop_migrate import config
-from calldrop_migrate.cli.feed import say
-from calldrop_migrate.cli.opening import environment_of, load_migrations, opened, readable
-from calldrop_migrate.cli.options import CONNECTION, FILES, SEEDING, Call, command
-from calldrop_migrate.cli.render import cut, lasting, moment, show, shows, width
+from calldrop_migrate import commands
+from calldrop_migrate.cli.opening import environment_of, load_migrations, opened
+from calldrop_migrate.cli.options import CONNECTION, FILES, Call, Page, command
+from calldrop_migrate.cli.render import cut, lasting, moment, say, show, shows, width
 from calldrop_migrate.core.comparing import diff, filled
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.declared import as_cql
@@ -26,34 +21,35 @@ from calldrop_migrate.core.expansion import declared_at
 from calldrop_migrate.core.files import Migration
 from calldrop_migrate.core.plan import target_number
 from calldrop_migrate.core.schema import Schema
-from calldrop_migrate.core.seed_template import seed_template
 from calldrop_migrate.engine.history import History, read_history
 from calldrop_migrate.engine.journal import Event
 from calldrop_migrate.engine.keyspace import create_keyspace
-from calldrop_migrate.engine.reports import Situation, Verification, situation, verification
+from calldrop_migrate.engine.reports import (
+    Kept,
+    Situation,
+    Verification,
+    situation,
+    verification,
+)
 from calldrop_migrate.engine.underway import Underway
 from calldrop_migrate.engine.wording import at_revision
 from calldrop_migrate.errors import DriftError, UsageError
 
-Log = Annotated[bool, typer.Option("--log", help="Also what ran, from the journal.")]
-Check = Annotated[bool, typer.Option("--check", help="Exit 3 when revisions are pending.")]
-Revision = Annotated[str, typer.Argument(metavar="REVISION", help="Its number, or head.")]
+Log = Annotated[bool, typer.Option("--log", help="Show every statement that was run, too.")]
+Check = Annotated[bool, typer.Option("--check", help="End with exit code 3 if any is pending.")]
+Revision = Annotated[
+    str, typer.Argument(metavar="REVISION", help="The revision: its number, or head.")
+]
 Applied = Annotated[
-    bool, typer.Option("--applied", help="As it was applied, from the database's history.")
+    bool, typer.Option("--applied", help="Print the text that was applied, from the database.")
 ]
 SchemaWanted = Annotated[
-    bool, typer.Option("--schema", help="The whole schema that it leads to, as CQL.")
+    bool, typer.Option("--schema", help="Print the whole schema that it leads to, as CQL.")
 ]
-Either = typer.Argument(help="A revision's number, head, base, or live.", show_default=False)
+Either = typer.Argument(
+    help="A revision's number, head, base, or live for the database.", show_default=False
+)
 One = Annotated[str, Either]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="What it does, in a few words.")]
-SeedWanted = Annotated[bool, typer.Option("--seed", help="Write a seed module instead.")]
-TableOfSeed = Annotated[
-    str,
-    typer.Option(
-        *("--table",), metavar="TABLE", show_default=False, help="That a seed module is for."
-    ),
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +79,6 @@ class Differences:
     lines: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """The result of `new`; `seed` is the module's name if it is one."""
-
-    path: Path
-    seed: str | None = None
-
-
 @shows(Situation)
 def _situation(result: Situation) -> list[str]:
     titles, names = (width([getattr(r, f) for r in result.revisions]) for f in ("title", "who"))
@@ -105,11 +93,13 @@ def _situation(result: Situation) -> list[str]:
         )
         text += [f"        {r.note}"] if r.note and not note else []
         text += [f"        {_so_far(r.underway)}"] if r.underway else []
-    return [*text, " ".join(_remarks(result)), *map(_logged, result.log)]
+    text += [line for kept in result.asides for line in _aside(kept)]
+    text += [line for kept in result.shadows for line in _shadow(kept)]
+    return [*text, " ".join(_remarks(result)), *_remedies(result), *map(_logged, result.log)]
 
 
 def _so_far(at: Underway) -> str:
-    """How far an operation has come."""
+    """The progress of an operation that was begun."""
     said = [f"operation {at.operation} of {at.of}: {at.what}"]
     if at.share is None:
         return said[0] if at.seconds is None else f"{said[0]}   for {lasting(at.seconds)}"
@@ -119,24 +109,67 @@ def _so_far(at: Underway) -> str:
     return "   ".join(said)
 
 
+def _aside(kept: Kept) -> list[str]:
+    return [
+        f"  set aside: {kept.name} has {kept.what} of {kept.table} that the way {kept.direction}"
+        f" over {kept.revision:04d} could not keep",
+        f"        {kept.back}; to delete them in cqlsh:  {kept.delete}",
+    ]
+
+
+def _shadow(kept: Kept) -> list[str]:
+    until = "the journal doesn't know it"
+    if kept.until:
+        until = f"kept until {moment(kept.until)}"
+    if kept.until and kept.until < datetime.now(UTC):
+        until = "the next run drops it, or says why it stays"
+    made = f"rebuild of {kept.table} by {kept.revision:04d}"
+    return [f"  second copy: {kept.name} has {kept.what} of the {made}; {until}"]
+
+
 def _remarks(result: Situation) -> list[str]:
     said = [f"{result.pending} pending." if result.pending else f"{result.keyspace} is at head."]
-    lease = result.lease
-    if result.current > result.head:
+    if result.fault or result.others:
+        said = [f"{result.keyspace} is at {at_revision(result.current)}."]
+    elif result.current > result.head:
         said = [f"{result.keyspace} is at {result.current:04d}, ahead of this folder."]
     if not result.exists:
-        return [*said, f"There is no keyspace {result.keyspace} yet: calldrop-migrate up makes it."]
-    if result.current and not result.to_go_on:
-        drift = "The schema is not as recorded: calldrop-migrate verify"
-        said.append(drift if result.drift else "Schema as recorded.")
-    if lease and lease.owner and lease.holder:
-        holder = lease.holder
-        who = f"{holder.who} (pid {holder.pid}, `{holder.command}`)"
-        ended = f"The lease was {who}'s, which has died: the next run takes it."
-        said.append(ended if lease.dead else f"The lease is held by {who}.")
-    else:
-        said.append("Nobody holds the lease.")
-    return [*said, f"To go on: {result.to_go_on}"] if result.to_go_on else said
+        return [f"There is no keyspace {result.keyspace} yet."]
+    if result.current and not result.to_go_on and not result.is_running:
+        said.append("The schema is not as recorded." if result.drift else "Schema as recorded.")
+    return [*said, _holder(result)]
+
+
+def _holder(result: Situation) -> str:
+    """Names the holder of the lease."""
+    lease = result.lease
+    if lease is None or not lease.owner or not lease.holder:
+        return "Nobody holds the lease."
+    holder = lease.holder
+    who = f"{holder.who} (pid {holder.pid}, `{holder.command}`)"
+    if lease.dead:
+        return f"The lease was {who}'s, which has died: the next run takes it."
+    since = f" since {moment(lease.since)}" if lease.since else ""
+    return f"A run is at work: {who}{since}."
+
+
+def _remedies(result: Situation) -> list[str]:
+    """Lists what is not as it should be, and what to type about it."""
+    if not result.exists:
+        return [] if result.fault else [f"  To create it:  {commands.up()}"]
+    said = []
+    if result.others:
+        said.append("The files of this folder are not those that were applied:")
+        said += [f"  {line}" for line in result.others]
+        said.append("  To use the right folder:  --migrations DIR")
+    if result.drift and not result.to_go_on and not result.is_running:
+        said += [f"    {line}" for line in result.drift]
+        said += [f"  {line}" for line in result.ways_out.splitlines()]
+    for number in result.edited:
+        said.append(f"  To see {number:04d} as it was applied:  {commands.show_applied(number)}")
+    if result.to_go_on:
+        said.append(f"  To go on: {result.to_go_on}")
+    return said
 
 
 def _logged(event: Event) -> str:
@@ -175,33 +208,14 @@ def _differences(result: Differences) -> list[str]:
     return [f"from {result.one} to {result.other}:", *(f"  {line}" for line in result.lines)]
 
 
-@shows(Made)
-def _made(result: Made) -> list[str]:
-    if result.seed:
-        return [
-            f"{result.path}: write what rows it makes, then  calldrop-migrate seed {result.seed}"
-        ]
-    return [f"{result.path}: write its two sections, then  calldrop-migrate plan"]
-
-
 _NEW = "is new"
-_LAST = 9999  # what four digits can say
-TEMPLATE = """\
--- Why this revision: what reads or writes need it.
-
--- migrate:up
-
-
--- migrate:down
-
-"""
 
 
 def _of_file(call: Call, revision: str) -> Shown:
     migrations, _ = load_migrations(environment_of(call))
     number = target_number(revision, 0, [m.number for m in migrations])
     if number == 0:
-        raise UsageError("base has no file", hint="calldrop-migrate show 1")
+        raise UsageError("base has no file", hint=f"The first file:  {commands.show(1)}")
     found = migrations[number - 1]
     return Shown(number, found.file, found.checksum.hex(), found.text)
 
@@ -212,7 +226,7 @@ def _of_history(call: Call, revision: str) -> Shown:
     number = target_number(revision, 0, [*records, *(m.number for m in place.migrations), 1])
     if number not in records:
         raise UsageError(
-            f"revision {revision} is not applied", hint="What is:  calldrop-migrate status"
+            f"revision {revision} is not applied", hint=f"What is:  {commands.status()}"
         )
     found = records[number]
     return Shown(number, found.name, found.checksum.hex(), found.content)
@@ -231,7 +245,9 @@ def _schema_of(call: Call, revision: str) -> SchemaShown:
 def _diff(call: Call, one: str, other: str) -> Differences:
     """Two schemas; the live one is read only where it is asked for."""
     if one == other:
-        raise UsageError("that is one and the same", hint="calldrop-migrate diff 1 head")
+        raise UsageError(
+            "that is one and the same", hint=f"For example:  {commands.diff_example()}"
+        )
     if "live" not in (one, other):
         migrations, _ = load_migrations(environment_of(call))
         before, after = (_declared(migrations, name).comparable() for name in (one, other))
@@ -248,76 +264,54 @@ def _declared(migrations: Sequence[Migration], name: str) -> Schema:
     return declared_at(migrations, target_number(name, 0, [m.number for m in migrations]))
 
 
-def _slug(name: str) -> str:
-    """A file's name for what a person wrote."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    slug = re.sub(r"[^a-z0-9]+", "_", plain.lower())[:60].strip("_")
-    if not slug:
-        raise UsageError(
-            f"{name!r} gives no file name: it has neither letters nor digits",
-            hint="calldrop-migrate new add_roaming_flag",
-        )
-    return slug
+_STATUS_PAGE = Page(
+    examples=(
+        "calldrop-migrate status          where the keyspace is, and what a run is doing now",
+        "calldrop-migrate status --check  for scripts: exit code 3 while any is pending",
+    ),
+)
 
+_VERIFY_PAGE = Page(
+    examples=("calldrop-migrate verify  exit code 0: schema and files are as recorded",),
+)
 
-def _new_seed(call: Call, name: str, table: str) -> Made:
-    """A seed module for a table that the migrations end with: the first one, if none is named."""
-    environment, slug = environment_of(call), _slug(name)
-    migrations, _ = load_migrations(environment)
-    tables = [t for t in declared_at(migrations, migrations[-1].number).tables if not t.base]
-    if not tables:
-        raise UsageError("the last revision has no table that rows could be made for")
-    chosen = next((t for t in tables if t.name == table), None) if table else tables[0]
-    known = ", ".join(t.name for t in tables)
-    if chosen is None:
-        raise UsageError(f"the last revision has no table {table!r}; it has {known}")
-    if len(tables) > 1 and not table:
-        say(f"for {chosen.name}; --table says another one of {known}")
-    folder = environment.settings.seeds or Path("seeds")
-    with readable():
-        if not folder.is_dir() and environment.settings.seeds is None:
-            folder.mkdir()
-            say(f"{folder} is new, and is used from now on instead of the packaged modules")
-        path = folder / f"{slug}.py"
-        with path.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(seed_template(chosen))
-    return Made(path, seed=slug)
+_SHOW_PAGE = Page(
+    examples=(
+        "calldrop-migrate show 2            the file of revision 0002",
+        "calldrop-migrate show 2 --applied  its text as it was applied",
+        "calldrop-migrate show 4 --schema   the schema of revision 0004, as CQL",
+    ),
+)
 
-
-def _new(call: Call, name: str) -> Made:
-    environment, slug = environment_of(call), _slug(name)
-    folder = environment.settings.migrations or Path("migrations")
-    with readable():
-        if not folder.is_dir() and not environment.configured:
-            folder.mkdir(parents=True)
-            say(f"{folder} is new, and is used from now on instead of the packaged revisions")
-        config.migrations_folder(environment, Path.cwd())
-        # From the names alone: a file that is not finished yet is no reason to refuse the next one.
-        numbers = [int(m[0]) for p in folder.iterdir() if (m := re.match(r"\d{4}(?=_)", p.name))]
-        number = max(numbers, default=0) + 1
-        if number > _LAST:
-            raise UsageError(f"{folder} has {_LAST}, and no revision comes after that")
-        path = folder / f"{number:04d}_{slug}.cql"
-        with path.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(TEMPLATE)
-    return Made(path)
+_DIFF_PAGE = Page(
+    examples=(
+        "calldrop-migrate diff 1 4        what the revisions 0002 to 0004 change",
+        "calldrop-migrate diff live head  how the database differs from the last revision",
+    ),
+)
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
 
-    @command(app, "status", CONNECTION, FILES)
+    @command(app, "status", CONNECTION, FILES, page=_STATUS_PAGE)
     def status(call: Call, log: Log = False, check: Check = False) -> None:
-        """Show what is applied, what is pending, who holds the lease."""
-        with opened(call) as place:
-            found = situation(place.database, place.migrations, place.journal())
-        show(found if log else replace(found, log=()), json_wanted=call.json)
+        """Show which revisions are applied and pending, and what a run is doing."""
+        with opened(call, files=False) as place:
+            keep = place.settings.keep_shadow
+            found = situation(place.database, place.migrations, place.journal(), keep)
+        found = replace(found, fault=place.fault, log=found.log if log else ())
+        show(found, json_wanted=call.json)
+        if found.fault is not None and call.json:
+            raise typer.Exit(found.fault.exit_code)
+        if found.fault is not None:
+            raise found.fault
         if check and found.pending:
             raise typer.Exit(3)
 
-    @command(app, "verify", CONNECTION, FILES)
+    @command(app, "verify", CONNECTION, FILES, page=_VERIFY_PAGE)
     def verify(call: Call) -> None:
-        """Compare schema, files and replication with what is recorded."""
+        """Compare the live schema, the files and the replication with what is recorded."""
         with opened(call) as place:
             replication = place.settings.replication
             found = verification(place.database, place.migrations, place.journal(), replication)
@@ -331,11 +325,11 @@ def register(app: typer.Typer) -> None:
         if found.findings:
             raise typer.Exit(DriftError.exit_code)
 
-    @command(app, "show", CONNECTION, FILES)
+    @command(app, "show", CONNECTION, FILES, page=_SHOW_PAGE)
     def show_revision(
         call: Call, revision: Revision, applied: Applied = False, schema: SchemaWanted = False
     ) -> None:
-        """Print a revision's file; with --applied as it was applied."""
+        """Print the file of a revision, or the schema that it leads to."""
         if applied and schema:
             raise UsageError("show takes --applied or --schema, not both")
         if schema:
@@ -348,15 +342,7 @@ def register(app: typer.Typer) -> None:
         else:
             sys.stdout.write(found.text)
 
-    @command(app, "diff", CONNECTION, FILES)
+    @command(app, "diff", CONNECTION, FILES, page=_DIFF_PAGE)
     def diff_schemas(call: Call, one: One, other: One) -> None:
-        """Show how the schemas of two revisions differ, or the live one."""
+        """Show how the schemas of two revisions differ, or how the database does from one."""
         show(_diff(call, one, other), json_wanted=call.json)
-
-    @command(app, "new", FILES, SEEDING)
-    def new(call: Call, name: Name, seed: SeedWanted = False, table: TableOfSeed = "") -> None:
-        """Write an empty migration with the next number."""
-        if table and not seed:
-            raise UsageError("--table goes with --seed", hint="calldrop-migrate new --help")
-        made = _new_seed(call, name, table) if seed else _new(call, name)
-        show(made, json_wanted=call.json)

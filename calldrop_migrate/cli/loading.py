@@ -19,7 +19,7 @@ from calldrop_migrate.errors import OutcomeUnknown, Unreachable
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is loaded into what, as another process can be told it.
+    """A load, in a form that another process can be told.
 
     Attributes:
         connect: pickled.

@@ -13,7 +13,7 @@ import pickle
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -21,15 +21,17 @@ from getpass import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from calldrop_migrate import config
-from calldrop_migrate.cli.feed import Feed, say
+from calldrop_migrate import commands, config
+from calldrop_migrate.cli.feed import Feed
 from calldrop_migrate.cli.options import Call
-from calldrop_migrate.cli.process import Stop, command_line, is_dead, this_process
+from calldrop_migrate.cli.process import Stop, is_dead, this_process
+from calldrop_migrate.cli.render import say
 from calldrop_migrate.core.files import Migration
 from calldrop_migrate.core.folder import load
 from calldrop_migrate.engine.journal import Journal
 from calldrop_migrate.engine.lease import Clock, Timing
 from calldrop_migrate.errors import (
+    CalldropError,
     ConfigurationError,
     MigrationFileError,
     Unreachable,
@@ -47,12 +49,17 @@ _SYSTEM = (
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a command works with once it is connected."""
+    """The things that a command works with once it is connected.
+
+    Attributes:
+        fault: why there are no migrations, where the command can do without them.
+    """
 
     environment: config.Environment
     database: ClusterDatabase
     migrations: tuple[Migration, ...]
     feed: Feed
+    fault: CalldropError | None = None
 
     @property
     def settings(self) -> config.Settings:
@@ -65,14 +72,16 @@ class Opened:
 
     def journal(self) -> Journal:
         """The keyspace's journal, to be read."""
-        return Journal(
-            *(self.database, self.clock(), timing(self.settings), this_process(), is_dead)
-        )
+        times = timing(self.settings)
+        return Journal(self.database, self.clock(), times, this_process(), is_dead)
 
 
 @contextmanager
-def readable() -> Iterator[None]:
+def readable(name: str = "the working directory") -> Iterator[None]:
     """Files and folders that can't be read or written are the user's to mend.
+
+    Args:
+        name: what is told of where the system names nothing.
 
     Raises:
         ConfigurationError: one can't.
@@ -81,7 +90,7 @@ def readable() -> Iterator[None]:
         yield
     except OSError as error:
         raise ConfigurationError(
-            f"{error.filename or 'the working directory'}: {error.strerror or error}",
+            f"{error.filename or name}: {error.strerror or error}",
             hint="Is that the right place, and may this user read and write there?",
         ) from error
 
@@ -109,14 +118,14 @@ def load_migrations(environment: config.Environment) -> tuple[tuple[Migration, .
             migrations = load(config.read_folder(folder.path))
         except MigrationFileError as error:
             if Path("cassandra-migrate.yml").exists():
-                error.hint += "\nTo take over cassandra-migrate's project:  calldrop-migrate adopt"
+                error.hint += f"\nTo take over cassandra-migrate's project:  {commands.adopt()}"
             raise
     if not migrations:
         raise ConfigurationError(
             f"there are no migrations in {folder.shown}",
             hint=(
-                "Write the first one:  calldrop-migrate new NAME\n"
-                "or name another folder:  --migrations DIR"
+                f"To write the first one:  {commands.new('initial')}\n"
+                "To use another folder:   --migrations DIR"
             ),
         )
     return migrations, folder.shown
@@ -131,31 +140,29 @@ def opened(call: Call, *, files: bool = True) -> Iterator[Opened]:
     """
     environment = environment_of(call)
     settings = environment.settings
+    _check_names(call, settings)
     migrations: tuple[Migration, ...] = ()
-    shown = "no migrations"
-    with suppress(*(() if files else (ConfigurationError, MigrationFileError))):
+    shown, fault = "no migrations", None
+    try:
         migrations, shown = load_migrations(environment)
+    except (ConfigurationError, MigrationFileError) as error:
+        if files:
+            raise
+        fault = error
     timing(settings)
-    for name in ("keyspace", "bookkeeping_keyspace"):
-        if (chosen := getattr(settings, name)).lower() in _SYSTEM:
-            raise ConfigurationError(
-                f"{chosen} is the server's own keyspace",
-                hint=f"Name one of yours:  --{name.replace('_', '-')} NAME",
-            )
     if not settings.hosts:
-        other = f"calldrop-migrate {call.name} --hosts 10.0.1.10"
         raise Unreachable(
             "no server: no hosts were given, and the embedded server isn't running",
             hint=(
-                f"Either  {'calldrop-migrate server start':<{len(other)}}  a Cassandra on this"
-                f" machine\nor      {other}  a cluster of yours"
+                f"To start a Cassandra on this machine:  {commands.server_start()}\n"
+                f"To use a cluster of yours:             {commands.again('--hosts', '10.0.1.10')}"
             ),
         )
     database, feed = connection(settings), Feed(as_json=call.json)
     gc.set_threshold(700, 10, 10)  # Python's own: a copy makes garbage
     try:
         say(_where(environment, database, f"{shown} ({len(migrations)})"))
-        yield Opened(environment, database, migrations, feed)
+        yield Opened(environment, database, migrations, feed, fault)
     finally:
         feed.close()
         database.close()
@@ -248,32 +255,70 @@ def timing(settings: config.Settings) -> Timing:
 
 
 def _terminal() -> bool:
-    """Whether a question would be seen and can be answered."""
+    """Tells whether a question would be seen and can be answered."""
     return bool(sys.stdin and sys.stdin.isatty() and sys.stderr.isatty())
 
 
-def ask(settings: config.Settings, *, always: bool, yes: bool) -> None:
+def is_answered(settings: config.Settings, call: Call) -> bool:
+    """Tells whether the question before a change was answered beforehand.
+
+    A profile with `confirm = true` asks for the keyspace's name, which --yes doesn't give.
+    """
+    return bool(call.confirm) or (call.yes and not settings.confirm)
+
+
+def _check_names(call: Call, settings: config.Settings) -> None:
+    """Sees that the keyspace may be worked on, and that --confirm has its name.
+
+    Raises:
+        ConfigurationError: it is the server's own.
+        UsageError: --confirm has another name.
+    """
+    for name in ("keyspace", "bookkeeping_keyspace"):
+        if (chosen := getattr(settings, name)).lower() in _SYSTEM:
+            raise ConfigurationError(
+                f"{chosen} is the server's own keyspace",
+                hint=f"Name one of yours:  {config.flag(name)} NAME",
+            )
+    if call.confirm and call.confirm != settings.keyspace:
+        raise UsageError(
+            f"--confirm {call.confirm}, and the keyspace of this command is {settings.keyspace}",
+            hint=f"If {settings.keyspace} is the one that you mean:  --confirm {settings.keyspace}",
+        )
+
+
+def ask(settings: config.Settings, call: Call, *, always: bool) -> None:
     """Asks before a change: with `confirm = true` for the keyspace's name, else, where `always`,
     for a yes.
 
     Raises:
         UsageError: the answer was no, or there is no terminal to ask on.
     """
-    if yes or not (settings.confirm or always):
+    if is_answered(settings, call) or not (settings.confirm or always):
         return
     if not _terminal():
+        answer = ("--confirm", settings.keyspace) if settings.confirm else ("--yes",)
+        besides = ", which --yes doesn't answer" if settings.confirm and call.yes else ""
+        what = (
+            "the keyspace's name has to be confirmed"
+            if settings.confirm
+            else "this has to be confirmed"
+        )
         raise UsageError(
-            "this has to be confirmed, and there is no terminal to ask on",
-            hint=f"Answer beforehand:  {command_line()} --yes",
+            f"{what}{besides}, and there is no terminal to ask on",
+            hint=f"To answer beforehand:  {commands.again(*answer)}",
         )
     question = f"Type the keyspace's name ({settings.keyspace}) to go on:"
     sys.stderr.write(f"  {question if settings.confirm else 'Go on? [y/N]'} ")
     sys.stderr.flush()
     try:
-        answer = input().strip()
+        answer_typed = input().strip()
     except EOFError:
-        answer = ""
+        answer_typed = ""
         say("")
-    agreed = answer == settings.keyspace if settings.confirm else answer.lower() in ("y", "yes")
+    if settings.confirm:
+        agreed = answer_typed == settings.keyspace
+    else:
+        agreed = answer_typed.lower() in ("y", "yes")
     if not agreed:
-        raise UsageError("not confirmed", hint=f"To begin again:  {command_line()}")
+        raise UsageError("not confirmed", hint=f"To begin again:  {commands.again()}")

@@ -1,168 +1,196 @@
-"""The flags that commands share, and the decorator that gives them to a command.
+"""The decorator that makes a command: it adds the settings' flags and --json to the command's own
+options, and writes its help page.
 
-A command is written as a function of what is its own, with a `Call` first; `@command` adds the
-shared flags and `--json` to its signature, so that each command's --help shows them and no command
-repeats them.
+A command is a function of what is its own, with a `Call` first. Its page shows its own options, the
+few settings that matter to it, and an example; the others are in `calldrop-migrate help settings`.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+import re
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-_SETTINGS = "Settings (each is also CALLDROP_NAME, and a name in calldrop-migrate.toml)"
+from calldrop_migrate import commands
+from calldrop_migrate.cli import settings
+from calldrop_migrate.cli.settings import Setting
+
+_SETTINGS = "Settings"
+CONNECTION, FILES = settings.CONNECTION, settings.FILES
+CHANGING = (*settings.RUNS, *settings.KEYSPACE)
+SEEDING = (settings.SEEDS, settings.MOST, settings.WORKERS)
+_SHOWN = ("keyspace", "hosts", "profile", "migrations", "seeds")  # on every page that has them
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What every command gets: the flags that were given, by setting, and how to answer."""
+    """The arguments that every command gets.
 
-    flags: dict[str, Any]
+    Attributes:
+        flags: the settings that were typed.
+        yes: ordinary questions are answered.
+        confirm: the keyspace's name, where that was typed beforehand.
+    """
+
+    flags: Mapping[str, Any]
     json: bool
     name: str
+    yes: bool = False
+    confirm: str = ""
 
 
-def _flag(kind: Any, *names: str, help: str, metavar: str | None = None) -> Any:
-    option = typer.Option(
-        *names, help=help, metavar=metavar, rich_help_panel=_SETTINGS, show_default=False
-    )
-    return Annotated[kind | None, option]
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A command's page, and how it is called.
+
+    Attributes:
+        examples: commands with a comment behind each.
+        asks: it asks before it changes anything, and has --yes and --confirm.
+        shown: settings on the page, besides those that every page has.
+        unknown_options: all other options come with its arguments.
+    """
+
+    examples: Sequence[str] = ()
+    asks: bool = False
+    shown: Sequence[str] = ()
+    unknown_options: bool = False
 
 
-_SECONDS = "SECONDS"
-_FILE = "FILE"
-FILES: dict[str, Any] = {
-    "migrations": _flag(Path, "--migrations", help="Folder of migrations.", metavar="DIR"),
-    "profile": _flag(str, "--profile", help="Profile of the configuration file.", metavar="NAME"),
-}
-CONNECTION: dict[str, Any] = {
-    "hosts": _flag(
-        str, "-H", "--hosts", "--contact-points", help="Nodes to connect to.", metavar="A,B,..."
-    ),
-    "port": _flag(int, "--port", help="CQL port; default 9042.", metavar="PORT"),
-    "local_dc": _flag(str, "--local-dc", help="Data centre to talk to.", metavar="NAME"),
-    "keyspace": _flag(
-        str, "-k", "--keyspace", help="Keyspace to work on; default calldrop.", metavar="NAME"
-    ),
-    "bookkeeping_keyspace": _flag(
+_ANSWERS: dict[str, Any] = {
+    "yes": Annotated[
+        bool, typer.Option("--yes", help="Answer a question with yes. Permits nothing else.")
+    ],
+    "confirm": Annotated[
         str,
-        "--bookkeeping-keyspace",
-        help="Of lease and history; default: the same.",
-        metavar="NAME",
-    ),
-    "username": _flag(str, "--username", help="Password: CALLDROP_PASSWORD, file, or asked."),
-    "password_file": _flag(
-        Path, "--password-file", help="Holds the password, in one line.", metavar=_FILE
-    ),
-    "tls": _flag(bool, "--tls/", help="Encrypt; any file for TLS says that, too."),
-    "tls_ca": _flag(Path, "--tls-ca", help="Who signs the servers' certificates.", metavar=_FILE),
-    "tls_cert": _flag(Path, "--tls-cert", help="Our own certificate.", metavar=_FILE),
-    "tls_key": _flag(Path, "--tls-key", help="Its key.", metavar=_FILE),
-    "tls_hostname": _flag(
-        bool, "--tls-hostname/--no-tls-hostname", help="Certificates have the host's name; default."
-    ),
-    "consistency": _flag(
-        str, "--consistency", help="Of rows; default LOCAL_QUORUM.", metavar="NAME"
-    ),
-    "wait": _flag(
-        float, "--wait", help="For a server that isn't up yet; default 0.", metavar=_SECONDS
-    ),
-    "ddl_timeout": _flag(
-        float, "--ddl-timeout", help="For one statement; default 30.", metavar=_SECONDS
-    ),
+        typer.Option(
+            "--confirm",
+            metavar="KEYSPACE",
+            show_default=False,
+            help="Answer for the keyspace's name, where a profile asks for it.",
+        ),
+    ],
 }
-MOST = _flag(
-    int, "--max-rows-per-second", help="Spare the cluster; default: no limit.", metavar="N"
-)
-WORKERS = _flag(int, "--workers", help="Processes that carry rows; default by size.", metavar="N")
-CHANGING: dict[str, Any] = {
-    "wait_for_lease": _flag(
-        float, "--wait-for-lease", help="Wait for another run to end; default 0.", metavar=_SECONDS
-    ),
-    "lease_ttl": _flag(
-        int, "--lease-ttl", help="Life of a crashed run's lease; default 60.", metavar=_SECONDS
-    ),
-    "settle_time": _flag(
-        float, "--settle-time", help="Before destroying after a crashed run.", metavar=_SECONDS
-    ),
-    "keep_shadow": _flag(
-        float, "--keep-shadow", help="How long a rebuild's copy stays; default 7.", metavar="DAYS"
-    ),
-    "tablets": _flag(
-        bool, "--tablets/--no-tablets", help="Of a keyspace that is made on ScyllaDB."
-    ),
-    "repaired": _flag(bool, "--repaired/", help="Verify at LOCAL_QUORUM: tables are repaired."),
-    "max_rows_per_second": MOST,
-    "workers": WORKERS,
-    "dask": _flag(
-        str, "--dask", help="Dask scheduler whose workers carry rows.", metavar="TCP://..."
-    ),
-    "strict": _flag(bool, "--strict/", help="A history ahead of the folder is an error."),
-}
-SEEDING: dict[str, Any] = {
-    "seeds": _flag(Path, "--seeds", help="Folder of seed modules.", metavar="DIR"),
-    "max_rows_per_second": MOST,
-    "workers": WORKERS,
-}
-
-Yes = Annotated[bool, typer.Option("--yes", help="Answer questions with yes; allows nothing else.")]
-Json = Annotated[
-    bool, typer.Option("--json", help="The result, or the error, as JSON.", show_default=False)
-]
+_JSON = Annotated[bool, typer.Option("--json", help="Print the result, or the error, as JSON.")]
 
 
-class _Sectioned(TyperCommand):
-    """A command whose --help shows its own options first and the settings behind them."""
+class _Page(TyperCommand):
+    """A command whose --help shows its own options, then the settings, then examples."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Writes the options by section."""
-        sections: dict[str, list[tuple[str, str]]] = {}
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
         for param in self.get_params(ctx):
             argument = param.param_type_name == "argument"
-            title = getattr(param, "rich_help_panel", None) or (
-                "Arguments" if argument else "Options"
-            )
+            panel = getattr(param, "rich_help_panel", None)
+            title = panel or ("Arguments" if argument else "Options")
             if record := param.get_help_record(ctx):
-                sections.setdefault(title, []).append(record)
+                name = re.sub(r" <\S+>$", "", record[0])  # a type is no news for people
+                about = re.sub(r" +\[\S*<=\S*\]$", "", record[1])
+                sections.setdefault(title, []).append((name, about))
         for title, records in sections.items():
-            with formatter.section(title):
-                formatter.write_dl(records)
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The parts of the first line, in the brackets that manuals have."""
+        pieces = (re.sub(r"^\{(.*)\}$", r"\1", p) for p in super().collect_usage_pieces(ctx))
+        return [re.sub(r"^\[(\[.*\.\.\.)\]\.\.\.$", r"\1", piece) for piece in pieces]
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Writes the epilog as it is."""
+        if self.epilog:
+            formatter.write(f"\n{self.epilog}\n")
+
+
+def _option(setting: Setting, shown: Sequence[str]) -> Any:
+    option = typer.Option(
+        *setting.flags,
+        help=setting.meaning,
+        metavar=setting.metavar or None,
+        rich_help_panel=_SETTINGS,
+        show_default=False,
+        hidden=setting.name not in shown,
+    )
+    return Annotated[setting.kind | None, option]
+
+
+def _as_typed(flags: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The flags that were typed, of the settings that hints repeat."""
+    typed: dict[str, tuple[str, ...]] = {}
+    for name in (*commands.WHERE, "keep_shadow"):
+        flag = "-k" if name == "keyspace" else f"--{name.replace('_', '-')}"
+        match flags.get(name):
+            case None:
+                pass
+            case True:
+                typed[name] = (flag,)
+            case False:
+                typed[name] = (flag.replace("--", "--no-"),)
+            case float(number):
+                typed[name] = (flag, f"{number:g}")
+            case value:
+                typed[name] = (flag, str(value))
+    return typed
+
+
+def _epilog(examples: Sequence[str], *, more: bool) -> str:
+    lines = ["Examples:" if len(examples) > 1 else "Example:"] if examples else []
+    lines += [f"  {line}" for line in examples]
+    if more:
+        lines += [
+            "",
+            f"All settings, as flags, variables and in a file:  {commands.help_settings()}",
+        ]
+    return "\n".join(lines)
 
 
 def command(
-    app: typer.Typer, name: str, *groups: dict[str, Any], unknown_options: bool = False
+    app: typer.Typer, name: str, *groups: Sequence[Setting], page: Page
 ) -> Callable[..., Any]:
-    """Registers a command whose function takes a Call and its own parameters; `groups` of flags are
-    added to them; with `unknown_options` all others come with its arguments.
+    """Registers a command whose function takes a Call and its own parameters.
+
+    Args:
+        groups: settings that it has flags for.
     """
-    settings = {"ignore_unknown_options": unknown_options}
+    known = {setting.name: setting for group in groups for setting in group if setting.flags}
+    on_page = (*_SHOWN, *page.shown)
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
-        shared = {k: v for group in groups for k, v in group.items()}
-
         @functools.wraps(function)
         def run(**values: Any) -> None:
-            given = {k: values.pop(k) for k in shared}
-            json_wanted = values.pop("json")
+            given = {k: values.pop(k) for k in known}
             flags = {k: v for k, v in given.items() if v is not None}
-            function(Call(flags, json_wanted, name), **values)
+            answers = {k: values.pop(k) for k in _ANSWERS} if page.asks else {}
+            call = Call(flags, values.pop("json"), name, **answers)
+            with commands.calling(replace(commands.present(), flags=_as_typed(flags))):
+                function(call, **values)
 
         own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
         kind = inspect.Parameter.KEYWORD_ONLY
         parameters = [p.replace(kind=kind) for p in own]
-        parameters.append(inspect.Parameter("json", kind, default=False, annotation=Json))
-        for setting, annotation in shared.items():
-            parameters.append(inspect.Parameter(setting, kind, default=None, annotation=annotation))
+        for answer, annotation in _ANSWERS.items() if page.asks else ():
+            default = False if answer == "yes" else ""
+            parameters.append(
+                inspect.Parameter(answer, kind, default=default, annotation=annotation)
+            )
+        parameters.append(inspect.Parameter("json", kind, default=False, annotation=_JSON))
+        for setting in known.values():
+            annotation = _option(setting, on_page)
+            parameters.append(
+                inspect.Parameter(setting.name, kind, default=None, annotation=annotation)
+            )
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        app.command(name, cls=_Sectioned, context_settings=settings)(run)
+        context = {"ignore_unknown_options": page.unknown_options}
+        epilog = _epilog(page.examples, more=bool(known))
+        app.command(name, cls=_Page, context_settings=context, epilog=epilog)(run)
         return function
 
     return register

@@ -64,15 +64,23 @@ def plan_shown(review: Review, keyspace: str, refused: CalldropError | None) -> 
     revisions = tuple(_planned(attempt, review) for attempt in plan.attempts)
     create = plan.keyspace.text if plan.keyspace else ""
     return PlanShown(
-        *(keyspace, current_of(review), plan.target, revisions, create),
-        *(tuple(misfits), review.warnings, review.chores, review.estimates, refused),
+        keyspace=keyspace,
+        current=current_of(review),
+        target=plan.target,
+        revisions=revisions,
+        create_keyspace=create,
+        misfits=tuple(misfits),
+        warnings=review.warnings,
+        chores=review.chores,
+        estimates=review.estimates,
+        refused=refused,
     )
 
 
 def current_of(review: Review) -> int:
     """The last revision that is applied as a whole on the way that the plan goes."""
     first = next(iter(review.plan.attempts), None)
-    if first is None:
+    if first is None or first.direction not in ("up", "down"):
         return review.plan.current
     return first.migration.number - (first.direction == "up")
 
@@ -80,8 +88,13 @@ def current_of(review: Review) -> int:
 def _planned(attempt: Attempt, review: Review) -> PlannedRevision:
     migration, operations = attempt.migration, tuple(map(_operation, attempt.operations))
     return PlannedRevision(
-        *(migration.number, migration.title, attempt.direction, operations, attempt.done),
-        *(notes_of(attempt, review), attempt.outages),
+        number=migration.number,
+        title=migration.title,
+        direction=attempt.direction,
+        operations=operations,
+        resumes_at=attempt.done,
+        notes=notes_of(attempt, review),
+        outages=attempt.outages,
     )
 
 
@@ -96,7 +109,7 @@ def _operation(operation: Operation) -> PlannedOperation:
 
 
 def notes_of(attempt: Attempt, review: Review) -> tuple[str, ...]:
-    """What a person should know before one revision of a plan runs."""
+    """Notes that a person should read before one revision of a plan runs."""
     found = {e.table: e for e in review.estimates if e.attempt == attempt.id}
     notes = [*attempt.notes, *review.losses.get(attempt.id, ())]
     notes += [line for e in found.values() for line in _estimated(e)]
@@ -170,5 +183,5 @@ def _plan(result: PlanShown) -> list[str]:
 
 
 def resumes(done: int, total: int) -> str:
-    """Where a revision that is half-way goes on."""
+    """The operation at which an interrupted revision goes on."""
     return f"resumes at operation {done + 1} of {total}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import socket
 import sys
@@ -12,14 +11,10 @@ from getpass import getuser
 from pathlib import Path
 from types import FrameType
 
-from calldrop_migrate.cli.feed import say
+from calldrop_migrate import commands
+from calldrop_migrate.cli.render import say
 from calldrop_migrate.engine.lease import Holder
 from calldrop_migrate.errors import Interrupted
-
-
-def command_line() -> str:
-    """What was typed, to be typed again."""
-    return shlex.join(["calldrop-migrate", *sys.argv[1:]])
 
 
 def this_process() -> Holder:
@@ -30,13 +25,19 @@ def this_process() -> Holder:
     except (KeyError, OSError):  # a container's user without a name
         user = f"uid {os.getuid()}"
     return Holder(
-        *(user, socket.gethostname(), boot, _namespace(), pid, _started(pid)), command_line()[:200]
+        user=user,
+        host=socket.gethostname(),
+        boot=boot,
+        namespace=_namespace(),
+        pid=pid,
+        started=_started(pid),
+        command=commands.again()[:200],
     )
 
 
 def is_dead(holder: Holder) -> bool:
-    """Whether a holder was a process of this machine (same boot, same pid namespace) and is no
-    more.
+    """Tells whether a holder was a process of this machine and is no more: of the same boot and the
+    same pid namespace.
     """
     here = this_process()
     if not here.boot or (holder.boot, holder.namespace) != (here.boot, here.namespace):
@@ -83,7 +84,7 @@ class Stop:
         self._asked = False
 
     def __call__(self) -> bool:
-        """Whether the run shall end."""
+        """Tells whether the run shall end."""
         return self._asked
 
     def __enter__(self) -> None:

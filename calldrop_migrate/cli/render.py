@@ -1,4 +1,4 @@
-"""What is printed: results on stdout, everything else on stderr.
+"""Printing: results on stdout, everything else on stderr.
 
 A result is a frozen dataclass. One function makes JSON of any of them, one renderer shows it as the
 lines that its kind registers (`shows`). On a terminal a few words get a colour; elsewhere the same
@@ -11,6 +11,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import Enum
 from functools import singledispatch
@@ -24,6 +25,46 @@ from calldrop_migrate.errors import CalldropError, MigrationFileError
 SCHEMA_VERSION = 1
 UNTOUCHED = "Nothing was changed."  # what an error that says nothing of it means
 _WIDEST = 44
+
+
+class LostOutput(Exception):
+    """Stdout doesn't take what is written to it."""
+
+    def __init__(self, why: OSError) -> None:
+        super().__init__(str(why))
+        self.why = why
+
+
+class Stdout:
+    """Stdout, which tells by an exception of its own that it can't be written."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Writes a text.
+
+        Raises:
+            LostOutput: it can't.
+        """
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            raise LostOutput(error) from error
+
+    def flush(self) -> None:
+        """Writes what is buffered.
+
+        Raises:
+            LostOutput: it can't.
+        """
+        try:
+            self._stream.flush()
+        except OSError as error:
+            raise LostOutput(error) from error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def as_json(value: object) -> Any:
@@ -75,16 +116,24 @@ def show(result: object, *, json_wanted: bool) -> None:
 
 
 def show_error(error: CalldropError, *, json_wanted: bool) -> int:
-    """What failed, what state the database is in, what to type next. Gives the exit code."""
+    """Shows what failed, what state the database is in, what to type next. Gives the exit code."""
     if json_wanted:
         show({"error": error}, json_wanted=True)
     first, *more = error.message.splitlines() or [type(error).__name__]
     rest = [
         f"  {line}" for line in (*(error.state or UNTOUCHED).splitlines(), *error.hint.splitlines())
     ]
-    write(sys.stderr, [first], style="bold red")
-    write(sys.stderr, [*more, *rest, f"  (exit {error.exit_code})"])
+    with suppress(OSError):  # nobody reads it any more; the exit code says it, too
+        write(sys.stderr, [first], style="bold red")
+        write(sys.stderr, [*more, *rest, f"  (exit {error.exit_code})"])
     return error.exit_code
+
+
+def say(text: str) -> None:
+    """One line on stderr; a run doesn't end because nobody reads it."""
+    with suppress(OSError):
+        write(sys.stderr, [text])
+        sys.stderr.flush()
 
 
 def write(stream: TextIO, text: Sequence[str], style: str = "") -> None:
@@ -118,7 +167,7 @@ def shows(kind: type) -> Callable[[Any], Any]:
 
 
 def width(texts: Sequence[str]) -> int:
-    """How wide a column of these is: as the longest one, within reason."""
+    """The width of a column of these: as the longest one, within reason."""
     return min(max(map(len, texts), default=0), _WIDEST)
 
 

@@ -6,6 +6,7 @@ each mark says its figures when it is pointed at.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -13,9 +14,9 @@ from pathlib import Path
 from statistics import median
 from string import Template
 
-from calldrop_migrate.cli.feed import say
+from calldrop_migrate import commands
 from calldrop_migrate.cli.opening import Opened, readable
-from calldrop_migrate.cli.render import moment, size
+from calldrop_migrate.cli.render import moment, say, size
 from calldrop_migrate.engine.figures import HOURS, Figures, Tally, figures
 from calldrop_migrate.engine.seeding import Seeded
 from calldrop_migrate.engine.wording import at_revision
@@ -70,15 +71,19 @@ class Cell:
 
 
 def check(path: Path) -> None:
-    """That the page can be written: seen before rows are loaded."""
+    """Sees, before rows are loaded, that the page can be written; what is there stays as it is."""
     with readable():
-        path.touch()
+        new = not path.exists()
+        with path.open("a", encoding="utf-8"):
+            pass
+        if new:
+            path.unlink()
 
 
 def write(path: Path, place: Opened, seeded: Seeded) -> None:
     """Reads the table and writes its page; whatever goes wrong, the rows are there."""
     state = "The rows are loaded; only the page is missing."
-    again = f"calldrop-migrate seed {seeded.again} --report {path}"
+    again = commands.seed(*shlex.split(seeded.again), "--report", str(path))
     hint = f"The same rows again, and the page:\n  {again}"
     try:
         table = place.database.schema().table(seeded.table)
@@ -86,7 +91,7 @@ def write(path: Path, place: Opened, seeded: Seeded) -> None:
             raise RowsAtRisk(f"{seeded.table} is gone: a revision is under way")
         found = figures(place.database, table, seeded.total, place.feed)
         place.feed.close()
-        with readable():
+        with readable(str(path)):
             path.write_text(page(place.database.keyspace, seeded, found), encoding="utf-8")
     except KeyboardInterrupt:
         raise Interrupted("interrupted", state=state, hint=hint) from None
@@ -101,7 +106,7 @@ def page(keyspace: str, seeded: Seeded, found: Figures) -> str:
     made = [_hours(found), _towers(found), _users(found), _partitions(found)]
     if seeded.counted_in != seeded.table:
         made.append(_view(seeded.counted_in, found))
-    again = f"calldrop-migrate seed {seeded.again}"
+    again = commands.seed(*shlex.split(seeded.again))
     return _PAGE.substitute(
         title=f"Calls in {escape(keyspace)}",
         where=f"Table {escape(seeded.table)} at revision {at_revision(seeded.revision)}; read from"
@@ -284,7 +289,7 @@ def _heat(
 
 
 def _histogram(values: Sequence[int], what: str, unit: str, shown: Callable[[int], str]) -> str:
-    """How many of the values, which are in order, lie in each bin."""
+    """Counts how many of the values, which are in order, lie in each bin."""
     edges = _edges(values)
     counts = [0] * (len(edges) - 1)
     at = 0

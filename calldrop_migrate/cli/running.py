@@ -1,31 +1,36 @@
-"""How a job is carried out from the command line: its plan is made, shown, asked for, run."""
+"""Carrying out a job from the command line: its plan is made, shown, asked for, run."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from textwrap import indent
 
 import typer
 
-from calldrop_migrate.cli.feed import in_short, replication_in_short, say
-from calldrop_migrate.cli.opening import Opened, ask, pickled_connect, timing
+from calldrop_migrate import commands, config
+from calldrop_migrate.cli.feed import in_short, replication_in_short
+from calldrop_migrate.cli.opening import Opened, ask, is_answered, pickled_connect, timing
 from calldrop_migrate.cli.options import Call
 from calldrop_migrate.cli.planned import current_of, notes_of, plan_shown, resumes
 from calldrop_migrate.cli.process import Stop, is_dead, this_process
-from calldrop_migrate.cli.render import cut, show, shows, width
+from calldrop_migrate.cli.render import cut, say, show, shows, width
 from calldrop_migrate.core.operations import Carried
+from calldrop_migrate.core.plan import effect_of
+from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.jobs import Job
 from calldrop_migrate.engine.news import Finished
 from calldrop_migrate.engine.pools import Crew
 from calldrop_migrate.engine.review import Review, Wishes
 from calldrop_migrate.engine.runner import Outcome, Runner, Tools
 from calldrop_migrate.engine.wording import at_revision, summary
-from calldrop_migrate.errors import CalldropError, Interrupted
+from calldrop_migrate.errors import CalldropError, ConfigurationError, Interrupted
 
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """What the user allows of a run."""
+    """The permissions that the user gives to a run."""
 
     set_aside: bool = False
     discard: bool = False
@@ -69,18 +74,29 @@ class Running:
         settings = place.settings
         wishes = Wishes(
             settings.replication,
-            *(flags.set_aside, flags.discard, flags.outage),
-            *(settings.keep_shadow, flags.scan, settings.strict),
+            set_aside=flags.set_aside,
+            discard=flags.discard,
+            outage_accepted=flags.outage,
+            keep_shadow=settings.keep_shadow,
+            scan=flags.scan,
+            strict=settings.strict,
             tablets=settings.tablets,
             fence=flags.fence,
             trusted=frozenset(flags.no_writer),
         )
         tools = Tools(
-            *(place.clock(self._stop), timing(settings), this_process(), is_dead, place.feed),
+            clock=place.clock(self._stop),
+            timing=timing(settings),
+            holder=this_process(),
+            is_dead=is_dead,
+            emit=place.feed,
             interrupted=self._stop,
         )
         self._runner = Runner(
-            *(place.database, place.migrations, wishes, tools),
+            place.database,
+            place.migrations,
+            wishes,
+            tools,
             repaired=settings.repaired,
             max_rows_per_second=settings.max_rows_per_second,
             helpers=(self._crew, pickled_connect(place.database.endpoint, settings)),
@@ -111,7 +127,7 @@ class Running:
         if refused:
             raise refused
 
-    def carry_out(self, job: Job, review: Review, call: Call, *, yes: bool, always: bool) -> None:
+    def carry_out(self, job: Job, review: Review, call: Call, *, always: bool) -> None:
         """Asks, runs, and shows what was done.
 
         Args:
@@ -119,16 +135,22 @@ class Running:
         """
         place = self._place
         while True:
-            self._agree(review, yes=yes, always=always)
-            outcome = self.run(job, review, ask_again=not yes)
+            self._agree(review, call, always=always)
+            answered = is_answered(place.settings, call)
+            outcome = self.run(job, review, ask_again=not answered)
             if outcome.changed_plan is None:
                 break
             review = outcome.changed_plan
             say("  something changed meanwhile; the plan is made again")
         head = max(self._files)
         result = Done(
-            *(place.settings.keyspace, outcome.current, head, outcome.finished, review.chores),
-            *(review.warnings, self._next(review, outcome, head)),
+            keyspace=place.settings.keyspace,
+            current=outcome.current,
+            head=head,
+            finished=outcome.finished,
+            chores=review.chores,
+            warnings=review.warnings,
+            hint=self._next(review, outcome, head),
         )
         show(result, json_wanted=call.json)
 
@@ -147,24 +169,46 @@ class Running:
                 hint="Run the same command again: it looks what happened, and goes on from there.",
             ) from None
         except CalldropError as error:
-            error.state = error.state or "What was finished is recorded:  calldrop-migrate status"
+            error.state = error.state or f"What was finished is recorded:  {commands.status()}"
             raise
         finally:
             self._crew.close()
 
     def _next(self, review: Review, outcome: Outcome, head: int) -> str:
-        """What to type after a run."""
-        if not outcome.finished:
+        """The command to type after a run: one that needs no flag which permits something."""
+        attempts = review.plan.attempts
+        if not outcome.finished or not attempts:
             return ""
-        if outcome.current < head:
-            return "calldrop-migrate up"
-        attempts, confirm = review.plan.attempts, self._place.settings.confirm
-        there = attempts and attempts[-1].after.table("call_records")
-        return f"calldrop-migrate {'seed' if there and not confirm else 'status'}"
+        if outcome.current >= head:
+            return commands.seed() if self._can_seed(attempts[-1].after) else commands.status()
+        if attempts[-1].direction == "down" or self._has_rows_at_stake(review, outcome.current):
+            return commands.status()
+        return commands.up()
+
+    def _has_rows_at_stake(self, review: Review, current: int) -> bool:
+        """Tells whether what is still pending needs a flag that permits it."""
+        schema = review.plan.attempts[-1].after
+        pending = [m for m in self._place.migrations if m.number > current]
+        names = {
+            effect.name
+            for step in (step for m in pending for step in m.up)
+            if (effect := effect_of(step.statement)).destroys or step.rebuild
+        }
+        tables = (table for name in sorted(names) if (table := schema.table(name)))
+        return any(self._place.database.has_rows(table) for table in tables)
+
+    def _can_seed(self, schema: Schema) -> bool:
+        """Tells whether `seed` has its usual module and table, and asks nothing."""
+        place = self._place
+        with suppress(ConfigurationError):
+            folder = config.seeds_folder(place.environment, Path.cwd()).path
+            there = schema.table("call_records") is not None
+            return there and not place.settings.confirm and (folder / "call_records.py").is_file()
+        return False
 
     # -- the question ------------------------------------------------------------------------------
 
-    def _agree(self, review: Review, *, yes: bool, always: bool) -> None:
+    def _agree(self, review: Review, call: Call, *, always: bool) -> None:
         """Says what a run is going to do; asks where that is due.
 
         Raises:
@@ -189,10 +233,10 @@ class Running:
                 say(f"  {attempt.label}  {what_next}")
         review.refuse()
         if not review.empty:
-            ask(settings, always=always or review.rebuilds_rows, yes=yes)
+            ask(settings, call, always=always or review.rebuilds_rows)
 
     def _say_work(self, review: Review) -> None:
-        """What takes back, destroys or has to be confirmed is listed before it is done."""
+        """Lists what takes back, destroys or has to be confirmed, before it is done."""
         attempts = review.plan.attempts
         if attempts:
             say(_headline(review))

@@ -19,6 +19,7 @@ from random import Random
 from types import ModuleType
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
+from calldrop_migrate import commands
 from calldrop_migrate.engine.ports import UnfitRow
 from calldrop_migrate.engine.seeding import Begun, SeedModule
 from calldrop_migrate.errors import (
@@ -66,7 +67,7 @@ class Module:
 
     @contextmanager
     def blamed(self, made: object = None, *, always: bool = True) -> Iterator[None]:
-        """What is raised in here is the module's fault; not `always`, then only if it comes out of
+        """Blames the module for what is raised in here; not `always`, then only if it comes out of
         its file, or is about a row of `made`.
         """
         try:
@@ -100,7 +101,7 @@ class Module:
         return "".join((self.code.__doc__ or "").strip().splitlines()[:1])
 
     def identity(self, options: Any) -> str:
-        """What the rows follow from, besides random seed and now."""
+        """The text that the rows follow from, besides random seed and now."""
         version = hashlib.sha256(Path(self.file).read_bytes()).hexdigest()
         return f"{self.name} {version} {sorted(self.values(options).items())}"
 
@@ -123,7 +124,7 @@ class Module:
                 known = "  ".join(self.shown().values())
                 raise UsageError(f"{self.name} has no option {word}", hint=f"It has:  {known}")
             if not equals and not left:
-                raise UsageError(f"{word} needs a value", hint="calldrop-migrate seed --list")
+                raise UsageError(f"{word} needs a value", hint=_list())
             given |= self._value(word, name, text if equals else left.pop(0))
         with self.blamed():
             try:
@@ -131,8 +132,7 @@ class Module:
             except ValueError as error:
                 if not given:
                     raise
-                hint = "calldrop-migrate seed --list"
-                raise UsageError(f"{self.name}: {error}", hint=hint) from None
+                raise UsageError(f"{self.name}: {error}", hint=_list()) from None
 
     def _is_span(self, name: str) -> bool:
         return {f"{name}_min", f"{name}_max"} <= set(self._types)
@@ -179,7 +179,7 @@ class Module:
     # -- rows --------------------------------------------------------------------------------------
 
     def parts(self, options: Any) -> list[int] | None:
-        """About how many rows each part has; None where the module has no parts."""
+        """The rough number of rows of each part; None where the module has no parts."""
         with self.blamed():
             return list(self.code.parts(options)) if hasattr(self.code, "parts") else None
 
@@ -194,8 +194,7 @@ class Module:
             try:
                 return iter(self.code.rows(*arguments, *(() if part is None else (part,))))
             except ValueError as error:
-                hint = "calldrop-migrate seed --list"
-                raise UsageError(f"{self.name}: {error}", hint=hint) from None
+                raise UsageError(f"{self.name}: {error}", hint=_list()) from None
 
 
 def read_module(folder: Path, name: str) -> Module:
@@ -209,9 +208,13 @@ def read_module(folder: Path, name: str) -> Module:
     if name not in known:
         raise UsageError(
             f"there is no seed module {name!r}; known: {', '.join(known) or 'none'}",
-            hint="calldrop-migrate seed --list",
+            hint=_list(),
         )
     return Module(folder / f"{name}.py")
+
+
+def _list() -> str:
+    return f"The modules and their options:  {commands.seed_list()}"
 
 
 def module_files(folder: Path) -> list[Path]:

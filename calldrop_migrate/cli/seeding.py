@@ -16,9 +16,8 @@ from typing import Annotated, Any
 
 import typer
 
-from calldrop_migrate import config
+from calldrop_migrate import commands, config
 from calldrop_migrate.cli import report as page
-from calldrop_migrate.cli.feed import say
 from calldrop_migrate.cli.loading import Job, Loader, load_there
 from calldrop_migrate.cli.opening import (
     Opened,
@@ -28,8 +27,8 @@ from calldrop_migrate.cli.opening import (
     pickled_connect,
     readable,
 )
-from calldrop_migrate.cli.options import CONNECTION, FILES, SEEDING, Call, Yes, command
-from calldrop_migrate.cli.render import show, shows
+from calldrop_migrate.cli.options import CONNECTION, FILES, SEEDING, Call, Page, command
+from calldrop_migrate.cli.render import say, show, shows
 from calldrop_migrate.cli.seed_modules import Module, module_files, read_module
 from calldrop_migrate.core.plan import target_number
 from calldrop_migrate.core.schema import Schema
@@ -45,20 +44,20 @@ Words = Annotated[
     typer.Argument(
         metavar="[MODULE] [--OPTION VALUE]...",
         show_default=False,
-        help="A file of the seeds folder, call_records if none; its options by --list.",
+        help="The seed module and its options: see --list. If none, call_records.",
     ),
 ]
 RandomSeed = Annotated[
     int | None,
     typer.Option(
-        *("--random-seed",),
+        "--random-seed",
         metavar="N",
         envvar="CALLDROP_RANDOM_SEED",
         show_envvar=False,
         show_default=False,
         min=0,
         max=2**63 - 1,
-        help="The same number, the same rows.",
+        help="Load the same rows again: they follow from this number and from --now.",
     ),
 ]
 Now = Annotated[
@@ -69,7 +68,7 @@ Now = Annotated[
         envvar="CALLDROP_NOW",
         show_envvar=False,
         show_default=False,
-        help="Rows lie before it; ISO 8601, default now.",
+        help="The time before which all rows lie, as in 2026-11-23T00:00:00Z. Default: now.",
     ),
 ]
 AtRevision = Annotated[
@@ -80,13 +79,13 @@ AtRevision = Annotated[
         envvar="CALLDROP_AT_REVISION",
         show_envvar=False,
         show_default=False,
-        help="Load only if it is applied last.",
+        help="Load only if the keyspace is at this revision.",
     ),
 ]
 Report = Annotated[
     Path | None,
     typer.Option(
-        "--report", metavar="FILE", show_default=False, help="The calls as a page: FILE.html."
+        "--report", metavar="FILE", show_default=False, help="Draw the calls as a page, FILE.html."
     ),
 ]
 List = Annotated[bool, typer.Option("--list", help="List the seed modules with their options.")]
@@ -135,7 +134,7 @@ def _seeded(result: Seeded) -> list[str]:
         f"in {result.seconds:.1f} s{_missing(result.left_out)}",
         f"  {seen} {result.total:,} in the table{counted} · {result.partitions:,} partitions",
         "  " + "   ".join([*shares, f"per partition {low:,} to {high:,}, mean {mean:.1f}"]),
-        f"  The same rows again:  {result.again}",
+        f"  The same rows again:  {commands.seed(*shlex.split(result.again))}",
     ]
 
 
@@ -156,7 +155,7 @@ def _moment(text: str) -> datetime:
     except (ValueError, OverflowError):
         raise UsageError(
             f"--now {text!r} is no ISO 8601 time",
-            hint="calldrop-migrate seed --now 2026-11-23T00:00:00Z",
+            hint=f"For example:  {commands.seed('--now', '2026-11-23T00:00:00Z')}",
         ) from None
     return moment - timedelta(microseconds=moment.microsecond % 1000)
 
@@ -190,12 +189,12 @@ class _Seeding:
         self._pool = self._crew.pool(self._expected, len(self._parts or (0,)))
         self._processes = self._pool.width if self._pool else 1
 
-    def run(self, *, yes: bool) -> Seeded:
+    def run(self, call: Call) -> Seeded:
         """Asks where that is due, loads, counts."""
         place, module, table = self._place, self._module, self._table
         probe = Begun(self._wanted.random_seed or 0, self._wanted.now or _moment(""))
         left_out = self._fit(probe)
-        ask(place.settings, always=False, yes=yes)
+        ask(place.settings, call, always=False)
         identity = module.identity(self._options)
         load = seeding.Load(place.database, self._schema, table, identity)
         drawn = self._wanted.random_seed
@@ -219,7 +218,8 @@ class _Seeding:
             error.state = error.state or _STOPPED
             if isinstance(error, RowsAtRisk):
                 load.end()
-                again = f"The same rows again:  calldrop-migrate seed {self._again(begun)}"
+                again = commands.seed(*shlex.split(self._again(begun)))
+                again = f"The same rows again:  {again}"
                 error.hint = "\n".join(filter(None, (error.hint, again)))
             raise
         finally:
@@ -228,8 +228,16 @@ class _Seeding:
         place.feed.close()
         extremes = (min(counts.by_partition, default=0), max(counts.by_partition, default=0))
         return Seeded(
-            *(table.name, self._revision, begun.random_seed, begun.now, loaded.rows, left_out),
-            *(counts.total, counts.split, counts.counted_in, len(counts.by_partition)),
+            table=table.name,
+            revision=self._revision,
+            random_seed=begun.random_seed,
+            now=begun.now,
+            loaded=loaded.rows,
+            left_out=left_out,
+            total=counts.total,
+            split=counts.split,
+            counted_in=counts.counted_in,
+            partitions=len(counts.by_partition),
             per_partition=extremes,
             seconds=took,
             again=self._again(begun),
@@ -262,7 +270,10 @@ class _Seeding:
         place, module = self._place, self._module
         pool, most = self._pool, place.settings.max_rows_per_second
         job = Job(
-            *(module.file, self._wanted.words, begun, self._table),
+            module.file,
+            self._wanted.words,
+            begun,
+            self._table,
             pickled_connect(place.database.endpoint, place.settings),
             most and most / self._processes,
         )
@@ -285,7 +296,7 @@ class _Seeding:
         return lambda parts: pool.over(partial(load_there, job), parts)
 
     def _warn(self, loaded: Loaded, total: int) -> None:
-        """What is not as one would expect of the rows.
+        """Warns of what is not as one would expect of the rows.
 
         Raises:
             RowsAtRisk: some of them aren't there.
@@ -316,10 +327,22 @@ def _list(folder: Path) -> Listed:
     return Listed(tuple(found))
 
 
+_SEED_PAGE = Page(
+    examples=(
+        "calldrop-migrate seed --random-seed 507                   15 users with their calls",
+        "calldrop-migrate seed --users 500 --calls 50-80 --days 14  more of them",
+        "calldrop-migrate seed --list                              the modules and options",
+    ),
+    asks=True,
+    shown=("max_rows_per_second", "workers"),
+    unknown_options=True,
+)
+
+
 def register(app: typer.Typer) -> None:
     """Adds the command."""
 
-    @command(app, "seed", CONNECTION, FILES, SEEDING, unknown_options=True)
+    @command(app, "seed", CONNECTION, FILES, SEEDING, page=_SEED_PAGE)
     def seed(
         call: Call,
         words: Words = None,
@@ -328,9 +351,8 @@ def register(app: typer.Typer) -> None:
         at_revision: AtRevision = "",
         list_modules: List = False,
         report: Report = None,
-        yes: Yes = False,
     ) -> None:
-        """Fill the keyspace with realistic rows, at whatever revision it is."""
+        """Load realistic rows into the keyspace, at whatever revision it is."""
         with readable():
             folder = config.seeds_folder(environment_of(call), Path.cwd()).path
         if list_modules:
@@ -344,7 +366,7 @@ def register(app: typer.Typer) -> None:
         if report is not None:
             page.check(report)
         with opened(call) as place:
-            result = _Seeding(place, wanted).run(yes=yes)
+            result = _Seeding(place, wanted).run(call)
             if report is not None:
                 page.write(report, place, result)
         show(result, json_wanted=call.json)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from calldrop_migrate.cli.feed import say
-from calldrop_migrate.cli.options import Call, command, help_if_alone
-from calldrop_migrate.cli.render import show, shows, size
+from calldrop_migrate import commands
+from calldrop_migrate.cli.options import Call, Page, command, help_if_alone
+from calldrop_migrate.cli.render import say, show, shows, size
 from calldrop_migrate.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -18,27 +18,29 @@ if TYPE_CHECKING:
 Port = Annotated[
     int | None,
     typer.Option(
-        *("--port",),
+        "--port",
         metavar="PORT",
         min=1,
         max=65535,
         show_default=False,
-        help="CQL port; default 9042.",
+        help="The CQL port. Default: 9042.",
     ),
 ]
 Nodes = Annotated[
     int | None,
     typer.Option(
-        *("--nodes",),
+        "--nodes",
         metavar="N",
         min=1,
         max=9,
         show_default=False,
-        help="On 127.0.0.1, .2, and so on; default 1.",
+        help="How many nodes to start, on 127.0.0.1, 127.0.0.2 and so on. Default: 1.",
     ),
 ]
-Wipe = Annotated[bool, typer.Option("--wipe", help="Also delete its data.")]
-Lines = Annotated[int, typer.Option("--lines", "-n", metavar="N", min=1, help="How many.")]
+Wipe = Annotated[bool, typer.Option("--wipe", help="Delete its data, too.")]
+Lines = Annotated[
+    int, typer.Option("--lines", "-n", metavar="N", min=1, help="How many lines to show.")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Tail:
 @shows(Served)
 def _served(result: Served) -> list[str]:
     if not result.running:
-        return ["The embedded server is not running.       try: calldrop-migrate server start"]
+        return [f"The embedded server is not running.       try: {commands.server_start()}"]
     where = f"{', '.join(result.hosts)}:{result.port}"
     pids = f"pid {', '.join(map(str, result.pids))}"
     since = f", for {result.uptime / 60:.0f} min" if result.uptime is not None else ""
@@ -84,16 +86,32 @@ def _running(found: Server, data_bytes: int | None = None, uptime: float | None 
     return Served(True, *where, data_bytes, uptime)
 
 
+_START_PAGE = Page(
+    examples=(
+        "calldrop-migrate server start            one node on 127.0.0.1:9042",
+        "calldrop-migrate server start --nodes 3  three of them",
+    ),
+)
+
+_STOP_PAGE = Page(
+    examples=("calldrop-migrate server stop --wipe  end it and delete its data",),
+)
+
+_STATUS_PAGE = Page(examples=("calldrop-migrate server status",))
+
+_LOGS_PAGE = Page(examples=("calldrop-migrate server logs -n 200",))
+
+
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    about = "A real Cassandra on this machine, for development."
+    about = "Run a real Cassandra on this machine, for development."
     group = typer.Typer(help=about, invoke_without_command=True)
     group.callback()(help_if_alone)
     app.add_typer(group, name="server")
 
-    @command(group, "start")
+    @command(group, "start", page=_START_PAGE)
     def start(call: Call, port: Port = None, nodes: Nodes = None) -> None:
-        """Start it; it goes on when this command ends."""
+        """Start the server. It goes on running when this command has ended."""
         from calldrop_migrate.embedded import server
 
         if found := server.find():
@@ -103,33 +121,33 @@ def register(app: typer.Typer) -> None:
             if other:
                 raise ConfigurationError(
                     f"a server is running already, {other}",
-                    hint="calldrop-migrate server stop  first; its data stays",
+                    hint=f"Stop it first; its data stays:  {commands.server_stop()}",
                 )
         heap = server.HEAP_MB if nodes in (None, 1) else server.HEAP_MB // 2
         asked = (port or server.PORT, nodes or 1)
         started = server.start(port=asked[0], nodes=asked[1], heap_mb=heap, say=say)
         show(_running(started), json_wanted=call.json)
 
-    @command(group, "stop")
+    @command(group, "stop", page=_STOP_PAGE)
     def stop(call: Call, wipe: Wipe = False) -> None:
-        """Stop it."""
+        """Stop the server; its data stays."""
         from calldrop_migrate.embedded import server
 
         server.stop(wipe=wipe, say=say)
         show(Served(False), json_wanted=call.json)
 
-    @command(group, "status")
+    @command(group, "status", page=_STATUS_PAGE)
     def status(call: Call) -> None:
-        """Show whether it is running, and where."""
+        """Show whether the server is running, and where."""
         from calldrop_migrate.embedded import server
 
         found = server.status()
         result = _running(found.server, found.data_bytes, found.uptime) if found else Served(False)
         show(result, json_wanted=call.json)
 
-    @command(group, "logs")
+    @command(group, "logs", page=_LOGS_PAGE)
     def logs(call: Call, lines: Lines = 40) -> None:
-        """Show the end of its log."""
+        """Show the end of the server's log."""
         from calldrop_migrate.embedded import server
 
         show(Tail(server.log_tail(lines)), json_wanted=call.json)

@@ -32,6 +32,7 @@ from cassandra.query import (
     tuple_factory,
 )
 
+from calldrop_migrate import commands
 from calldrop_migrate.cluster import failures
 from calldrop_migrate.cluster.elements import UserType, items
 from calldrop_migrate.cluster.layout import Fate, Layout
@@ -196,7 +197,7 @@ class Wire:
                     state="Nothing was copied.",
                     hint=(
                         f"Change the type of {name} in the file, or what fills it. What was begun"
-                        " is taken back by:  calldrop-migrate abort"
+                        f" is taken back by:  {commands.abort()}"
                     ),
                 )
 

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from calldrop_migrate import commands
 from calldrop_migrate.core.cql import CqlError, Kind, Statement, Token, group, scan
 from calldrop_migrate.core.directives import Directive, Rebuild, rebuild_of, recognise
 from calldrop_migrate.core.rules import created_table, misbuilt, misplaced
@@ -103,7 +104,7 @@ def _too_large(file: str, size: int) -> Fault:
     return Fault(
         Place(file, 1, 1),
         f"the file has {size / 2**20:.1f} MiB; at most 1 MiB, because the history keeps its text",
-        "rows are loaded by a seed module:  calldrop-migrate new --seed NAME",
+        f"rows are loaded by a seed module:  {commands.new_seed('rows')}",
     )
 
 
@@ -115,7 +116,7 @@ def _misnumbered(migrations: Sequence[Migration]) -> Iterator[Fault]:
             yield Fault(place, f"{before_file} has the number {number:04d} too")
         elif number > before + 1:
             missing = f"{before + 1:04d}" + (f" to {number - 1:04d}" if number > before + 2 else "")
-            hint = f"if it was applied:  calldrop-migrate show {before + 1} --applied"
+            hint = f"if it was applied:  {commands.show_applied(before + 1)}"
             yield Fault(place, f"a gap in the numbers: no {missing} before it", hint)
         if number:
             before, before_file = number, migration.file

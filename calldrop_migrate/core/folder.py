@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from calldrop_migrate import commands
 from calldrop_migrate.core import files
 from calldrop_migrate.core.expansion import examine
 from calldrop_migrate.core.files import Migration
@@ -34,7 +35,7 @@ def load(contents: Mapping[str, bytes]) -> tuple[Migration, ...]:
                 Fault(
                     Place(name, 1, 1),
                     message,
-                    "take its project over:  calldrop-migrate adopt FILE",
+                    f"take its project over:  {commands.adopt(name)}",
                 )
             )
     if faults:

@@ -31,7 +31,7 @@ MARKER = "calldrop_row"
 BOOKKEEPING = ("database_migrations", "migration_journal", "migration_progress")
 _SHADOW = re.compile(r".+__\d{4,}_[0-9a-f]{8}", re.ASCII)
 _NEVER = re.compile(r"no_such_table_[0-9a-f]{32}", re.ASCII)
-_ASIDE = re.compile(r".+__aside_\d{4,}(_up)?(_cells)?(_\d+)?", re.ASCII)
+_ASIDE = re.compile(r"(.+)__aside_(\d{4,})(_up)?(_cells)?(_\d+)?", re.ASCII)
 _SERVERS_OWN = ("$paxos", "_scylla_cdc_log")
 
 
@@ -72,6 +72,16 @@ def revision_of(shadow: str) -> int:
 def is_shadow(name: str) -> bool:
     """Whether it is the name of a shadow."""
     return bool(_SHADOW.fullmatch(name)) and name.endswith(_digest(name[:-2])[:2])
+
+
+def aside_of(name: str) -> tuple[str, int, str, bool] | None:
+    """What the name of an aside says: its table (the end of a long name is a digest), revision,
+    direction, and whether it has the values of dropped columns. None if it is no aside's.
+    """
+    found = _ASIDE.fullmatch(name)
+    if found is None:
+        return None
+    return found[1], int(found[2]), "up" if found[3] else "down", bool(found[4])
 
 
 def is_internal(name: str) -> bool:

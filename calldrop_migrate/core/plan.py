@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 from uuid import UUID
 
+from calldrop_migrate import commands
 from calldrop_migrate.core.cql import CqlError, Statement
 from calldrop_migrate.core.ddl import Effect, read
 from calldrop_migrate.core.fencing import Fence
@@ -151,6 +152,12 @@ def target_number(text: str, current: int, numbers: Sequence[int]) -> int:
         return head
     if text == "base":
         return 0
+    if text.startswith("+") and current == head and text.strip("+0").isdigit():
+        raise UsageError(
+            f"the keyspace is already at {head:04d} (head): no revision comes after it",
+            state="Nothing was changed.",
+            hint=f"What is applied:  {commands.status()}",
+        )
     digits = text.removeprefix("+").lstrip("0") or "0" * (text.removeprefix("+") != "")
     if digits.isascii() and digits.isdigit() and len(digits) < 10:
         number = current + int(digits) if text.startswith("+") else int(digits)
@@ -160,7 +167,7 @@ def target_number(text: str, current: int, numbers: Sequence[int]) -> int:
     raise UsageError(
         f"there is no revision {text!r}; the folder has {known}",
         state="Nothing was changed.",
-        hint="A target is a number, head, base, or +N:  calldrop-migrate status",
+        hint=f"A target is a number, head, base, or +N:  {commands.status()}",
     )
 
 

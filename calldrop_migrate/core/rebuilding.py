@@ -21,6 +21,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from calldrop_migrate import commands
 from calldrop_migrate.core import masks, names
 from calldrop_migrate.core.carrying import (
     becomes_key,
@@ -48,7 +49,7 @@ def rebuild(draft: Draft, asked: Rebuild, create: Statement, effect: Effect) -> 
         return
     if source is None or source.base:
         what = "is a materialized view" if source else "is not there"
-        hint = "has somebody changed it by hand?  calldrop-migrate verify"
+        hint = f"has somebody changed it by hand?  {commands.status()}"
         draft.fault(asked.place, f"{effect.name} is to be rebuilt, and {what}", hint)
         draft.add(Run(create, effect))
         return

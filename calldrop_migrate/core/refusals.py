@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Literal
 
+from calldrop_migrate import commands
 from calldrop_migrate.core.cql import quote, tokenize
 from calldrop_migrate.core.ddl import Effect
 from calldrop_migrate.core.declared import describe_trigger, drop_trigger
@@ -55,7 +56,7 @@ def _is_there(schema: Schema, kind: str, name: str) -> bool:
 def _missing(kind: str, name: str) -> Refusal:
     return (
         f"there is no {_SPOKEN.get(kind, kind)} {name}",
-        "what is there:  calldrop-migrate status",
+        f"what is there:  {commands.status()}",
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from calldrop_migrate import commands
 from calldrop_migrate.embedded import jars, java, node, ports, processes, state
 from calldrop_migrate.embedded.node import Node
 from calldrop_migrate.errors import ConfigurationError, Unreachable
@@ -91,7 +92,7 @@ def _with_free_ports(layout: Sequence[Node]) -> Sequence[Node]:
         raise ConfigurationError(
             f"port {port} on {taken} is taken by another program",
             state="nothing was started",
-            hint=f"calldrop-migrate server start --port {min(port + 100, 65535)}",
+            hint=commands.server_start("--port", str(min(port + 100, 65535))),
         )
     if port == storage_port or _taken(hosts, storage_port):
         storage_port = ports.first_free(hosts, storage_port + 1, not_this=port)
@@ -148,7 +149,8 @@ def _wait_until_ready(
             f"the embedded Cassandra on {each.host}:{each.port} {what}; the end of its log:\n"
             + "\n".join(f"    {line}" for line in relevant(each.log.read_text(errors="replace"))),
             state="nothing is running",
-            hint=f"all of it: {each.log}; to begin again: calldrop-migrate server stop --wipe",
+            hint=f"All of its log: {each.log}\n"
+            f"To delete its data and begin again:  {commands.server_wipe()}",
         )
 
 

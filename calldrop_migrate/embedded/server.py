@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from calldrop_migrate import commands
 from calldrop_migrate.embedded import processes, state
 from calldrop_migrate.errors import ConfigurationError
 
@@ -111,7 +112,7 @@ def start(
             if nodes not in (1, len(running.hosts)):
                 raise ConfigurationError(
                     f"a server of {len(running.hosts)} is running already, not of {nodes} nodes",
-                    hint="calldrop-migrate server stop  first; its data stays",
+                    hint=f"Stop it first; its data stays:  {commands.server_stop()}",
                 )
             say(f"already running on {running.hosts[0]}:{running.port}")
             return _server(running)

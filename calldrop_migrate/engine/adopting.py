@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
+from calldrop_migrate import commands
 from calldrop_migrate.core.cql import literal, quote
 from calldrop_migrate.core.files import Migration
 from calldrop_migrate.core.foreign import Foreign
@@ -135,7 +136,7 @@ class Adoption:
                 + "".join(f"\n    {what}" for what, _ in faults),
                 state="Nothing was changed.",
                 hint="\n".join(dict.fromkeys(hint for _, hint in faults))
-                + "\nThen again:  calldrop-migrate adopt",
+                + f"\nThen again:  {commands.adopt()}",
             )
 
     def _unclear(self, theirs: Sequence[Record]) -> list[tuple[str, str]]:

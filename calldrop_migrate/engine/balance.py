@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from calldrop_migrate import commands
 from calldrop_migrate.core.carrying import identity
 from calldrop_migrate.core.names import is_internal
 from calldrop_migrate.core.operations import Proof, Rows, Run, Verify
@@ -125,7 +126,7 @@ class Balance:
             hint=(
                 "Is somebody writing to the table? Stop the writers, then run the same command"
                 " again. If it says the same then, take back what was begun:"
-                "  calldrop-migrate abort"
+                f"  {commands.abort()}"
             ),
         )
 

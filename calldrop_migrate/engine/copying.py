@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from time import monotonic
 
+from calldrop_migrate import commands
 from calldrop_migrate.core.carrying import can_tell, elements_of
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.names import is_internal
@@ -136,6 +137,7 @@ class Copier:
         total = RangeResult(rows=sum(finished.values()))
         todo = [part for part in grid(place.parts) if part.index not in finished]
         done = len(finished)
+        self._emit(Progress(operation.label, done, place.parts, total.rows))  # a rate begins here
         by = self._by(copied, task, place)
         for part, result in self._ranging.over(todo, lambda r: by(self._next_turn(task), r)):
             if result.unfit:
@@ -371,7 +373,8 @@ class Copier:
                 have = sums.get(bucket, (0, 0))
                 sums[bucket] = (have[0] + count, (have[1] + total) % 2**64)
                 shown += count
-            self._emit(Progress(label, done, 2 * parts, shown))
+            # Each row is read twice, once on either side.
+            self._emit(Progress(label, done, 2 * parts, shown // 2))
         return Sums(rows, sums)
 
 
@@ -409,15 +412,13 @@ def _differs(operation: Verify, where: str, found: list[Difference]) -> RowsAtRi
         f"{operation.target.name} does not hold {operation.source.name} as it is: "
         f"{len(found):,} rows of {where} differ{lines}",
         state="Nothing was dropped.",
-        hint=_WRITING if operation.mends else _DELETED,
+        hint=(
+            "Is somebody writing to the table? Stop the writers, then run the same command again."
+            f" If it says the same then, begin anew:  {commands.abort()}"
+        )
+        if operation.mends
+        else (
+            "Rows deleted since can't be told from lost ones. If they were:"
+            f"  {commands.clean_discarding()}"
+        ),
     )
-
-
-_WRITING = (
-    "Is somebody writing to the table? Stop the writers, then run the same command again. If it"
-    " says the same then, begin anew:  calldrop-migrate abort"
-)
-_DELETED = (
-    "Rows deleted since can't be told from lost ones. If they were:"
-    "  calldrop-migrate clean --discard-rows"
-)

@@ -9,9 +9,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from calldrop_migrate import commands
 from calldrop_migrate.core.comparing import diff, differences
 from calldrop_migrate.core.expansion import declared_at
 from calldrop_migrate.core.files import Migration
+from calldrop_migrate.core.restoring import restore
 from calldrop_migrate.core.schema import Schema
 
 
@@ -35,8 +37,22 @@ def drift(
     return diff(without(json.loads(recorded), in_doubt), without(live, in_doubt))
 
 
+def ways_out(recorded: str, live: Schema) -> str:
+    """The commands that settle a difference from the recorded schema, a line each."""
+    lines = [f"To take it as it is:  {commands.accept()}"]
+    if recorded and restore(json.loads(recorded), live)[0]:
+        lines.insert(0, f"To put it back:       {commands.restore()}")
+    return "\n".join(lines)
+
+
+def fitting(migrations: Sequence[Migration], live: Schema) -> list[int]:
+    """The revisions, 0 among them, whose schema the live one is; the last one first."""
+    numbers = range(len(migrations), -1, -1)
+    return [n for n in numbers if not not_as_declared(migrations, n, live)]
+
+
 def not_as_declared(migrations: Sequence[Migration], number: int, live: Schema) -> list[str]:
-    """How the live schema differs from the one that revision `number` leads to.
+    """Compares the live schema with the one that revision `number` leads to.
 
     What no revision of the folder makes is none of its business.
     """

@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from uuid import uuid5
 
+from calldrop_migrate import commands
 from calldrop_migrate.core.comparing import diff
 from calldrop_migrate.core.ddl import Effect
 from calldrop_migrate.core.effects import happened, is_there, needed_by
@@ -24,7 +25,7 @@ from calldrop_migrate.core.rewriting import with_id
 from calldrop_migrate.core.schema import Schema, Table
 from calldrop_migrate.engine.balance import Proven
 from calldrop_migrate.engine.copying import Copier
-from calldrop_migrate.engine.drift import drift
+from calldrop_migrate.engine.drift import drift, ways_out
 from calldrop_migrate.engine.journal import Event, Journal
 from calldrop_migrate.engine.lease import Clock
 from calldrop_migrate.engine.news import News, Note, Waiting
@@ -105,7 +106,7 @@ class Executor:
             f"{operation.label}: {operation.effect.name} is neither as it was before this statement"
             " nor as it is after it",
             state="The statement was sent by a run that ended before its answer came.",
-            hint="Did somebody else change the table? Look:  calldrop-migrate verify",
+            hint=f"Did somebody else change it? What differs:  {commands.status()}",
         )
 
     def see_unchanged(self, digests: Mapping[str, str]) -> None:
@@ -216,7 +217,7 @@ class Executor:
             lines = "".join(f"\n    {line}" for line in diff(was, now))
             raise DriftError(
                 f"{effect.name} was changed by somebody else meanwhile:{lines}",
-                hint="What to do about it:  calldrop-migrate repair",
+                hint=ways_out(self._log.read().recorded, self.schema),
             )
 
     def _see_as_proven(self, operation: Run, proven: Table) -> None:
@@ -234,9 +235,9 @@ class Executor:
             f"{operation.label}: {proven.name} is not the table any more that was verified:{lines}",
             state="It was not dropped.",
             hint=(
-                "Take back what was begun:  calldrop-migrate abort\nWhere that is too late, bring"
+                f"Take back what was begun:  {commands.abort()}\nWhere that is too late, bring"
                 f" {proven.name} back to that shape by hand, have it recorded, and run the same"
-                " command again:  calldrop-migrate repair --accept"
+                f" command again:  {commands.accept()}"
             ),
         )
 
@@ -261,7 +262,7 @@ class Executor:
             state="The table was not dropped.",
             hint=(
                 "Stop the writers, then run the same command again: it says what can be done.\n"
-                "To take back what was begun:  calldrop-migrate abort\n"
+                f"To take back what was begun:  {commands.abort()}\n"
                 "Where neither helps, the same command with --discard-rows deletes them."
             ),
         )
@@ -275,7 +276,7 @@ class Executor:
                 raise RowsAtRisk(
                     f"{operation.label}: {name} is not the table any more that it is a copy of",
                     state="The copy was not dropped.",
-                    hint="What there is now:  calldrop-migrate status",
+                    hint=f"What there is now:  {commands.status()}",
                 )
 
     def _ddl(self, effect: Effect, sent: str, *, unsettled: bool) -> None:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
+from calldrop_migrate import commands
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.files import Migration, parse
 from calldrop_migrate.core.schema import Schema
@@ -316,7 +317,7 @@ def read_history(records: History, schema: Schema) -> dict[int, Record]:
         raise HistoryError(
             f"{schema.keyspace}.{TABLE} was made by cassandra-migrate",
             state="Nothing was changed.",
-            hint="To take it over, with its files:  calldrop-migrate adopt",
+            hint=f"To take it over, with its files:  {commands.adopt()}",
         )
     return records.read()
 
@@ -340,7 +341,7 @@ def _broken(message: str) -> HistoryError:
         state="Nothing was changed.",
         hint=(
             "Look at the rows:  SELECT id, version, name, state, attempt FROM database_migrations\n"
-            "To take over what cassandra-migrate wrote:  calldrop-migrate adopt"
+            f"To take over what cassandra-migrate wrote:  {commands.adopt()}"
         ),
     )
 
@@ -373,9 +374,7 @@ def kept(record: Record) -> Migration:
         f"revision {record.number:04d} was applied from {record.name}, which is not in the folder,"
         f" and {why}",
         state="Nothing was changed.",
-        hint=(
-            f"Put the file back; what was applied:  calldrop-migrate show {record.number} --applied"
-        ),
+        hint=f"Put the file back; what was applied:  {commands.show_applied(record.number)}",
     )
 
 
@@ -395,13 +394,17 @@ def check_files(records: Mapping[int, Record], migrations: Sequence[Migration]) 
             )
         # A file under way may still be mended: what has run of it is compared hash by hash instead.
         if migration and record.applied and migration.checksum != record.checksum:
+            then, now = (one.checksum.hex()[:12] for one in (record, migration))
+            changed = f"{migration.file} changed after it was applied ({then} then, {now} now)"
+            if migration.file != record.name:
+                changed = f"{migration.file} is not {record.name}, which was applied"
             raise HistoryError(
-                f"{migration.file} changed after it was applied "
-                f"({record.checksum.hex()[:12]} then, {migration.checksum.hex()[:12]} now)",
+                changed,
                 state="The database has it as it was then; nothing was changed.",
                 hint=(
-                    f"Put the file back; what was applied:  calldrop-migrate show {record.number}"
-                    " --applied\nFor the change write a new revision:     calldrop-migrate new"
-                    " NAME"
+                    "Put the file back; what was applied:  "
+                    f"{commands.show_applied(record.number)}\n"
+                    "For the change write a new revision:  "
+                    f"{commands.new(f'change {migration.title}')}"
                 ),
             )

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+from calldrop_migrate import commands
 from calldrop_migrate.core.files import Migration
 from calldrop_migrate.core.plan import Direction, Plan, target_number
 from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.adopting import Adoption, Project
 from calldrop_migrate.engine.copying import Copier
-from calldrop_migrate.engine.drift import drift, not_as_declared
+from calldrop_migrate.engine.drift import drift, fitting, not_as_declared
 from calldrop_migrate.engine.executing import Executor
 from calldrop_migrate.engine.history import History, Record, read_history
 from calldrop_migrate.engine.journal import Event, Journal, has_journal
@@ -188,7 +189,9 @@ class Jobs:
     # -- stamp -------------------------------------------------------------------------------------
 
     def stamp(self, target: str) -> Job:
-        """Says that the keyspace is at a revision, without running anything."""
+        """Says that the keyspace is at a revision, without running anything; without a target, at
+        the one whose schema it has.
+        """
 
         def plan() -> Review:
             schema = self._database.schema()
@@ -197,10 +200,11 @@ class Jobs:
             records = {n: r for n, r in records.items() if n not in forgotten}
             if half := next((r for r in records.values() if not r.applied), None):
                 raise HistoryError(
-                    f"revision {half.name} is half-way", hint="calldrop-migrate status"
+                    f"revision {half.name} is half-way",
+                    hint=f"To see how to finish it:  {commands.status()}",
                 )
             known = sorted({m.number for m in self._migrations})
-            goal = target_number(target, len(records), known)
+            goal = target_number(target, len(records), known) if target else self._fitting(schema)
             newer = [f"{n:04d}" for n in records if n not in known and n > goal]
             if newer:
                 raise HistoryError(
@@ -213,7 +217,7 @@ class Jobs:
                 lines = "".join(f"\n    {line}" for line in found)
                 raise DriftError(
                     f"{schema.keyspace} is not as {at_revision(goal)} makes it:{lines}",
-                    hint="Stamp the revision that it is at, or bring it there first.",
+                    hint=self._how_to_stamp(fitting(self._migrations, schema), goal),
                 )
             chores = [f"{n:04d}: what was begun of it is forgotten" for n in forgotten]
             chores += [
@@ -256,6 +260,28 @@ class Jobs:
                 self._note("stamped", review.plan.target, "up", review.schema)
 
         return Job(plan, end=end)
+
+    def _fitting(self, schema: Schema) -> int:
+        """The revision whose schema the keyspace has.
+
+        Raises:
+            DriftError: none has it, or several.
+        """
+        found = fitting(self._migrations, schema)
+        if len(found) == 1:
+            return found[0]
+        fits = ", ".join(map(at_revision, sorted(found))) or "no revision"
+        raise DriftError(
+            f"{schema.keyspace} has the schema of {fits}",
+            state="Nothing was changed.",
+            hint=self._how_to_stamp(found, len(self._migrations)),
+        )
+
+    @staticmethod
+    def _how_to_stamp(fits: Sequence[int], other: int) -> str:
+        if fits:
+            return f"To record that it is at {at_revision(fits[0])}:  {commands.stamp_at(fits[0])}"
+        return f"How it differs from {at_revision(other)}:  {commands.diff_live(other)}"
 
     def _forgotten(self, records: Mapping[int, Record], schema: Schema) -> dict[int, Record]:
         """Rows that say IN_PROGRESS by an attempt that nobody can go on with: no journal knows an

@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from calldrop_migrate import commands
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.effects import happened
 from calldrop_migrate.core.names import is_internal
@@ -237,7 +238,7 @@ class Journal:
             f"the lease on {self._database.keyspace} is held by {who}{since}"
             f"ends at {ends:%H:%M:%S} UTC unless renewed)",
             state="Nothing was changed by this command.",
-            hint=f"Wait for it:  {self._holder.command} --wait-for-lease 120",
+            hint=f"Wait for it:  {commands.again('--wait-for-lease', '120')}",
         )
 
     def _take(self, found: LeaseState) -> bool:

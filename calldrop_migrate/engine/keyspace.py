@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from uuid import uuid5
 
+from calldrop_migrate import commands
 from calldrop_migrate.core import names
 from calldrop_migrate.core.cql import literal, quote, split
 from calldrop_migrate.core.operations import Run, run
@@ -129,15 +130,12 @@ def with_bookkeeping(schema: Schema, bookkeeping: Schema) -> Schema:
             f" {', '.join(table.name for table in own)}",
             state="Nothing was changed.",
             hint=(
-                "Leave bookkeeping_keyspace out. Or begin a history there: without the setting,"
-                " finish what is half-way, see that  calldrop-migrate clean  keeps no copy, and"
-                f" note the revision (calldrop-migrate status); drop these tables of {where};"
-                " then, with it:\n  calldrop-migrate stamp REVISION"
+                "Leave bookkeeping_keyspace out; docs/settings.md says how to move a history there."
             )
             if ours
             else (
-                "It is cassandra-migrate's. Without bookkeeping_keyspace take it over:  "
-                "calldrop-migrate adopt\nOr drop that table, then:  calldrop-migrate stamp REVISION"
+                "It is cassandra-migrate's. Leave bookkeeping_keyspace out, then take it over:  "
+                f"{commands.adopt()}"
             ),
         )
     return schema.put(*(t for t in bookkeeping.tables if t.name in names.BOOKKEEPING))
@@ -179,17 +177,20 @@ def check_replication(replication: Mapping[str, str], nodes: Mapping[str, int]) 
             raise ConfigurationError(
                 f"replication names the data centre {dc!r}; the cluster has {found}",
                 state="Nothing was changed.",
-                hint="Set [profiles.NAME.replication] to the cluster's data centres.",
+                hint=_copies(nodes),
             )
         if int(factor) > most:
             raise ConfigurationError(
                 f"replication asks for {factor} copies in {dc}; the cluster has {found}",
                 state="Nothing was changed.",
-                hint=(
-                    "Add nodes, or choose a profile with a smaller replication factor (--profile"
-                    " dev has 1)."
-                ),
+                hint=f"Add nodes, or have fewer copies. {_copies(nodes)}",
             )
+
+
+def _copies(nodes: Mapping[str, int]) -> str:
+    """How one copy in each data centre is configured."""
+    table = "".join(f"\n  {name} = 1" for name in nodes)
+    return f"In calldrop-migrate.toml:\n  [replication]{table}"
 
 
 def replication_differences(schema: Schema, wanted: Mapping[str, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a run tells while it works. Values only: who shows them, and how, is cli/feed.py."""
+"""News of a run while it works. Values only: who shows them, and how, is cli/feed.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an operation is."""
+    """The progress of an operation."""
 
     label: str
     done: int

@@ -21,6 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from uuid import UUID
 
+from calldrop_migrate import commands
 from calldrop_migrate.core.comparing import diff
 from calldrop_migrate.core.fencing import is_up, taken_back
 from calldrop_migrate.core.names import is_shadow
@@ -50,7 +51,7 @@ from calldrop_migrate.engine.place import Place
 from calldrop_migrate.engine.ports import RangeResult
 from calldrop_migrate.engine.resuming import verified
 from calldrop_migrate.engine.shadows import refuse_lacking
-from calldrop_migrate.engine.wording import at_revision, counted, summary, to_go_on
+from calldrop_migrate.engine.wording import at_revision, counted, summary
 from calldrop_migrate.errors import (
     CalldropError,
     LeaseLost,
@@ -113,7 +114,7 @@ class Passage:
                     results[index] = result
             if attempt.resumed:  # somebody may have dropped what was filled before
                 state = f"{attempt.label}: all its operations are applied."
-                hint = "To bring them back:  calldrop-migrate repair --restore"
+                hint = f"To bring them back:  {commands.restore()}"
                 refuse_lacking(do.log, do.executor.schema, state, hint)
             notes = [*attempt.notes, *self._notes, *self._landed(), *counted(attempt, results)]
             match attempt.direction:
@@ -378,14 +379,14 @@ class Passage:
                 " operations are applied."
             )
         elif isinstance(error, LeaseLost):
-            state = f"{name} was begun; where it is by now:  calldrop-migrate status\n   "
+            state = f"{name} was begun; where it is by now:  {commands.status()}\n   "
         elif self._is_open or isinstance(error, (OutcomeUnknown, Unreachable)):
             state = f"The keyspace is at {at_revision(number - up)}; {name} was begun."
         else:
             what = "was applied" if up else "was taken back"
             state = f"The keyspace is at {at_revision(number - up)}; nothing of {name} {what}."
         if tables := incomplete(attempt.operations, done):
-            finish = to_go_on(attempt.direction, number)
+            finish = commands.resume(attempt.direction, number)
             state += f" {', '.join(tables)} is incomplete until it is finished:  {finish}\n   "
         if isinstance(error, LeaseLost) and (grants := self._being_revoked()):
             error.hint += f"\nIf the other run is over, and its writers may not write:\n  {grants};"

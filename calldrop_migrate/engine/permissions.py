@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
+from calldrop_migrate import commands
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.fencing import Fence, patience
 from calldrop_migrate.core.fencing import fence as around
@@ -62,7 +63,7 @@ class Permissions:
                 state="It was not dropped.",
                 hint=(
                     f"Take MODIFY on {fence.table} from them again, then run the same command"
-                    " again.\nTo take the fence away:  calldrop-migrate abort"
+                    f" again.\nTo take the fence away:  {commands.abort()}"
                 ),
             )
 
@@ -72,7 +73,7 @@ class Permissions:
         if faults:
             raise Unreachable(
                 f"whether a fence holds can't be known: {'; '.join(faults)}",
-                hint="Run the same command again; to take the fence away:  calldrop-migrate abort",
+                hint=f"Run the same command again.\nTo take the fence away:  {commands.abort()}",
             )
         self._emit(Waiting("no node may let a writer through any more", seconds))
         end = self._clock.monotonic() + seconds

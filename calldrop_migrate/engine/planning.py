@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID, uuid4
 
+from calldrop_migrate import commands
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.expansion import expand
 from calldrop_migrate.core.fencing import Fence, fences
@@ -28,7 +29,7 @@ from calldrop_migrate.core.plan import (
 )
 from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.copying import Copier
-from calldrop_migrate.engine.drift import drift
+from calldrop_migrate.engine.drift import drift, fitting, ways_out
 from calldrop_migrate.engine.history import History, Record, check_files, kept, read_history
 from calldrop_migrate.engine.journal import Journal, has_journal, unanswered_drops
 from calldrop_migrate.engine.keyspace import making, replication_differences
@@ -108,7 +109,7 @@ class Planner:
                     f"revision {resumed.attempt.label} is half-way up, and {at_revision(goal)} is"
                     " below it",
                     state="Nothing was changed.",
-                    hint=f"Finish it first:  calldrop-migrate up {current}",
+                    hint=f"Finish it first:  {commands.up_to(current)}",
                 )
         in_doubt = resumed.in_doubt if resumed else ()
         recorded = lease.recorded if lease else ""
@@ -117,17 +118,19 @@ class Planner:
         if attempts or current != goal:
             its = resumed.attempt.id if resumed and drifted else None
             events = self._log.events(its, detail=True) if its else []
-            _refuse(schema, drifted, in_the_way(events, schema))
+            others = in_the_way(events, schema)
+            hint = to_clear(others, schema) if others else ways_out(recorded, schema)
+            _refuse(schema, drifted, hint)
             if not resumed and has_journal(schema):
                 refuse_lacking(self._log, schema, "Nothing was changed.")
         if not (records or recorded):
-            _refuse_unknown(schema)
+            _refuse_unknown(schema, list(self._migrations.values()))
         if records and not schema.exists:
             raise HistoryError(
                 f"there is no keyspace {schema.keyspace}, and {self._database.bookkeeping} has its"
                 f" history: {len(records)} revisions",
                 state="Nothing was changed.",
-                hint="Was it dropped? To forget that history:  calldrop-migrate stamp base",
+                hint=f"Was it dropped? To forget that history:  {commands.stamp_base()}",
             )
         at = attempts[0].after if attempts else schema
         ahead = path(current, goal)
@@ -220,17 +223,17 @@ class Planner:
                     f"--steps {steps}: the keyspace is at {at_revision(current)}, {current}"
                     f" step{'s' * (current != 1)} above base",
                     state="Nothing was changed.",
-                    hint="calldrop-migrate status",
+                    hint=f"Where it is:  {commands.status()}",
                 )
         else:
             goal = target_number(target, current, sorted({*self._migrations, *records}))
         if (direction == "up") == (goal < current) and goal != current:
-            other = "down" if direction == "up" else "up"
+            other = commands.down_to if direction == "up" else commands.up_to
             raise UsageError(
                 f"the keyspace is at {at_revision(current)}; {at_revision(goal)} is"
                 f" {'below' if goal < current else 'above'} that",
                 state="Nothing was changed.",
-                hint=f"calldrop-migrate {other} {goal}",
+                hint=f"To go there:  {other(goal)}",
             )
         return goal
 
@@ -328,8 +331,8 @@ class Planner:
                 " in this folder",
                 state=f"{migration.name} is half-way.",
                 hint=(
-                    "Finish it with the newer release's folder:  calldrop-migrate up\n"
-                    "or take back what was begun of it:          calldrop-migrate abort"
+                    "Finish it with the newer release's folder:  --migrations DIR\n"
+                    f"or take back what was begun of it:  {commands.abort()}"
                 ),
             )
         found = resume(self._database, self._log, record, migration, self._wishes, live)
@@ -386,29 +389,30 @@ def _with_notes(attempt: Attempt, notes: Sequence[str]) -> Attempt:
     return replace(attempt, notes=(*attempt.notes, *notes))
 
 
-def _refuse_unknown(schema: Schema) -> None:
+def _refuse_unknown(schema: Schema, migrations: Sequence[Migration]) -> None:
     """Tables that nobody knows the history of may be what revisions would make."""
     if tables := [table.name for table in schema.owned().tables]:
         shown = ", ".join(tables[:5]) + (", ..." if len(tables) > 5 else "")
         raise HistoryError(
             f"{schema.keyspace} has tables, and no history of them: {shown}",
             state="Nothing was changed.",
-            hint=(
-                "Say which revision it is at:                calldrop-migrate stamp REVISION\n"
-                "or, if they are no business of revisions:    calldrop-migrate stamp base"
-            ),
+            hint="\n".join(
+                f"It has the schema of {n:04d}. To record that:  {commands.stamp_at(n)}"
+                if n
+                else f"If these tables are not from revisions:  {commands.stamp_base()}"
+                for n in fitting(migrations, schema)
+            )
+            or f"How it differs from the last revision:  {commands.diff_live('head')}",
         )
 
 
-def _refuse(schema: Schema, drifted: Sequence[str], others: Sequence[str]) -> None:
+def _refuse(schema: Schema, drifted: Sequence[str], hint: str) -> None:
     if drifted:
         lines = "".join(f"\n    {line}" for line in drifted)
         raise DriftError(
             f"the schema of {schema.keyspace} is not as it was recorded:{lines}",
             state="Nothing was changed.",
-            hint=to_clear(others, schema)
-            if others
-            else "To put it back, or to take it as it is:  calldrop-migrate repair",
+            hint=hint,
         )
 
 

@@ -13,6 +13,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from calldrop_migrate import commands
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.expansion import expand
 from calldrop_migrate.core.fencing import taken_back
@@ -76,7 +77,7 @@ def resume(
         raise HistoryError(
             f"revision {record.name} is being taken back",
             state=f"{record.name} is half-way.",
-            hint="Finish that:  calldrop-migrate abort",
+            hint=f"Finish that:  {commands.abort()}",
         )
     before = began_at(events)
     if before is None:
@@ -84,8 +85,8 @@ def resume(
             f"revision {record.name} is IN_PROGRESS by attempt {record.attempt}, which the"
             " journal doesn't know",
             state="Nothing was changed.",
-            hint="Another tool is at work, or the journal was lost. If nobody is, say where the"
-            " keyspace is:  calldrop-migrate stamp REVISION",
+            hint="Another tool is at work, or the journal was lost. If nobody is at work, record"
+            f" the revision that the keyspace is at:  {commands.stamp()}",
         )
     way: Direction = "up" if events[0].direction == "up" else "down"
     stored = Facts.from_json([d for d in details if "facts" in d][-1]["facts"])
@@ -128,7 +129,7 @@ def _refuse_unfenced(attempt: Attempt) -> None:
             f"{attempt.label} was begun without a fence around {', '.join(open_to)}",
             state=f"{attempt.migration.name} is half-way ({attempt.direction}).",
             hint=(
-                "Begin anew:  calldrop-migrate abort, then the same command\n"
+                f"Begin anew, then run the same command again:  {commands.abort()}\n"
                 "or stop the writers, and leave --fence out."
             ),
         )
@@ -347,7 +348,7 @@ def _not_what_is_copied(attempt: Attempt, sent: Event | None) -> HistoryError | 
     return HistoryError(
         f"{attempt.migration.file} changed in a part that has already run in part: \n    {text}",
         state=f"{attempt.migration.name} is half-way ({attempt.direction}).",
-        hint="Put that part of the file back as it was, or begin anew:  calldrop-migrate abort",
+        hint=f"Put that part of the file back as it was, or begin anew:  {commands.abort()}",
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from calldrop_migrate import commands
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.errors import OutcomeUnknown, RowsAtRisk
@@ -34,7 +35,7 @@ def see_same(database: Database, ids: Mapping[str, str]) -> None:
                 " has dropped it",
                 hint=(
                     "Run the same command again. If it says the same then, somebody did, and as"
-                    " long as the other table stands:\n  calldrop-migrate abort"
+                    f" long as the other table stands:\n  {commands.abort()}"
                 ),
             )
         if live[name] != table_id:
@@ -47,6 +48,6 @@ def see_same(database: Database, ids: Mapping[str, str]) -> None:
                     f"Look at both. Where this run was killed as it dropped {name}, and what is"
                     f" there now has nothing to lose:\n  DROP TABLE {full};  in cqlsh, then the"
                     f" same command again\nOtherwise take from {other} what you need, by hand,"
-                    " and then:\n  calldrop-migrate abort --discard-rows"
+                    f" and then:\n  {commands.abort_discarding()}"
                 ),
             )

@@ -19,6 +19,7 @@ from random import Random
 from typing import Any, Protocol
 from uuid import uuid5
 
+from calldrop_migrate import commands
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ranges import Range
 from calldrop_migrate.core.schema import Schema, Table
@@ -111,22 +112,22 @@ def target_of(
         raise HistoryError(
             f"revision {half.name} is half-way: rows loaded now could be lost",
             state="Nothing was loaded.",
-            hint="To see how to finish it:  calldrop-migrate status",
+            hint=f"To see how to finish it:  {commands.status()}",
         )
     at = len(records)
     if wanted is not None and wanted != at:
-        way = "up" if wanted > at else "down"
+        way = commands.up_to if wanted > at else commands.down_to
         raise UsageError(
             f"{schema.keyspace} is at {at_revision(at)}, not at {at_revision(wanted)}",
             state="Nothing was loaded.",
-            hint=f"calldrop-migrate {way} {wanted}",
+            hint=way(wanted),
         )
     table = schema.table(module.TABLE)
     if table is None:
         raise UsageError(
             f"{schema.keyspace} is at {at_revision(at)} and has no table {module.TABLE}",
             state="Nothing was loaded.",
-            hint="calldrop-migrate up",
+            hint=commands.up(),
         )
     return table, at
 

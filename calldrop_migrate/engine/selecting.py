@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
+from calldrop_migrate import commands
 from calldrop_migrate.core.carrying import can_collide, can_misfit
 from calldrop_migrate.core.operations import Carried, Rows, Verify
 from calldrop_migrate.core.schema import Table
@@ -101,7 +102,7 @@ def changed(operation: Carried) -> RowsAtRisk:
         state="Nothing was dropped.",
         hint=(
             "Stop the writers, then run the same command again. If it says the same then, begin"
-            " anew:  calldrop-migrate abort"
+            f" anew:  {commands.abort()}"
         ),
     )
 

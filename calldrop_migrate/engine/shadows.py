@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from calldrop_migrate import commands
 from calldrop_migrate.core import names
 from calldrop_migrate.core.carrying import left_behind, shared_columns
 from calldrop_migrate.core.cql import quote
@@ -19,10 +20,13 @@ from calldrop_migrate.engine.journal import Event, Journal
 from calldrop_migrate.engine.resuming import verified
 from calldrop_migrate.errors import DriftError
 
-TO_RESTORE = (
-    "To bring them back:         calldrop-migrate repair --restore\n"
-    "or, if they aren't missed:  calldrop-migrate clean --discard-rows"
-)
+
+def to_restore() -> str:
+    """What a person does about rows that only a second copy has."""
+    return (
+        f"To bring them back:         {commands.restore()}\n"
+        f"or, if they aren't missed:  {commands.clean_discarding()}"
+    )
 
 
 def lacking(log: Journal, schema: Schema) -> list[str]:
@@ -34,14 +38,14 @@ def lacking(log: Journal, schema: Schema) -> list[str]:
     ]
 
 
-def refuse_lacking(log: Journal, schema: Schema, state: str, hint: str = TO_RESTORE) -> None:
+def refuse_lacking(log: Journal, schema: Schema, state: str, hint: str = "") -> None:
     """That no table lacks such rows.
 
     Raises:
         DriftError: one does.
     """
     if lines := lacking(log, schema):
-        raise DriftError("\n".join(lines), state=state, hint=hint)
+        raise DriftError("\n".join(lines), state=state, hint=hint or to_restore())
 
 
 def bereft(log: Journal, schema: Schema) -> list[tuple[Table, str]]:

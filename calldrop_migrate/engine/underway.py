@@ -1,4 +1,4 @@
-"""How far the operation has come that a run is at, for whoever looks on: from its checkpoints and
+"""The progress of the operation that a run is at, for whoever looks on: from its checkpoints and
 their write times. Reads only.
 """
 
@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from calldrop_migrate.core.cql import quote
@@ -40,7 +40,7 @@ class Underway:
 
 
 def underway(database: Database, events: Sequence[Event], now: datetime | None) -> Underway | None:
-    """Where an attempt is.
+    """Reads where an attempt is.
 
     Args:
         events: its rows of the journal, details included.
@@ -72,4 +72,5 @@ def underway(database: Database, events: Sequence[Event], now: datetime | None) 
         first = min(row["range"] for row, _ in fresh)
         left = took / (furthest - first) * (parts - furthest)
     rows = sum(row["rows"] for row in done)
-    return Underway(*(at.operation, at.of, at.what, since), *(furthest / parts, rows, rate, left))
+    share = furthest / parts
+    return replace(at, share=share, rows=rows, rows_per_second=rate, seconds_left=left)

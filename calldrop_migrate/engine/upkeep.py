@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import uuid4
 
+from calldrop_migrate import commands
 from calldrop_migrate.core import names
 from calldrop_migrate.core.carrying import can_misfit, left_behind, shared_columns
 from calldrop_migrate.core.cql import quote
@@ -40,7 +41,6 @@ from calldrop_migrate.engine.shadows import (
     successors,
     unlike,
 )
-from calldrop_migrate.engine.wording import to_go_on
 from calldrop_migrate.errors import HistoryError, RowsAtRisk, UsageError
 
 
@@ -74,7 +74,8 @@ class Upkeep:
         record = next((r for r in settled.values() if not r.applied), None)
         if record is None or record.attempt is None:
             raise UsageError(
-                f"nothing is half-way in {schema.keyspace}", hint="calldrop-migrate status"
+                f"nothing is half-way in {schema.keyspace}",
+                hint=f"What there is:  {commands.status()}",
             )
         events = [event for event in journal if event.attempt == record.attempt]
         done = len(applied_operations(events))
@@ -101,11 +102,11 @@ class Upkeep:
             raise HistoryError(
                 f"the journal doesn't know how revision {half.record.name} began",
                 state="Nothing was changed.",
-                hint="Say which revision the keyspace is at:  calldrop-migrate stamp REVISION",
+                hint=f"To record the revision that the keyspace is at:  {commands.stamp()}",
             )
         sent = half.in_doubt
         operations, blocked = way_back(events, sent, before, schema)
-        forwards = to_go_on(half.direction, half.record.number)
+        forwards = commands.resume(half.direction, half.record.number)
         hint = f"Only forwards:  {forwards}"
         waits = keep_shadow and not arrived(sent, schema) and not being_taken_back(events)
         doubtful = operation_of(sent) if sent and waits else None
@@ -114,15 +115,15 @@ class Upkeep:
             blocked.append(f"{doubtful.label} was sent, perhaps, and may still arrive")
             hint += (
                 "\nor, if it can't any more (all nodes were restarted since, or it is long ago):\n"
-                "  calldrop-migrate abort --keep-shadow 0"
+                f"  {commands.abort_at_once()}"
             )
         if blocked:
             if gone := stranded(events, schema):
                 hint = (
                     f"Nor forwards: {', '.join(gone)} is gone, and with it what was not back yet."
-                    " Is there a backup?\nBring the tables to a revision's shape by hand, as"
-                    "  calldrop-migrate show REVISION --schema  says, then:\n"
-                    "  calldrop-migrate stamp REVISION"
+                    " Is there a backup?\nBring the tables to a revision's shape by hand:\n"
+                    f"  {commands.show_schema(half.record.number)}\n"
+                    f"then have it recorded:\n  {commands.stamp()}"
                 )
             raise HistoryError(
                 f"{half.record.name} can't be taken back any more: {'; '.join(blocked)}",
@@ -142,7 +143,7 @@ class Upkeep:
                 state="Nothing was changed.",
                 hint=(
                     f"To finish it:       {forwards}\n"
-                    "To delete the rows: calldrop-migrate abort --discard-rows"
+                    f"To delete the rows: {commands.abort_discarding()}"
                 ),
             )
         title = f"what was begun of it ({half.direction})"
@@ -227,7 +228,7 @@ class Upkeep:
         if not recorded:
             raise UsageError(
                 f"nothing is recorded of {schema.keyspace}, so nothing can be brought back",
-                hint="To record it as it is:  calldrop-migrate repair --accept",
+                hint=f"To record it as it is:  {commands.accept()}",
             )
         operations, told = restore(json.loads(recorded), schema)
         records = self._records(schema)

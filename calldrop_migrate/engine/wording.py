@@ -1,4 +1,4 @@
-"""What the runner says of a revision: what it does, what of its rows could not be kept, where in
+"""The runner's words for a revision: what it does, what of its rows could not be kept, where in
 its file it was refused.
 
 A server names line and column of the text that it got. What was sent can differ from the file: a
@@ -21,22 +21,15 @@ from calldrop_migrate.core.plan import Attempt, steps_of
 from calldrop_migrate.engine.ports import RangeResult
 from calldrop_migrate.errors import Place, StatementRefused
 
-UP = "calldrop-migrate up"
-
 
 def at_revision(number: int) -> str:
-    """Where a keyspace is, for people."""
+    """A revision's number for people."""
     return f"{number:04d}" if number else "base"
 
 
-def to_go_on(direction: str, number: int) -> str:
-    """The command that finishes a revision which is half-way."""
-    return f"calldrop-migrate down {number - 1 or 'base'}" if direction == "down" else UP
-
-
 def summary(attempt: Attempt, results: dict[int, RangeResult] | None = None) -> tuple[str, ...]:
-    """What a revision does or did, in a few words each: statements of its file, and rows that were
-    carried.
+    """Sums up what a revision does or did, in a few words each: statements of its file, and rows
+    that were carried.
     """
     if attempt.direction not in ("up", "down"):
         return tuple(op.label for op in attempt.operations if not isinstance(op, Verify))
@@ -59,7 +52,7 @@ def summary(attempt: Attempt, results: dict[int, RangeResult] | None = None) -> 
 
 
 def counted(attempt: Attempt, results: dict[int, RangeResult]) -> list[str]:
-    """What of the copied rows could not be kept exactly, and which stayed aside."""
+    """Counts which of the copied rows could not be kept exactly, and which stayed aside."""
     notes = []
     for index, result in results.items():
         operation = attempt.operations[index]
@@ -159,5 +152,5 @@ def _place(statement: Statement, at: int) -> Place:
 
 
 def _alike(one: str, other: str) -> int:
-    """How many characters two texts begin with in common."""
+    """Counts the characters that two texts begin with in common."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

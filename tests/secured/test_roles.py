@@ -1,5 +1,5 @@
-"""Roles with the grants that README.md lists, and no other: enough for what it says, and what is
-missing is told as the GRANT to type.
+"""Roles with the grants that docs/grants.md lists, and no other: enough for what it says, and what
+is missing is told as the GRANT to type.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from tests.told import told
 
 KNOWS = "GRANT SELECT ON TABLE system_auth.role_permissions TO"
 KEEP = ("--set-aside", "--outage-accepted")
-_SECTION = (PROJECT / "README.md").read_text(encoding="utf-8").split("## What role it needs")[1]
+_PAGE = (PROJECT / "docs" / "grants.md").read_text(encoding="utf-8")
 
 
 def listed(who: str, keyspace: str, role: str) -> list[str]:
-    """The statements of README.md for the migrator, the creator or the reader."""
-    found = re.findall(rf"^    (GRANT .* TO {who});$", _SECTION.split("\n## ")[0], re.MULTILINE)
+    """The statements of docs/grants.md for the migrator, the creator or the reader."""
+    found = re.findall(rf"^(GRANT .* TO {who});$", _PAGE, re.MULTILINE)
     found = [grant for grant in found if KNOWS not in grant]  # that one isn't needed
     assert found, who
     named = [re.sub(rf"\b{who}$", role, grant) for grant in found]
@@ -105,7 +105,7 @@ def test_who_reads_needs_one_and_can_do_no_more(cli: Cli, client: Any, role: str
 
 
 def test_what_is_missing_is_told_until_nothing_is(cli: Cli, client: Any, role: str) -> None:
-    """Everything was made by somebody else; each refusal names one grant of README.md's."""
+    """Everything was made by somebody else; each refusal names one grant of docs/grants.md's."""
     ok(cli, "up", "3")
     ok(cli, "seed", "--random-seed", "1")
     mine, typed = as_role(cli, role), list[str]()

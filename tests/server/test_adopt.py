@@ -94,8 +94,8 @@ def test_a_project_half_way_is_shown_taken_over_and_goes_on(
 ) -> None:
     before = {row["version"]: row["applied_at"] for row in rows(client, cli)}
     told(cli("up"), 4, "v10_more.cql", "calldrop-migrate adopt")
-    for command in (["status"], ["plan"]):
-        told(cli(*command, "--migrations", str(cli.folder / "none")), 2, "none")
+    told(cli("plan", "--migrations", str(cli.folder / "none")), 2, "no folder", "none")
+    told(cli("status", "--migrations", str(cli.folder / "none")), 5, "calldrop-migrate adopt")
     shown = told(cli("adopt"), 2, "has to be confirmed", "migrations becomes migrations.adopted")
     assert "migrations/0003_more.cql from v10_more.cql" in shown
     assert "v2_AddTowers.cql: its row becomes one of 0002_addtowers.cql" in shown
@@ -216,7 +216,7 @@ def test_what_the_files_do_not_make_is_warned_of(cli: Cli, client: Any, half_way
 
 def test_calls_that_can_not_be(cli: Cli, half_way: Path) -> None:
     told(cli(*YES, "-k", "other"), 2, f"about the keyspace {cli.keyspace}", f"-k {cli.keyspace}")
-    told(cli("adopt", "nowhere.yml", "--yes"), 2, "there is no nowhere.yml", "adopt FILE")
+    told(cli("adopt", "nowhere.yml", "--yes"), 2, "there is no nowhere.yml", "configuration file")
     (cli.folder / "broken.yml").write_text("keyspace: [", encoding="utf-8")
     told(cli("adopt", "broken.yml", "--yes"), 2, "can't read this project", "broken.yml")
     own = cli.folder / "ours"

@@ -115,9 +115,15 @@ def test_faults_of_all_files_in_one_report_before_any_connection(cli: Cli) -> No
 
 def test_no_migrations(cli: Cli) -> None:
     only(cli)
-    told(cli("up", env=NOWHERE), 2, "no migrations in ./migrations", "calldrop-migrate new NAME")
+    told(cli("up", env=NOWHERE), 2, "no migrations in ./migrations", "calldrop-migrate new initial")
     shutil.rmtree(cli.folder / "migrations")
-    told(cli("up", env=NOWHERE), 2, "no folder ./migrations", "mkdir migrations")
+    told(
+        cli("up", env=NOWHERE),
+        2,
+        "no folder ./migrations",
+        "calldrop-migrate new initial",
+        "--demo",
+    )
 
 
 def test_a_folder_that_cannot_be_read(cli: Cli) -> None:
@@ -243,7 +249,7 @@ def test_a_file_that_changed_after_it_was_applied(cli: Cli) -> None:
     assert cli("up").code == 0
     path = write(cli, "0001_a", tables("a", "b"))
     changed = ("0001_a.cql changed after it was applied", "calldrop-migrate show 1 --applied")
-    told(cli("up"), 5, *changed, "nothing was changed", "calldrop-migrate new NAME")
+    told(cli("up"), 5, *changed, "nothing was changed", "calldrop-migrate new 'change a'")
     told(cli("verify"), 5, *changed)
     told(cli("down", "base", "--yes"), 5, *changed)
     shown = cli("show", "1", "--applied")
@@ -423,6 +429,6 @@ def test_a_file_as_large_as_may_be(cli: Cli, client: Any) -> None:
     (row,) = client.execute(f"SELECT content FROM {cli.keyspace}.database_migrations")
     assert len(row["content"]) == 2**20
     write(cli, "0002_u", f"-- x{full}")
-    told(cli("up"), 4, "0002_u.cql:1:1", "at most 1 MiB", "new --seed")
+    told(cli("up"), 4, "0002_u.cql:1:1", "at most 1 MiB", "new rows --seed")
     (cli.folder / "migrations" / "0002_u.cql").unlink()
     ok(cli("down", "base", "--yes"))

@@ -125,7 +125,7 @@ def test_a_keyspace_with_a_history_of_its_own_is_refused(two: tuple[Cli, Cli], c
     one, _ = two
     ok(without(one)("up", "2"))
     for command in (["up"], ["status"], ["verify"], ["stamp", "2", "--yes"]):
-        told(one(*command), 5, "has a history of its own", "stamp")
+        told(one(*command), 5, "has a history of its own", "docs/settings.md")
     ok(without(one)("up"))
 
     for table in OWN:
@@ -146,7 +146,7 @@ def test_another_tools_history_is_named(two: tuple[Cli, Cli], client: Any, datac
         f"CREATE TABLE {one.keyspace}.database_migrations (id uuid PRIMARY KEY, version int,"
         " name text, content text, checksum blob, state text, applied_at timestamp)"
     )
-    told(one("up"), 5, "cassandra-migrate's", "stamp REVISION")
+    told(one("up"), 5, "cassandra-migrate's", "calldrop-migrate adopt")
 
 
 def test_a_history_of_no_keyspace(two: tuple[Cli, Cli], client: Any) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -87,8 +90,21 @@ def test_a_profile_that_confirms_asks_for_the_name(cli: Cli, datacenter: str) ->
         terminal.shows(question)
         assert terminal.interrupted() == 130
         assert "Nothing was changed." in terminal.text
-    told(cli("seed"), 2, "no terminal to ask on", "calldrop-migrate seed --yes")
-    told(cli("down", "base"), 2, "no terminal to ask on", "calldrop-migrate down base --yes")
+    name, unanswered = ("--confirm", cli.keyspace), "which --yes doesn't answer"
+    told(cli("seed"), 2, "no terminal to ask on", f"calldrop-migrate seed --confirm {name[1]}")
+    told(cli("seed", "--yes"), 2, unanswered, f"calldrop-migrate seed --yes --confirm {name[1]}")
+    told(cli("down", "base"), 2, "no terminal to ask on", f"down base --confirm {name[1]}")
+    for command in (("down", "base"), ("stamp", "base"), ("unlock",), ("clean",)):
+        told(
+            cli(*command, "--yes", "--confirm", "other"),
+            2,
+            f"the keyspace of this command is {name[1]}",
+        )
+    told(cli("down", "base", "--yes"), 2, unanswered)
+    assert cli.json("status")["current"] == 1
+    result = cli("down", "base", *name)
+    assert result.code == 0, result.err
+    assert cli.json("status")["current"] == 0
 
 
 def test_no_terminal_and_no_yes(cli: Cli, client: Session) -> None:
@@ -108,6 +124,40 @@ def test_no_terminal_and_no_yes(cli: Cli, client: Session) -> None:
     assert refused.code == 9
     assert json.loads(refused.out)["refused"]["exit_code"] == 9
     assert cli("down", "base", "--yes", "--discard-rows").code == 0
+
+
+def test_nobody_reads_what_a_run_says(cli: Cli) -> None:
+    """A run goes on: only its result would be missed, and that is not what is closed here."""
+    only(cli, r0001_a=tables("a"), r0002_b=tables("b"))
+    read, write = os.pipe()
+    os.close(read)
+    program = str(Path(sys.executable).with_name("calldrop-migrate"))
+    done = subprocess.run(
+        [program, "up"],
+        env=dict(cli.environment),
+        cwd=cli.folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=write,
+        text=True,
+        check=False,
+    )
+    os.close(write)
+    assert done.returncode == 0
+    assert "is at 0002 (head)" in done.stdout
+
+
+def test_a_result_that_cannot_be_written(cli: Cli) -> None:
+    only(cli, r0001_a=tables("a"))
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        with Terminal(cli, "up", stdout=full.fileno()) as terminal:
+            assert terminal.ends() == 1
+        with Terminal(cli, "status", "--json", stdout=full.fileno()) as again:
+            assert again.ends() == 1
+    for shown in (terminal.text, again.text):
+        assert shown.count("could not be written to stdout: No space left on device") == 1
+        assert "Traceback" not in shown
+    assert cli.json("status")["current"] == 1
 
 
 # -- Ctrl-C ---------------------------------------------------------------------------------------
@@ -133,8 +183,8 @@ def test_interrupted_in_the_middle(cli: Cli, client: Session) -> None:
     assert 2 < done < 30
     assert f"0001 is half-way (up): {done} of 30 operations are applied." in result.err
     status = cli("status")
-    assert f"up, {done} operations applied" in status.out
-    assert "Nobody holds the lease. To go on: calldrop-migrate up" in status.out
+    assert f"up, {done} of 30 operations applied" in status.out
+    assert "Nobody holds the lease.\n  To go on: calldrop-migrate up\n" in status.out
     again = cli("up")
     assert again.code == 0, again.err
     assert f"resumes at operation {done + 1} of 30: CREATE TABLE t_{done:02d}" in again.err
@@ -192,7 +242,7 @@ def test_a_lease_that_another_holds(cli: Cli, client: Session) -> None:
             "Wait for it:  calldrop-migrate up --wait-for-lease 120",
         )
         assert (
-            "The lease is held by ci@build-7 (pid 4121, `calldrop-migrate up`)."
+            "A run is at work: ci@build-7 (pid 4121, `calldrop-migrate up`) since"
             in cli("status").out
         )
         process = cli.start("up", "--wait-for-lease", "60")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from calldrop_migrate import commands
 from calldrop_migrate.embedded import ports, processes, server, state
 from calldrop_migrate.errors import ConfigurationError, Unreachable
 
@@ -218,9 +220,29 @@ def test_a_port_that_is_taken(home: Path) -> None:
         pytest.raises(ConfigurationError, match=f"port 9042 on {HOST} is taken") as refused,
     ):
         start(home)
-    assert "calldrop-migrate server start --port " in refused.value.hint
+    assert refused.value.hint == commands.server_start("--port", "9142")
     assert refused.value.state == "nothing was started"
     assert state.read(home) is None
+
+
+def test_the_commands_that_are_named_work_as_they_stand(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+        taken = command(home, "start", "--port", str(port))
+    assert taken.returncode == 2
+    assert commands.server_start() in command(home, "status").stdout
+    typed(home, taken.stderr, commands.server_start("--port", str(min(port + 100, 65535))))
+    refused = command(home, "start", "--nodes", "3")
+    typed(home, refused.stderr, commands.server_stop())
+    wipe = commands.server_wipe()  # named where a node didn't start, as below
+    typed(home, wipe, wipe)
+
+
+def typed(home: Path, said: str, line: str) -> None:
+    """Types a command that was printed."""
+    assert line in said
+    done = command(home, *shlex.split(line)[2:])
+    assert done.returncode == 0, done
 
 
 def test_an_address_that_is_not_ours(home: Path) -> None:
@@ -240,6 +262,7 @@ def test_a_server_that_dies_while_starting(home: Path) -> None:
     assert failed.value.state == "nothing is running"
     [log] = server.log_paths(home)
     assert str(log) in failed.value.hint
+    assert commands.server_wipe() in failed.value.hint
     assert "storage_port: 7001" in (log.parent / "conf" / "cassandra.yaml").read_text()
     assert state.read(home) is None
 

@@ -70,7 +70,7 @@ def test_help_and_a_packaged_revision_from_an_empty_folder(
     assert shown.code == 0, shown
     assert "seed" in shown.out
 
-    shown = run(installed, cli, empty, "show", "1")
+    shown = run(installed, cli, empty, "show", "1", "--demo")
     assert shown.code == 0, shown
     assert (PROJECT / "migrations" / "0001_initial.cql").read_text(encoding="utf-8") in shown.out
 
@@ -79,6 +79,8 @@ def test_help_and_a_packaged_revision_from_an_empty_folder(
     assert "call_records" in shown.out
 
     # Without a configuration there are three replicas, which one node refuses.
-    shown = run(installed, cli, empty, "up")
+    refused = run(installed, cli, empty, "up")
+    assert (refused.code, "no migrations here" in refused.err) == (2, True), refused
+    shown = run(installed, cli, empty, "up", "--demo")
     assert "packaged CallDrop migrations (4)" in shown.err
     assert shown.code in (0, 2), shown

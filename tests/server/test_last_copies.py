@@ -85,7 +85,7 @@ def test_what_a_killed_abort_has_taken_back(cli: Cli, client: Any, made: str) ->
     killed(cli, f"noted | DROP {kind} n", *abort, env=OTHERS)
     client.execute(f"DROP TABLE {cli.keyspace}.t")
     told(cli("up", "2", *GO, env=OTHERS), 5, "is being taken back", "calldrop-migrate abort")
-    told(cli("abort", "--yes", env=OTHERS), 5, "Nor forwards: n is gone", "stamp REVISION")
+    told(cli("abort", "--yes", env=OTHERS), 5, "Nor forwards: n is gone", "calldrop-migrate stamp")
     ddl(client, cli, f"CREATE {made.replace('n (', 'KS.n (')}")
     ok(cli("stamp", "2", "--yes", env=OTHERS))
     ok(cli("verify"))

@@ -11,6 +11,7 @@ import pytest
 from cassandra.concurrent import execute_concurrent_with_args
 
 from tests.conftest import Cli
+from tests.terminal import Terminal
 from tests.told import ok, until
 
 GO = ("--yes", "--outage-accepted")
@@ -92,9 +93,11 @@ def test_status_tells_how_far_a_copy_is(many: Cli) -> None:
     assert at["what"].startswith("copy call_records to call_records__0002_")
     assert 0 < at["share"] < 1
     assert 0 < at["rows"] < ROWS
-    assert 300 < at["rows_per_second"] < 3000
-    assert 0 < at["seconds_left"] < 20
-    line = r"operation 3 of 9: copy .*: all rows   \d+ %   [\d,]+ rows   [\d,]+ rows/s   \d s left"
+    assert 0 < at["rows_per_second"] < 3000
+    assert at["seconds_left"] > 0
+    line = (
+        r"operation 3 of 9: copy .*: all rows   \d+ %   [\d,]+ rows   [\d,]+ rows/s   \d+ \w+ left"
+    )
     assert re.search(line, many("status").out)
     os.kill(runner.pid, signal.SIGKILL)
     runner.communicate()
@@ -104,3 +107,27 @@ def test_status_tells_how_far_a_copy_is(many: Cli) -> None:
     assert "left" not in many("status").out
     ok(many("up", "2", *GO, env={"CALLDROP_SETTLE_TIME": "1"}))
     assert revision(many, 2)["underway"] is None
+
+
+def test_a_terminal_of_80_columns(many: Cli) -> None:
+    """Each line fits, says which step it is, how fast, and how long it still takes."""
+    slow = ("--max-rows-per-second", "4000")
+    with Terminal(many, "up", "2", *GO, *slow, columns=80) as terminal:
+        assert terminal.ends() == 0, terminal.text
+    shown = [line.rstrip() for line in re.split(r"[\r\n]", terminal.text) if "step " in line]
+    assert max(map(len, shown)) <= 80
+    assert not [line for line in shown if "__0002" in line and re.search(r"_[0-9a-f]{8}", line)]
+    for step in ("2 of 8: copy", "3 of 8: verify", "6 of 8: copy back", "7 of 8: verify"):
+        assert any(f"step {step} call_records " in line for line in shown), (step, shown)
+    last = r"step 2 of 8: copy call_records \S* +\d+ % [\d,]+ rows/s  \d+ s left"
+    assert any(re.search(last, line) for line in shown), shown
+
+
+def test_a_comparison_counts_each_row_once(many: Cli) -> None:
+    """Both sides are halves of one line."""
+    said = ok(many("up", "2", *GO, "--max-rows-per-second", "700"))
+    rows = [
+        int(n.replace(",", "")) for n in re.findall(r"verify call_records: .* ([\d,]+) rows ", said)
+    ]
+    assert rows, said
+    assert max(rows) <= ROWS

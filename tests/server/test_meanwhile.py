@@ -33,7 +33,7 @@ def columns(client: Any, cli: Cli, table: str = TABLE) -> set[str]:
 
 def done(cli: Cli, revision: int, count: int) -> bool:
     note = cli.json("status")["revisions"][revision - 1]["note"]
-    return bool(note.startswith(f"up, {count} operation"))
+    return bool(note.startswith(f"up, {count} of "))
 
 
 # -- rows ------------------------------------------------------------------------------------------

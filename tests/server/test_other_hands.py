@@ -120,7 +120,7 @@ def test_a_copy_that_somebody_dropped_is_no_dead_end(filled: Cli, client: Any) -
     (copy,) = internal(client, filled)
     ddl(client, filled, f"DROP TABLE KS.{copy}")
     told(filled("up", "2", *GO, env=SHORT), 8, f"{copy} is gone", "abort")
-    told(filled("abort", "--yes", env=SHORT), 5, copy, "backup", "stamp REVISION")
+    told(filled("abort", "--yes", env=SHORT), 5, copy, "backup", "calldrop-migrate stamp")
     ok(filled("stamp", "2", "--yes", env=SHORT))
     assert filled.json("status")["current"] == 2
     ok(filled("verify"))

@@ -64,16 +64,16 @@ def write(pytester: pytest.Pytester, **files: str) -> None:
 
 
 def example(name: str) -> str:
-    """A file of the README, by the comment that it begins with."""
-    text = (PROJECT / "README.md").read_text(encoding="utf-8")
-    found = re.search(rf"^    # {re.escape(name)}\n((?:    .*\n|\n)+)", text, re.MULTILINE)
+    """A file of docs/pytest.md, by the comment that it begins with."""
+    text = (PROJECT / "docs" / "pytest.md").read_text(encoding="utf-8")
+    found = re.search(
+        rf"^```python\n# {re.escape(name)}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL
+    )
     assert found, name
-    return dedent(found[1])
+    return found[1]
 
 
-def test_the_examples_of_the_readme(
-    pytester: pytest.Pytester, server: Address, client: Any
-) -> None:
+def test_the_examples_of_the_page(pytester: pytest.Pytester, server: Address, client: Any) -> None:
     """At this server's address, given as pytest-docker would give it."""
     address = f"""
         import pytest
@@ -93,7 +93,10 @@ def test_the_examples_of_the_readme(
     write(pytester, conftest=dedent(address) + example("conftest.py"))
     write(pytester, test_calls=example("test_calls.py"))
     before = keyspaces(client)
-    ended(run(pytester.path, None), passed=2)
+    refused = run(pytester.path, None)
+    ended(refused, failed=2)
+    assert "there are no migrations here" in refused.out
+    ended(run(pytester.path, None, CALLDROP_DEMO="true"), passed=2)
     assert not {name for name in keyspaces(client) - before if "users" in name or "call" in name}
 
 
@@ -170,7 +173,7 @@ def test_the_projects_own_files_and_not_its_profile(
     toml.write_text(toml.read_text().replace('"db"', '"bd"'))
     missing = run(pytester.path, None)
     ended(missing, errors=2)
-    assert "there is no folder" in missing.out
+    assert "no folder" in missing.out
 
 
 def test_an_unknown_address_is_told_in_words(pytester: pytest.Pytester) -> None:

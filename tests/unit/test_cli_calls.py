@@ -5,6 +5,7 @@ a traceback.
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +23,8 @@ Calldrop = Callable[..., Result]
 def calldrop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calldrop:
     """The program in an empty folder: with the packaged revisions, no server, no configuration."""
     monkeypatch.chdir(tmp_path)
-    for name in ("HOSTS", "KEYSPACE", "PROFILE", "PORT", "MIGRATIONS", "USERNAME", "PASSWORD"):
-        monkeypatch.delenv(f"CALLDROP_{name}", raising=False)
+    for name in [name for name in os.environ if name.startswith("CALLDROP_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("CALLDROP_EMBEDDED_HOME", str(tmp_path / "none"))
     return lambda *args: CliRunner().invoke(app, list(args))
 
@@ -65,10 +66,19 @@ def told(result: Result, code: int, *words: str) -> None:
         (("diff", "1", "1"), ("one and the same", "calldrop-migrate diff 1 head")),
         (("diff", "1", "dead"), ("no revision 'dead'", "0001 to 0004")),
         (("show", "0001_initial.cql"), ("no revision '0001_initial.cql'", "A target is a number")),
-        (("stamp",), ("Missing argument 'REVISION'", "calldrop-migrate stamp --help")),
+        (("show",), ("Missing argument 'REVISION'", "calldrop-migrate show --help")),
+        (("down", "-1"), ("No such option: -1", "calldrop-migrate down --steps 1")),
+        (("up", "--set-aside", "--discard-rows"), ("--set-aside keeps", "give one of the two")),
+        (("down", "1", "--set-aside", "--discard-rows"), ("give one of the two",)),
+        (("plan", "--set-aside", "--discard-rows"), ("give one of the two",)),
+        (("up", "--hosts", "h", "--confirm", "other"), ("--confirm other", "is calldrop")),
+        (("seed", "--hosts", "h", "--confirm", "other"), ("--confirm other", "is calldrop")),
+        (("up", "-k", "other"), ("no migrations here", "calldrop-migrate up -k other --demo")),
+        (("up", "--demo", "--migrations", "m"), ("--demo", "--migrations", "Leave one")),
+        (("help", "nothing"), ("No such command 'nothing'",)),
         (("down", "1", "--steps", "1"), ("a target or --steps, not both",)),
         (("down", "--steps", "x"), ("'--steps'",)),
-        (("new", "!?"), ("gives no file name", "calldrop-migrate new add_roaming_flag")),
+        (("new", "!?"), ("gives no file name", "calldrop-migrate new 'add roaming flag'")),
         (("new",), ("Missing argument 'NAME'", "calldrop-migrate new --help")),
         (("show", "9"), ("no revision '9'", "0001 to 0004")),
         (("show", "base"), ("base has no file",)),
@@ -183,7 +193,7 @@ def test_what_is_named_like_a_migration_and_is_no_file(calldrop: Calldrop, tmp_p
     told(calldrop("up"), 2, "0001_a.cql in migrations is named like a migration, and is no file")
     odd.rmdir()
     odd.symlink_to("0001_a.cql")
-    told(calldrop("status"), 2, "0001_a.cql in migrations is named like a migration")
+    told(calldrop("verify"), 2, "0001_a.cql in migrations is named like a migration")
 
 
 @pytest.mark.parametrize(
@@ -217,7 +227,7 @@ def test_a_folder_that_cannot_be_read(calldrop: Calldrop, monkeypatch: pytest.Mo
 
 def test_a_folder_without_migrations(calldrop: Calldrop, tmp_path: Path) -> None:
     (tmp_path / "migrations").mkdir()
-    told(calldrop("up"), 2, "no migrations in ./migrations", "calldrop-migrate new NAME")
+    told(calldrop("up"), 2, "no migrations in ./migrations", "calldrop-migrate new initial")
 
 
 def test_a_working_directory_that_is_gone(calldrop: Calldrop, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +14,10 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
+from calldrop_migrate import commands as commands_of
+from calldrop_migrate.cli import settings
 from calldrop_migrate.cli.program import COMMANDS, app
+from calldrop_migrate.config import Settings
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -27,9 +32,11 @@ ALL = dict(commands(typer.main.get_command(app)))
 
 def test_the_commands_are_these() -> None:
     names = "up down plan status verify show diff new stamp adopt repair abort clean unlock seed"
-    names += " server"
+    names += " server help"
     inside = ["server start", "server stop", "server status", "server logs"]
-    assert [" ".join(path) for path in ALL] == ["", *names.split(), *inside]
+    shown = [" ".join(path) for path in ALL]
+    assert sorted(shown) == sorted(["", *names.split(), *inside])
+    assert [path for path in shown if path in COMMANDS] == names.split()
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
@@ -39,7 +46,7 @@ def test_every_command_and_option_has_help(path: tuple[str, ...]) -> None:
     assert len(command.help) < 130
     for param in command.params:
         assert getattr(param, "help", ""), param.name
-        assert len(param.help) < 85, param.help
+        assert len(param.help) < 130, param.help
         assert param.help.endswith("."), param.help
 
 
@@ -53,20 +60,50 @@ def test_help_is_short(path: tuple[str, ...]) -> None:
     result = CliRunner().invoke(app, [*path, "--help"], terminal_width=100)
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
+    if path not in ((), ("server",)):
+        assert re.search(
+            rf"^Examples?:\n  calldrop-migrate {' '.join(path)}\b", result.stdout, re.M
+        )
     assert lines[0].startswith(f"Usage: {' '.join(('calldrop-migrate', *path))} ")
     assert len(lines) <= 50
     assert max(map(len, lines)) <= 100
 
 
-def test_help_names_each_setting() -> None:
-    shown = CliRunner().invoke(app, ["up", "--help"]).stdout
-    for flag in ("--hosts", "--contact-points", "--port", "--local-dc", "--keyspace", "--profile"):
+def test_help_settings_names_each_setting_with_its_default() -> None:
+    known = {s.name: s for section in settings.SECTIONS.values() for s in section}
+    assert known.keys() == Settings.model_fields.keys()
+    shown = CliRunner().invoke(app, ["help", "settings"]).stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    for name, setting in known.items():
+        assert setting.help.endswith("."), name
+        default = Settings.model_fields[name].default
+        if type(default) in (int, float):
+            assert setting.default == f"{default:g}", name
+        for typed in setting.typed.split(" ")[0].split(","):
+            assert typed in shown
+    as_json = json.loads(CliRunner().invoke(app, ["help", "settings", "--json"]).stdout)
+    assert [s["name"] for s in as_json["settings"]] == list(known)
+
+
+def test_a_page_has_few_settings_and_says_where_the_others_are() -> None:
+    shown = CliRunner().invoke(app, ["abort", "--help"]).stdout
+    for flag in ("--keyspace", "--hosts", "--profile"):
         assert flag in shown
-    for flag in ("--username", "--migrations", "--keep-shadow", "--consistency", "--wait"):
-        assert flag in shown
-    for flag in ("--wait-for-lease", "--lease-ttl", "--ddl-timeout", "--settle-time", "--strict"):
-        assert flag in shown
-    assert "CALLDROP_" in shown
+    for flag in ("--tls", "--lease-ttl", "--ddl-timeout", "--dask", "--consistency"):
+        assert flag not in shown
+    assert "calldrop-migrate help settings" in shown
+
+
+def test_help_of_a_command_is_its_page() -> None:
+    one, other = (CliRunner().invoke(app, args) for args in (["help", "up"], ["up", "--help"]))
+    assert one.stdout == other.stdout
+    assert one.exit_code == 0
+
+
+def test_flags_that_are_repeated_in_hints_are_known_to_the_command() -> None:
+    for name in COMMANDS:
+        known = {param.name for param in ALL[(name,)].params}
+        assert set(commands_of.takes(name)) <= known, name
 
 
 CALLS = (["--help"], ["--version"], ["up", "--help"], ["show", "1"], ["new", "x"], ["up", "--no"])

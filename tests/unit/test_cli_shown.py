@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -10,9 +11,10 @@ from uuid import UUID
 import pytest
 
 from calldrop_migrate.cli import inspecting, render
-from calldrop_migrate.cli.feed import Feed, in_short
+from calldrop_migrate.cli.feed import Feed, in_short, operation_in_short
 from calldrop_migrate.cli.running import Done
 from calldrop_migrate.cli.seeding import Listed, ListedModule
+from calldrop_migrate.core.names import shadow
 from calldrop_migrate.engine.news import Began, Finished, Progress, Waiting
 from calldrop_migrate.engine.reports import RevisionState, Situation, Verification
 from calldrop_migrate.engine.seeding import Seeded
@@ -58,16 +60,23 @@ def test_status_half_way() -> None:
     assert shown[1:] == [
         "  0003  c  half-way",
         f"        {note}",
-        "1 pending. Nobody holds the lease. To go on: calldrop-migrate up",
+        "1 pending. Nobody holds the lease.",
+        "  To go on: calldrop-migrate up",
     ]
 
 
 def test_status_ahead_and_drifted() -> None:
-    ahead = revision(4, "d", "applied", "applied by a newer release; not in this folder")
-    shown = render.lines(situation(ahead, current=4, drift=("one",)))
-    assert shown[0].endswith("  applied by a newer release; not in this folder")
-    assert shown[1].startswith("calldrop is at 0004, ahead of this folder. ")
-    assert "The schema is not as recorded: calldrop-migrate verify" in shown[1]
+    ahead = revision(4, "d", "applied", "not in this folder")
+    drifted = situation(ahead, current=4, drift=("one",))
+    shown = render.lines(replace(drifted, ways_out="To take it as it is:  this\nor:  that"))
+    assert shown[0].endswith("  not in this folder")
+    assert shown[1:] == [
+        "calldrop is at 0004, ahead of this folder. The schema is not as recorded."
+        " Nobody holds the lease.",
+        "    one",
+        "  To take it as it is:  this",
+        "  or:  that",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -107,6 +116,42 @@ def test_the_rows_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_a_rate_is_of_this_run_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What an earlier run has copied counts for the share, and not for the rate."""
+    now = [100.0]
+    monkeypatch.setattr("calldrop_migrate.cli.feed.time.monotonic", lambda: now[0])
+    feed = Feed(as_json=False)
+    label = "copy call_records to call_records__0002_5e82598a: all rows"
+    feed(Began("0002 b", 2, 8, label))
+    feed(Progress(label, 50, 100, 50_000))
+    now[0] += 4
+    feed(Progress(label, 60, 100, 58_000))
+    assert capsys.readouterr().err == (
+        "       step 2 of 8: copy call_records: 60 %   58,000 rows   2,000 rows/s   16 s left\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("label", "short"),
+    [
+        ("copy a to a__0002_5e82598a: all rows", "copy a"),
+        ("verify a in a__0002_5e82598a: rows that fit", "verify a"),
+        ("wait until v is built on every node", "wait until v is built on every node"),
+    ],
+)
+def test_operations_in_short(label: str, short: str) -> None:
+    assert operation_in_short(label) == short
+
+
+def test_operations_in_short_without_a_generated_name() -> None:
+    name = shadow("call_records", 2, UUID(int=1))
+    assert operation_in_short(f"copy {name} to call_records: all rows") == "copy back call_records"
+    assert operation_in_short(f"verify {name} in call_records: x") == "verify call_records"
+    assert operation_in_short(f"DROP TABLE {name}") == "DROP TABLE call_records__0002"
+
+
 def test_many_statements_in_short() -> None:
     assert in_short(()) == ""
     assert in_short(("a", "b")) == "a, b"
@@ -124,7 +169,8 @@ def test_seeded() -> None:
         "  verified 329 in the table · 280 completed + 49 failed in calls_by_completion "
         "· 15 partitions",
         "  completed 280 (85.1%)   failed 49 (14.9%)   per partition 20 to 24, mean 21.9",
-        "  The same rows again:  --random-seed 3 --now 2026-11-23T09:12:04.000Z",
+        "  The same rows again:  "
+        "calldrop-migrate seed --random-seed 3 --now 2026-11-23T09:12:04.000Z",
     ]
 
 

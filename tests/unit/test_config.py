@@ -197,6 +197,57 @@ def test_what_is_wrong_is_named(
         assert word in caught.value.message, caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("variable", "right"),
+    [
+        *(("CALLDROP_HOST", "HOSTS"), ("CALLDROP_HOSTES", "HOSTS"), ("calldrop_host", "HOSTS")),
+        *(("CALLDROP_USER", "USERNAME"), ("CALLDROP_PASS", "PASSWORD")),
+        *(("CALLDROP_PROFIL", "PROFILE"), ("CALLDROP_KEYSPACES", "KEYSPACE")),
+        *(("CALLDROP_CONTACT_POINTS", "HOSTS"), ("CALLDROP_TLS_HOST", "TLS_HOSTNAME")),
+        *(("CALLDROP_RANDOMSEED", "RANDOM_SEED"), ("CALLDROP_WORKER", "WORKERS")),
+    ],
+)
+def test_a_variable_that_is_nearly_a_setting(tmp_path: Path, variable: str, right: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load({}, tmp_path, {variable: "x"}, None)
+    assert caught.value.message == f"{variable} is no setting; CALLDROP_{right} is"
+    assert "calldrop-migrate help settings" in caught.value.hint
+
+
+def test_variables_that_resemble_no_setting_are_left_alone(tmp_path: Path) -> None:
+    others = ("DB_HOST", "ENV", "VERSION", "LOG_LEVEL", "URL", "TOKEN", "TESTS", "ROUNDS", "DEBUG")
+    environ = {f"CALLDROP_{name}": "x" for name in (*others, "TEST_EMBEDDED", "CHROMIUM", "ID")}
+    environ |= {"CALLDROPPED_HOST": "x", "CALLDROP_EMBEDDED_HOME": "x", "CALLDROP_NOW": "x"}
+    environ |= {"CALLDROP_HOST": ""}  # an empty one says nothing
+    assert load({}, tmp_path, environ, None).settings == load({}, tmp_path, {}, None).settings
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("hostes = ['h']", "hostes in calldrop-migrate.toml is no setting; did you mean hosts?"),
+        ("[profiles.a]\nhost = ['h']", "host in [profiles.a] in calldrop-migrate.toml is no"),
+        ("[profiles.a]\nkeep-shadows = 1", "is no setting; did you mean keep_shadow?"),
+        ("[profiles.a]\nnonsense = 1", "nonsense in [profiles.a]"),
+        (
+            "x = 1\n[profiles.a]\ny = 1",
+            "x in calldrop-migrate.toml is no setting\ny in [profiles.a]",
+        ),
+    ],
+)
+def test_a_name_that_is_no_setting_in_any_profile(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "calldrop-migrate.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        load({}, tmp_path, {}, None)
+    assert words in caught.value.message
+
+
+def test_names_with_dashes_in_a_profile(tmp_path: Path) -> None:
+    text = "[profiles.a]\nlease-ttl = 50\n"
+    (tmp_path / "calldrop-migrate.toml").write_text(text, encoding="utf-8")
+    assert load({"profile": "a"}, tmp_path, {}, None).settings.lease_ttl == 50
+
+
 def test_pyproject_counts_only_with_our_table(tmp_path: Path) -> None:
     pyproject = tmp_path / "pyproject.toml"
     pyproject.write_text("[project]\nname = 'x'\n", encoding="utf-8")
@@ -211,6 +262,13 @@ def test_folders(tmp_path: Path) -> None:
     found = load({}, tmp_path, {}, None)
     assert config.migrations_folder(found, tmp_path).shown == "packaged CallDrop migrations"
     assert len(config.read_folder(config.migrations_folder(found, tmp_path).path)) == 4
+    other = load({"keyspace": "other"}, tmp_path, {}, None)
+    with pytest.raises(ConfigurationError, match="no migrations here") as caught:
+        config.migrations_folder(other, tmp_path)
+    assert "calldrop-migrate new initial" in caught.value.hint
+    assert "--demo" in caught.value.hint
+    demo = load({"keyspace": "other", "demo": True}, tmp_path, {}, None)
+    assert config.migrations_folder(demo, tmp_path).path == config.packaged("migrations")
     (tmp_path / "migrations").mkdir()
     assert config.migrations_folder(found, tmp_path).path == tmp_path / "migrations"
     (tmp_path / "migrations").rmdir()

@@ -1,4 +1,4 @@
-"""Documents that name tests: they exist."""
+"""Documents: the tests that they name exist, and the settings are those that the program has."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+
+from calldrop_migrate.cli import settings
 
 PROJECT = Path(__file__).parent.parent.parent
 
@@ -18,3 +20,15 @@ def test_each_test_that_is_named_is_there(document: str, at_least: int) -> None:
     there = {name for f in files for name in re.findall(r"def (test_\w+)", f.read_text("utf-8"))}
     assert len(named) >= at_least
     assert named <= there
+
+
+def test_the_page_of_the_settings_has_them_as_help_settings_does() -> None:
+    """To write it again: `python -c "from calldrop_migrate.cli.settings import tables;
+    print('\\n'.join(tables()))"`, behind the last heading.
+    """
+    text = (PROJECT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert text.endswith("\n".join(settings.tables()).rstrip() + "\n")
+
+
+def test_the_readme_is_one_screen_and_links() -> None:
+    assert len((PROJECT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150

@@ -360,4 +360,4 @@ def test_a_file_that_the_history_cannot_keep() -> None:
         parse("0001_x.cql", b"INSERT" * 2**20 * 3)
     (fault,) = caught.value.faults
     assert str(fault).startswith("0001_x.cql:1:1: the file has 18.0 MiB; at most 1 MiB")
-    assert "calldrop-migrate new --seed" in fault.hint
+    assert "calldrop-migrate new rows --seed" in fault.hint

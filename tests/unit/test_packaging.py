@@ -73,6 +73,12 @@ def test_every_module_is_inside_and_the_types_are_marked(wheel: ZipFile) -> None
     assert "calldrop_migrate/py.typed" in inside
 
 
+def test_the_license_is_inside(wheel: ZipFile) -> None:
+    assert metadata(wheel)["License-Expression"] == "Apache-2.0"
+    assert dist_info(wheel, "licenses/LICENSE") == (PROJECT / "LICENSE").read_text("utf-8")
+    assert "Apache License" in (PROJECT / "LICENSE").read_text("utf-8")
+
+
 def test_the_command_is_the_entry_point(wheel: ZipFile) -> None:
     points = configparser.ConfigParser()
     points.read_string(dist_info(wheel, "entry_points.txt"))
