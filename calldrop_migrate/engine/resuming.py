@@ -10,7 +10,7 @@ allowed by each call anew.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from calldrop_migrate import commands
@@ -18,7 +18,7 @@ from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.expansion import expand
 from calldrop_migrate.core.fencing import taken_back
 from calldrop_migrate.core.files import Migration
-from calldrop_migrate.core.names import is_internal
+from calldrop_migrate.core.names import is_internal, is_never
 from calldrop_migrate.core.operations import (
     Await,
     Copy,
@@ -352,21 +352,28 @@ def _not_what_is_copied(attempt: Attempt, sent: Event | None) -> HistoryError | 
     )
 
 
-def _not_what_ran(attempt: Attempt, done: Collection[Event]) -> HistoryError | None:
+def _not_what_ran(attempt: Attempt, done: Sequence[Event]) -> HistoryError | None:
     """How an attempt differs from what has run of it."""
-    state = f"{attempt.migration.name} is half-way ({attempt.direction})."
-    for event, operation in zip(done, attempt.operations, strict=False):
-        if event.hash != hash_of(operation):
-            return HistoryError(
-                f"{attempt.migration.file} changed in a part that has already run: operation "
-                f"{(event.operation or 0) + 1} was\n    {event.statement}",
-                state=state,
-                hint="Put that part of the file back as it was; what has not run yet may change.",
-            )
-    if len(done) > len(attempt.operations):
-        return HistoryError(
-            f"{attempt.migration.file} lost operations that have already run",
-            state=state,
-            hint="Put the file back as it was.",
-        )
-    return None
+    pairs = zip(done, attempt.operations, strict=False)
+    differs = next((i for i, (event, op) in enumerate(pairs) if event.hash != hash_of(op)), None)
+    if differs is None and len(done) <= len(attempt.operations):
+        return None
+    # What was only asked of the server is no part of the file.
+    ran = [event for event in done[differs:] if not _asks(event)] if differs is not None else []
+    if ran:
+        what = f"operation {(ran[0].operation or 0) + 1} was\n    {ran[0].statement}"
+        what = f"changed in a part that has already run: {what}"
+        hint = "Put that part of the file back as it was; what has not run yet may change."
+    else:
+        what = "lost operations that have already begun"
+        hint = f"Put the file back as it was, or begin anew:  {commands.abort()}"
+    return HistoryError(
+        f"{attempt.migration.file} {what}",
+        state=f"{attempt.migration.name} is half-way ({attempt.direction}).",
+        hint=hint,
+    )
+
+
+def _asks(event: Event) -> bool:
+    text = event.statement or ""
+    return text.startswith("DROP TABLE ") and is_never(run(text).effect.name)

@@ -201,7 +201,7 @@ def test_an_interrupted_run_says_who_may_not_write(
 ) -> None:
     _, app = written
     stopped = mine.at("sh kill -INT $PPID | noted | REVOKE", "up", "2", *FENCED)
-    said = told(stopped, 130, "0002 is half-way (up): 1 of ", "these may not write")
+    said = told(stopped, 130, "0002 is half-way (up): 2 of ", "these may not write")
     assert app in said
     ok(mine("abort", "--yes"))
 
@@ -243,7 +243,7 @@ def test_a_fence_that_was_opened_since_keeps_the_table(
     client.execute(f"REVOKE MODIFY ON TABLE {table} FROM {app}")
     # Within one run, too: while it stands between its last proof and the DROP.
     running = mine.begin("pause 4 | noted | VERIFY", "up", "2", *GO)
-    until(lambda: mine.json("status")["revisions"][1]["note"].startswith("up, 4 operations"))
+    until(lambda: mine.json("status")["revisions"][1]["note"].startswith("up, 5 of "))
     client.execute(f"GRANT MODIFY ON TABLE {table} TO {app}")
     _, err = running.communicate(timeout=60)
     assert running.returncode == 9, err

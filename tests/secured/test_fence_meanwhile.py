@@ -103,7 +103,7 @@ def test_a_fence_that_had_nobody_to_revoke_from_is_watched_too(
 ) -> None:
     table, app = f"{mine.keyspace}.call_records", make_role("app")
     running = mine.begin("pause 5 | noted | VERIFY", "up", "2", *FENCED)
-    until(lambda: mine.json("status")["revisions"][1]["note"].startswith("up, 3 operations"))
+    until(lambda: mine.json("status")["revisions"][1]["note"].startswith("up, 4 of "))
     client.execute(f"GRANT MODIFY ON TABLE {table} TO {app}")
     _, err = running.communicate(timeout=60)
     assert running.returncode == 9, err

@@ -117,9 +117,9 @@ def test_a_terminal_of_80_columns(many: Cli) -> None:
     shown = [line.rstrip() for line in re.split(r"[\r\n]", terminal.text) if "step " in line]
     assert max(map(len, shown)) <= 80
     assert not [line for line in shown if "__0002" in line and re.search(r"_[0-9a-f]{8}", line)]
-    for step in ("2 of 8: copy", "3 of 8: verify", "6 of 8: copy back", "7 of 8: verify"):
+    for step in ("3 of 9: copy", "4 of 9: verify", "7 of 9: copy back", "8 of 9: verify"):
         assert any(f"step {step} call_records " in line for line in shown), (step, shown)
-    last = r"step 2 of 8: copy call_records \S* +\d+ % [\d,]+ rows/s  \d+ s left"
+    last = r"step 3 of 9: copy call_records \S* +\d+ % [\d,]+ rows/s  \d+ s left"
     assert any(re.search(last, line) for line in shown), shown
 
 
