@@ -32,7 +32,7 @@ def holds(declared: Table, live: Table) -> bool:
     """Whether the live table has the declared columns, keys, view definition, and options."""
     if (declared.base, conditions(declared.where)) != (live.base, conditions(live.where)):
         return False
-    return as_made(declared, live).same_rows_as(live) and options_hold(declared.options, live)
+    return as_made(declared, live).same_shape_as(live) and options_hold(declared.options, live)
 
 
 def as_made(declared: Table, live: Table) -> Table:

@@ -40,6 +40,7 @@ from calldrop_migrate.core.options import differences, merged
 from calldrop_migrate.core.refusals import indexed, triggers_in_the_way
 from calldrop_migrate.core.rewriting import rewritten
 from calldrop_migrate.core.schema import Extra, Table
+from calldrop_migrate.core.widening import origin
 
 
 def rebuild(draft: Draft, asked: Rebuild, create: Statement, effect: Effect) -> None:
@@ -148,7 +149,7 @@ def _made(create: Statement, source: Table, target: Table, columns: Pairs) -> Ru
     """The declared table with the masks of the columns that go into it, unless it has its own."""
     kept = {}
     for into, selector in columns:
-        here, there = source.column(selector), target.column(into)
+        here, there = source.column(origin(source, selector)), target.column(into)
         if here and there and here.mask and not there.mask and masks.can_be_written(here.mask):
             kept[into] = here.mask
     if not kept:

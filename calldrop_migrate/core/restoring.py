@@ -101,7 +101,7 @@ def _options(recorded: Table, there: Table) -> str:
 def _view(view: Table, there: Table | None, told: Lines) -> Collection[Operation]:
     if there is None:
         return [run(describe(view)), Await(view.name)]
-    if there.same_rows_as(view) and conditions(there.where) == conditions(view.where):
+    if there.same_shape_as(view) and conditions(there.where) == conditions(view.where):
         options = _options(view, there)
         change = f"ALTER MATERIALIZED VIEW {quote(view.name)} WITH {options}"
         return [run(change)] if options else []

@@ -129,9 +129,16 @@ class Table:
             return {**self._rows(), "options": options, **view}
         return {**self._rows(), "options": {"default_time_to_live": 0, **options}}
 
-    def same_rows_as(self, other: Table) -> bool:
-        """Whether a row of one is one of the other: same columns and key, whatever the options."""
+    def same_shape_as(self, other: Table) -> bool:
+        """Whether both have the same columns, masks and key, whatever the options."""
         return self._rows() == other._rows()
+
+    def same_rows_as(self, other: Table) -> bool:
+        """Whether a row of one is one of the other: as `same_shape_as`, whatever the masks."""
+        return self._unmasked().same_shape_as(other._unmasked())
+
+    def _unmasked(self) -> Table:
+        return replace(self, columns=tuple(replace(c, mask="") for c in self.columns))
 
     def _rows(self) -> dict[str, Any]:
         return {

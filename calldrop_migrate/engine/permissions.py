@@ -11,9 +11,9 @@ from calldrop_migrate import commands
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.fencing import Fence, patience
 from calldrop_migrate.core.fencing import fence as around
-from calldrop_migrate.core.operations import Copy
+from calldrop_migrate.core.operations import Copy, Verify
 from calldrop_migrate.core.plan import Attempt
-from calldrop_migrate.core.schema import Schema
+from calldrop_migrate.core.schema import Schema, Table
 from calldrop_migrate.engine.journal import Journal
 from calldrop_migrate.engine.lease import Clock
 from calldrop_migrate.engine.news import News, Waiting
@@ -109,15 +109,21 @@ def masked_copies(
     """What keeps this role from reading the values that are to be copied: of a masked column it
     would get others, and they would be written in their place. Whoever makes a table sees all.
     """
+    left = [op for a in attempts for op in a.operations[a.done :]]
+    read = [op.source for op in left if isinstance(op, (Copy, Verify))]
+    read += [op.target for op in left if isinstance(op, Verify)]
+    return masked_of({t.name: t for t in read if live.table(t.name)}.values(), database)
+
+
+def masked_of(tables: Iterable[Table], database: Database) -> StatementRefused | None:
+    """What keeps this role from reading the values of masked columns in one of these tables."""
     user = quote(database.user) if database.user else "ROLE"
-    copies = (op for a in attempts for op in a.operations[a.done :] if isinstance(op, Copy))
-    for table in {op.source.name: op.source for op in copies}.values():
+    for table in tables:
         masked = [quote(column.name) for column in table.columns if column.mask]
-        made = live.table(table.name) is None
-        if masked and not (made or database.sees_unmasked(table.name)):
-            name = f"{quote(live.keyspace)}.{quote(table.name)}"
+        if masked and not database.sees_unmasked(table.name):
+            name = f"{quote(database.keyspace)}.{quote(table.name)}"
             return StatementRefused(
-                f"{table.name}: {', '.join(masked)} would be copied masked, because this role may"
+                f"{table.name}: {', '.join(masked)} would be read masked, because this role may"
                 " not see the values",
                 hint=f"A superuser types, then run the same command again:\n"
                 f"  GRANT UNMASK ON TABLE {name} TO {user};",

@@ -23,6 +23,7 @@ from calldrop_migrate.core.restoring import restore
 from calldrop_migrate.core.schema import Schema, Table
 from calldrop_migrate.engine.history import History, Record, read_history
 from calldrop_migrate.engine.journal import Event, Journal, has_journal, in_doubt, unsettled
+from calldrop_migrate.engine.permissions import masked_copies, masked_of
 from calldrop_migrate.engine.ports import Database
 from calldrop_migrate.engine.resuming import (
     applied_operations,
@@ -206,6 +207,9 @@ class Upkeep:
             else:
                 live = schema.table(story.live)
                 assert live is not None
+                if masked := masked_of((shadow, live), self._database):
+                    kept.append(f"{shadow.name} stays: {masked.message}")
+                    continue
                 columns = shared_columns(shadow, live)
                 proof = Verify(shadow, live, columns, final=True, mends=False)
                 drop = [proof, *_drop(shadow, schema, Proof.VERIFIED)]
@@ -243,7 +247,8 @@ class Upkeep:
         operations = self._with_rows(operations, told, schema)
         number = sum(r.applied for r in records.values())
         plans = [_Planned("repair", number, "as recorded", operations)] if operations else []
-        return _review(schema, number, plans, warnings=told)
+        review = _review(schema, number, plans, warnings=told)
+        return replace(review, masked=masked_copies(self._database, review.plan.attempts, schema))
 
     def _with_rows(
         self, operations: Sequence[Operation], told: list[str], schema: Schema

@@ -105,11 +105,11 @@ def test_masked_values_are_not_copied(cli: Cli, client: Any, users: str, role: s
         client.execute(grant)
     mine = as_role(cli, role)
     grant = f"GRANT UNMASK ON TABLE {users} TO {role};"
-    words = ("users: mail, pin would be copied masked", grant, "Nothing was changed.")
+    words = ("users: mail, pin would be read masked", grant, "Nothing was changed.")
     told(mine("plan"), 7, *words, out=True)
     told(mine("up", *OUTAGE), 7, *words)
     told(
-        mine("down", "base", "--set-aside", "--yes"), 7, "users: mail would be copied masked", grant
+        mine("down", "base", "--set-aside", "--yes"), 7, "users: mail would be read masked", grant
     )
     ok(mine("verify"))
     # A resume, too, by who may not see them.
@@ -124,6 +124,48 @@ def test_masked_values_are_not_copied(cli: Cli, client: Any, users: str, role: s
     ok(mine("down", "1", *OUTAGE))
     assert client.execute(f"SELECT * FROM {users}").one()["mail"] == "me@x.org"
     assert masks(client, cli) == HAS
+
+
+def test_masked_values_do_not_come_back_from_a_second_copy(
+    cli: Cli, client: Any, users: str, role: str
+) -> None:
+    """Neither `repair` nor `clean` takes what masks a value for the value."""
+    (cli.folder / "migrations" / "0002_teams.cql").write_text(REBUILD, encoding="utf-8")
+    ok(cli("up", *OUTAGE, "--keep-shadow", "7"))
+    for grant in listed("migrator", cli.keyspace, role):
+        client.execute(grant)
+    mine = as_role(cli, role)
+    said = ok(mine("clean", "--keep-shadow", "0", "--yes"))
+    assert "would be read masked" in said, said
+    client.execute(f"DROP TABLE {users}")
+    shadow = next(table for table, _ in masks(client, cli) if "__0002" in table)
+    grant = f"GRANT UNMASK ON TABLE {cli.keyspace}.{shadow} TO {role};"
+    told(mine("repair", "--restore", "--yes"), 7, "would be read masked", grant, "Nothing was")
+    client.execute(grant)
+    ok(mine("repair", "--restore", "--yes"))
+    assert client.execute(f"SELECT * FROM {users}").one()["mail"] == "me@x.org"
+
+
+@pytest.mark.usefixtures("users")
+def test_a_mask_stays_on_a_column_that_gets_wider(cli: Cli, client: Any) -> None:
+    """mask_replace keeps its argument by the type of the column: the server writes 0 as 0.0."""
+    wide = SHAPE.format("", "(team, id)").replace("pin int", "pin bigint, size double")
+    (cli.folder / "migrations" / "0002_wide.cql").write_text(
+        f"-- migrate:up\n-- migrate:rebuild pin=CAST(pin AS bigint)\n{wide};\n"
+        "ALTER TABLE users ALTER size MASKED WITH mask_replace(0);\n"
+        "-- migrate:irreversible x\n",
+        encoding="utf-8",
+    )
+    (cli.folder / "migrations" / "0003_again.cql").write_text(
+        f"-- migrate:up\n-- migrate:rebuild\n{wide.replace('(team, id)', '(pin, id)')};\n"
+        f"-- migrate:down\n-- migrate:rebuild\n{wide};\n",
+        encoding="utf-8",
+    )
+    ok(cli("up", *OUTAGE))
+    ok(cli("down", "2", *OUTAGE))
+    ok(cli("up", *OUTAGE))
+    ok(cli("verify"))
+    assert masks(client, cli) == HAS | {("users", "size"): "mask_replace"}
 
 
 def test_who_sees_what_is_masked(
