@@ -28,6 +28,7 @@ from calldrop_migrate.core.names import is_shadow
 from calldrop_migrate.core.operations import (
     Copy,
     Operation,
+    Proof,
     Rows,
     Run,
     Verify,
@@ -369,11 +370,11 @@ class Passage:
         """
         attempt, up = self._attempt, self._attempt.direction == "up"
         number, name, done = attempt.migration.number, attempt.migration.name, self._done
-        refused = isinstance(error, StatementRefused)
+        refused, begun = isinstance(error, StatementRefused), self._has_begun()
         if attempt.direction not in ("up", "down"):
             total = len(attempt.operations)
             state = f"{attempt.direction}: {done} of {total} operations are done."
-        elif done:
+        elif begun:
             state = (
                 f"{name} is half-way ({attempt.direction}): {done} of {len(attempt.operations)}"
                 " operations are applied."
@@ -399,10 +400,15 @@ class Passage:
             error.message = f"the server refused a statement of the tool itself: {error.message}"
             error.hint = "Mend what it names, then run the same command again."
         of_revision = attempt.direction in ("up", "down")
-        if refused and of_revision and not done and unsettled(self._past, 0) is None:
+        if refused and of_revision and not begun and unsettled(self._past, done) is None:
             withdraw = self._do.history.remove if up else self._do.history.withdraw_down
             with suppress(CalldropError):  # left as it is, it is half-way with nothing done
                 withdraw(number, attempt.id)
+
+    def _has_begun(self) -> bool:
+        """Whether anything was done besides asking."""
+        done = self._attempt.operations[: self._done]
+        return any(not (isinstance(op, Run) and op.proof is Proof.ASKS) for op in done)
 
     def _being_revoked(self) -> str:
         """What gives back what is being revoked now."""

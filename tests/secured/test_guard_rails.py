@@ -136,11 +136,14 @@ def test_a_drop_or_truncate_is_asked_for_before_rows_go_aside(
 
 
 # Where a run is killed, and what the server doesn't allow any more when it goes on.
-BEHIND = {
-    "noted | DROP TABLE t": "table_properties",
-    "noted | CREATE TABLE t (": "secondary_indexes",
-    "noted | CREATE INDEX by_c ON": "user_timestamps",
-    "noted | VERIFY t__0002": "materialized_views_per_table",
+BEHIND: dict[str, tuple[str, dict[str, str]]] = {
+    "noted | DROP TABLE t": ("table_properties", {"TablePropertiesDisallowedCSV": "comment"}),
+    "noted | CREATE TABLE t (": ("secondary_indexes", {"SecondaryIndexesEnabled": "false"}),
+    "noted | CREATE INDEX by_c ON": ("user_timestamps", {"UserTimestampsEnabled": "false"}),
+    "noted | VERIFY t__0002": (
+        "materialized_views_per_table",
+        {"MaterializedViewsPerTable": "1,1"},
+    ),
 }
 
 
@@ -153,14 +156,8 @@ def test_behind_the_drop_the_way_on_is_named(
         if run[0] == "down":
             ok(cli("up", *GO, env=OTHERS))
         killed(cli, at, *run, env=OTHERS)
-    with closed(
-        secured.pid,
-        SecondaryIndexesEnabled="false",
-        UserTimestampsEnabled="false",
-        TablePropertiesDisallowedCSV="comment",
-        MaterializedViewsPerTable="1,1",
-    ):
-        for cli, said, run in zip(clis, BEHIND.values(), runs, strict=True):
+    for cli, (said, closing), run in zip(clis, BEHIND.values(), runs, strict=True):
+        with closed(secured.pid, **closing):
             err = told(cli(*run, env=OTHERS), 7, f"({said})", "run the same command again")
             on = f"calldrop-migrate {' '.join(word for word in run if word[0] != '-')}"
             assert on in err, err

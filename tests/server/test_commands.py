@@ -95,7 +95,8 @@ def test_an_interrupted_revision(cli: Cli, client: Any) -> None:
     write(cli, "0002_bc", MENDED)
     assert "is at 0002" in typed(cli, printed, commands.resume("up", 2))
     # On its way down.
-    write(cli, "0003_d", tables("d").replace("DROP TABLE d", "DROP TABLE d;\nDROP TABLE nosuch"))
+    refused = "DROP TABLE d;\nALTER TABLE a WITH nosuch = 1"
+    write(cli, "0003_d", tables("d").replace("DROP TABLE d", refused))
     ok(cli("up"))
     told(cli("down", "2", "--yes"), 7, "0003_d.cql:5:1")
     printed = cli("status")

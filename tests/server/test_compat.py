@@ -138,7 +138,7 @@ def test_it_stops_before_a_revision_that_is_under_way(
     """A refused statement leaves its revision IN_PROGRESS, and the other tool must not go on."""
     bad = cli.folder / "migrations" / "0005_bad.cql"
     bad.write_text(
-        "-- migrate:up\nALTER TABLE call_records DROP nothing_of_this_name;\n"
+        "-- migrate:up\nALTER TABLE call_records WITH nothing_of_this_name = 1;\n"
         "-- migrate:down\nALTER TABLE call_records ADD a int;\n",
         encoding="utf-8",
     )
