@@ -21,6 +21,7 @@ from calldrop_migrate.core.declared import (
     describe_trigger,
     drop_trigger,
 )
+from calldrop_migrate.core.effects import after
 from calldrop_migrate.core.fencing import is_up, taken_back
 from calldrop_migrate.core.operations import Await, Copy, Operation, Proof, Run, Verify, run
 from calldrop_migrate.core.schema import Schema
@@ -52,6 +53,8 @@ def undo(
                     blocked.append(operation.label)
                 else:
                     back += undone
+                    for step in undone:
+                        live = after(live, step.effect) if isinstance(step, Run) else live
     return back, blocked
 
 

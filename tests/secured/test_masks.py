@@ -108,9 +108,7 @@ def test_masked_values_are_not_copied(cli: Cli, client: Any, users: str, role: s
     words = ("users: mail, pin would be read masked", grant, "Nothing was changed.")
     told(mine("plan"), 7, *words, out=True)
     told(mine("up", *OUTAGE), 7, *words)
-    told(
-        mine("down", "base", "--set-aside", "--yes"), 7, "users: mail would be read masked", grant
-    )
+    told(mine("down", "base", "--set-aside", "--yes"), 7, "users: mail would be read masked", grant)
     ok(mine("verify"))
     # A resume, too, by who may not see them.
     stopped = cli.at("kill | before | COPY users TO users__", "up", *OUTAGE)

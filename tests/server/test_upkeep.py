@@ -209,6 +209,35 @@ def test_behind_the_drop_there_is_no_way_but_forward(filled: Cli, client: Any) -
     assert numbers(client, filled) == [f"+1{n}" for n in range(5)]
 
 
+AGAIN = """-- migrate:up
+DROP INDEX by_b;
+DROP MATERIALIZED VIEW v;
+CREATE INDEX by_b ON t (c);
+CREATE MATERIALIZED VIEW v AS SELECT * FROM t
+    WHERE c IS NOT NULL AND a IS NOT NULL PRIMARY KEY (c, a);
+ALTER TABLE t WITH nosuch = 1;
+-- migrate:irreversible x
+"""
+FIRST = """-- migrate:up
+CREATE TABLE t (a int PRIMARY KEY, b int, c int);
+CREATE INDEX by_b ON t (b);
+CREATE MATERIALIZED VIEW v AS SELECT * FROM t
+    WHERE b IS NOT NULL AND a IS NOT NULL PRIMARY KEY (b, a);
+-- migrate:irreversible x
+"""
+
+
+@pytest.mark.parametrize("at", ["", "after | DROP MATERIALIZED VIEW", "after | CREATE INDEX"])
+def test_an_abort_brings_back_what_was_made_again_by_its_name(cli: Cli, at: str) -> None:
+    only(cli, r0001_first=FIRST, r0002_again=AGAIN)
+    told(cli("up"), 7, "0002_again.cql:7")
+    if at:
+        assert cli.at(f"kill | {at}", "abort", "--yes", env=SHORT).code == -signal.SIGKILL
+    ok(cli("abort", "--yes", env=SHORT))
+    ok(cli("verify"))
+    assert "1 and live are the same" in ok(cli("diff", "1", "live"))
+
+
 def test_an_abort_that_is_killed_is_finished_by_the_next(filled: Cli, client: Any) -> None:
     ok(filled("up", *GO))
     killed = filled.at("kill | before | DROP TABLE", "down", "1", *GO, env=SHORT)
