@@ -347,12 +347,10 @@ class ClusterDatabase:
         """See `Database`."""
         deadline = time.monotonic() + self.endpoint.ddl_timeout
         while True:
-            local, peers = self._ask(
-                [
-                    "SELECT schema_version FROM system.local",
-                    "SELECT peer, schema_version FROM system.peers",
-                ]
-            )
+            (peers,) = self._ask(["SELECT peer, schema_version FROM system.peers"])
+            if not peers:  # a node alone agrees with itself: no other request is needed
+                return
+            (local,) = self._ask(["SELECT schema_version FROM system.local"])
             behind = [
                 str(p["peer"]) for p in peers if p["schema_version"] != local[0]["schema_version"]
             ]
