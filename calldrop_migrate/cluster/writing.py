@@ -298,8 +298,9 @@ class Batch:
             if behind or size > REQUEST_BYTES:
                 return False
             statements.append(bound(cql, values))
-        self._statements += statements
-        self._puts.append((row, statements))
+        if statements:  # else all of it has ended
+            self._statements += statements
+            self._puts.append((row, statements))
         self._bytes += size
         return True
 

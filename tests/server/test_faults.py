@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
+from cassandra.query import BatchStatement, BatchType
 
 from tests import cells
 from tests.conftest import Address, Cli, Result
@@ -24,7 +25,7 @@ from tests.server.test_rebuild_misfits import (
     write_without_destination,
 )
 from tests.server.test_rebuild_rows import AT_1, AT_2, Writer, calls, write_mixed
-from tests.told import ok
+from tests.told import ok, only
 from tests.wire import HARMS, Fault, Harm, Request, tapped
 
 FULL = os.environ.get("CALLDROP_TESTS") == "full"
@@ -221,3 +222,28 @@ def test_what_was_too_much_is_tried_again_in_smaller_parts(
     assert sizes.count(50) > 6, sizes
     found = client.execute(f"SELECT destination_number AS d FROM {cli.keyspace}.call_records")
     assert sorted(row["d"] for row in found) == sorted(d for *_, d in rows)
+
+
+def test_a_row_that_ends_before_its_batch_is_refused(
+    cli: Cli, client: Any, server: Address
+) -> None:
+    """The rows of a refused batch are sent one by one; of one that has ended nothing is sent."""
+    made = "CREATE TABLE t (a int, b int, v int, PRIMARY KEY (a, b))"
+    newest = "-- migrate:rebuild\n" + made + " WITH CLUSTERING ORDER BY (b DESC);\n"
+    only(
+        cli,
+        r0001_t=f"-- migrate:up\n{made};\n-- migrate:down\nDROP TABLE t;\n",
+        r0002_t=f"-- migrate:up\n{newest}-- migrate:down\n-- migrate:rebuild\n{made};\n",
+    )
+    ok(cli("up", "1"))
+    # All at one second: whenever they are read, the first of them is in its last one.
+    batch = BatchStatement(BatchType.UNLOGGED)
+    insert = client.prepare(f"INSERT INTO {cli.keyspace}.t (a, b, v) VALUES (1, ?, 1) USING TTL ?")
+    for b in range(98):
+        batch.add(insert, (b, b + 1))
+    client.execute(batch)
+    fault = Fault(1, "refuse", of=r"^BATCH [1-9]\d", says="the batch is too large")
+    with tapped(server.hosts[0], server.port, fault) as tap:
+        env = {"CALLDROP_HOSTS": tap.host, "CALLDROP_PORT": str(tap.port)}
+        ok(cli("up", "2", *GO, env=env))
+    assert tap.struck is not None
