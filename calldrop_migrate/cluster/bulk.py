@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from cassandra.cluster import Session
 
 from calldrop_migrate.cluster import failures, sampling, writing
 from calldrop_migrate.cluster.compare import Comparison
 from calldrop_migrate.cluster.encoding import Encoder
+from calldrop_migrate.cluster.hidden import shown_from
 from calldrop_migrate.cluster.raw import show_key
 from calldrop_migrate.cluster.strays import Strays
 from calldrop_migrate.cluster.wire import Wire
@@ -49,6 +51,8 @@ class ClusterBulk:
         self, task: CopyTask, ranges: Sequence[Range], slack: float, *, present: bool
     ) -> Iterator[tuple[Range, RangeResult]]:
         """See `Bulk`."""
+        shown = shown_from(self._wire, task.target)
+        task = replace(task, shown=tuple(shown.items()))
         return Comparison(self._wire, task).move_ranges(ranges, slack, present=present)
 
     def keys_of_ranges(

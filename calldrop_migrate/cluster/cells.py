@@ -4,7 +4,7 @@ the statements that write them. Bytes in, bytes out; sends nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cassandra.query import UNSET_VALUE
@@ -42,6 +42,9 @@ class Write(NamedTuple):
 class Cells:
     """What one key of the target addresses: the cells of a row, or the statics of a partition.
 
+    Args:
+        shown: by column, the time before which the server hides its cells: microseconds.
+
     Attributes:
         key: names of that key's columns.
         cells: (name, place of the value) of columns that are one cell.
@@ -49,13 +52,14 @@ class Cells:
         written_at, ttl_at: places of write time and TTL of the columns that have them.
     """
 
-    def __init__(self, into: str, key: Sequence[str]) -> None:
+    def __init__(self, into: str, key: Sequence[str], shown: Mapping[str, int]) -> None:
         self.key = tuple(key)
         self.cells: list[tuple[str, int]] = []
         self.many: list[Elements] = []
         self.written_at: dict[str, int] = {}
         self.ttl_at: dict[str, int] = {}
         self._into = into
+        self._shown = shown
 
     @property
     def timed(self) -> tuple[str, ...]:
@@ -102,9 +106,12 @@ class Cells:
     def element_writes(
         self, row: RawRow, key: RawRow, since: float, otherwise: int, turn: int, most: int
     ) -> Iterator[Write]:
-        """The statements that make the elements of a row."""
+        """The statements that make the elements of a row; those whose time isn't told are written
+        at `otherwise`, or where the server would hide that, as soon as it doesn't.
+        """
         for elements in self.many:
-            groups = elements.groups(row, since, otherwise)
+            least = self._shown.get(elements.name, otherwise)
+            groups = elements.groups(row, since, max(otherwise, least))
             for (written, life), assignment, behind in elements.writes(groups, turn, most):
                 cql, values = self.update(assignment, f"{STAMP} AND TTL ?")
                 yield Write(cql, [long(written), seconds(life), *values, *key], behind)

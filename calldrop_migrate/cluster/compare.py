@@ -13,8 +13,7 @@ are there whatever becomes of the rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from itertools import compress
 from time import monotonic
 
@@ -23,7 +22,7 @@ from cassandra.metadata import Murmur3Token
 from calldrop_migrate.cluster import failures
 from calldrop_migrate.cluster.cells import Cells
 from calldrop_migrate.cluster.elements import LATEST_TURN
-from calldrop_migrate.cluster.hidden import raiser, shown_from
+from calldrop_migrate.cluster.hidden import raiser
 from calldrop_migrate.cluster.layout import Fate
 from calldrop_migrate.cluster.lookup import GONE, Lookup
 from calldrop_migrate.cluster.pages import Page, Partitions
@@ -65,8 +64,8 @@ class Comparison:
         self.layout = wire.layout(task)
         self.lookup = Lookup(wire.keyspace, task, self.layout)
         self.static_lookup = Lookup(wire.keyspace, task, self.layout, of_statics=True)
-        self._raised: Callable[[RawRow], RawRow] = lambda row: row
-        self._written = task
+        parts = [self.layout.row] + ([self.layout.statics] if self.layout.statics else [])
+        self._raised = raiser(parts, dict(task.shown))
         self._also = wire.layout_also(task, task.also) if task.also else None
         self._at_once = max(1, _LOOKUPS >> task.calm)
         self._summed = summed(self.layout, lasting=task.lasting)
@@ -205,11 +204,6 @@ class Comparison:
         self, ranges: Sequence[Range], slack: float, *, present: bool
     ) -> Iterator[tuple[Range, RangeResult]]:
         """See `Bulk`."""
-        parts = [self.layout.row] + ([self.layout.statics] if self.layout.statics else [])
-        shown = shown_from(self._wire, self._task.target)
-        self._raised = raiser(parts, shown)
-        if present and shown:  # elements whose times are not told; no marker is written
-            self._written = replace(self._task, low_timestamp=max(shown.values()))
         for part, pages in self._wire.chosen(self._task, ranges):
             moved = left = 0
             for rows, asked in self._groups(pages):
@@ -240,7 +234,7 @@ class Comparison:
         # The second copy first: what is in the table could be dropped with it.
         for into, some in ([(self._also, own)] if self._also else []) + [(layout, rows)]:
             for row in compress(some, written):
-                batch = Batch(window, into, self._written)
+                batch = Batch(window, into, self._task)
                 batch.put(row, asked, with_marker=not present)
                 batch.flush()
             window.drain()
@@ -263,7 +257,7 @@ class Comparison:
         for row, _, asked in self.statics([part]):
             for into, its in ((self._also, row), (self.layout, self._raised(row))):
                 if into:
-                    batch = Batch(window, into, self._written)
+                    batch = Batch(window, into, self._task)
                     batch.put_statics(its, asked)
                     batch.flush()
                     if into is self._also:

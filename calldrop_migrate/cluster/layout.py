@@ -102,9 +102,10 @@ class Layout:
         self.key_select = ranged(keyspace, source, self._places)
 
         into = f"{quote(keyspace)}.{quote(target.name)}"
-        self.row = Cells(into, target.key)
+        shown = dict(task.shown)
+        self.row = Cells(into, target.key, shown)
         kept = {name for name, _ in static_pairs(source, target, task.columns)}
-        statics = Cells(into, target.partition_key)
+        statics = Cells(into, target.partition_key, shown)
         for name, what in task.columns:
             self._carry(task, statics if name in kept else self.row, name, what, types or {})
         self.statics = statics if kept else None

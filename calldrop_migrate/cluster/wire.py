@@ -160,7 +160,7 @@ class Wire:
         self.writes_at = ConsistencyLevel.EACH_QUORUM if each else level
         self._prepared: dict[str, PreparedStatement] = {}
         self._page_rows: dict[str, int] = {}  # by the SELECT
-        self._layouts: dict[tuple[Table, Table, tuple[tuple[str, str], ...], bool], Layout] = {}
+        self._layouts: dict[tuple[Any, ...], Layout] = {}  # by what is copied
 
     def close(self) -> None:
         """Ends the connection."""
@@ -168,7 +168,7 @@ class Wire:
 
     def layout(self, task: CopyTask) -> Layout:
         """The layout of a task's rows; the same for all ranges of a copy."""
-        at = (task.source, task.target, task.columns, task.element_times)
+        at = (task.source, task.target, task.columns, task.element_times, task.shown)
         if at not in self._layouts:
             types = self._user_types(task.target)
             layout = Layout(self.keyspace, task, types, limits=self._limits)

@@ -108,6 +108,8 @@ class CopyTask:
         element_times: whether the server tells the times of a collection's elements.
         turn: microseconds that a list is written later than its elements: more each time that it
             may be written.
+        shown: columns of the target that were dropped once, and from when on the server shows
+            their cells: microseconds.
         calm: how often work on it has failed: makes pages, batches, and what is in flight smaller.
         also: gets what is moved into the target, before it.
         casts: columns of the target whose values are compared under an expression.
@@ -126,6 +128,7 @@ class CopyTask:
     consistency: str = ""
     element_times: bool = True
     turn: int = 0
+    shown: tuple[tuple[str, int], ...] = ()
     calm: int = 0
     lasting: bool = False
     also: Table | None = None

@@ -71,7 +71,12 @@ def test_values_of_a_dropped_column_come_back(cli: Cli, client: Any, killed_at: 
     ok(cli("verify"))
 
 
-def test_rows_that_come_back_onto_such_a_table(cli: Cli, client: Any) -> None:
+@pytest.mark.parametrize("answers", ["cli", "scylla"])
+def test_rows_that_come_back_onto_such_a_table(
+    request: pytest.FixtureRequest, client: Any, answers: str
+) -> None:
+    """ScyllaDB doesn't tell the times of elements."""
+    cli = request.getfixturevalue(answers)
     made = "CREATE TABLE t (a int PRIMARY KEY, c int, d int, s set<int>);\n"
     only(
         cli,
@@ -89,4 +94,32 @@ def test_rows_that_come_back_onto_such_a_table(cli: Cli, client: Any) -> None:
     found = client.execute(f"SELECT a, c, d, s FROM {cli.keyspace}.t")
     got = {(r["a"], r["c"], r["d"], tuple(r["s"] or ())) for r in found}
     assert got == {(1, 1, 1, (1, 2)), (2, None, 1, ()), (3, None, None, (3,))}
+    assert internal(client, cli) == []
+
+
+@pytest.mark.parametrize("answers", ["cli", "scylla"])
+def test_values_come_back_to_columns_that_were_dropped_one_after_the_other(
+    request: pytest.FixtureRequest, client: Any, answers: str
+) -> None:
+    """Somebody made one of them again meanwhile, and dropped it again: each has its own time."""
+    cli = request.getfixturevalue(answers)
+    made = "CREATE TABLE t (a int PRIMARY KEY, c int, d int, s set<int>, l list<int>);\n"
+    only(
+        cli,
+        r0001_t=f"-- migrate:up\n{made}-- migrate:down\nDROP TABLE t;\n",
+        r0002_t="-- migrate:up\nALTER TABLE t DROP (d, s, l);\n-- migrate:down\n"
+        "ALTER TABLE t ADD d int;\nALTER TABLE t ADD s set<int>;\nALTER TABLE t ADD l list<int>;\n",
+    )
+    ok(cli("up", "1"))
+    into = f"INSERT INTO {cli.keyspace}.t"
+    client.execute(f"{into} (a, c, d, s, l) VALUES (1, 1, 1, {{1, 2}}, [2, 1])")
+    client.execute(f"{into} (a, c, s, l) VALUES (2, 1, {{3}}, [4])")
+    ok(cli("up", "2", *GO, "--set-aside", env=OTHERS))
+    for column in ("s set<int>", "l list<int>"):
+        client.execute(f"ALTER TABLE {cli.keyspace}.t ADD {column}")
+        client.execute(f"ALTER TABLE {cli.keyspace}.t DROP {column.split()[0]}")
+    ok(cli("down", "1", *GO, env=OTHERS))
+    found = client.execute(f"SELECT a, d, s, l FROM {cli.keyspace}.t")
+    got = {(r["a"], r["d"], tuple(r["s"] or ()), tuple(r["l"] or ())) for r in found}
+    assert got == {(1, 1, (1, 2), (2, 1)), (2, None, (3,), (4,))}
     assert internal(client, cli) == []
