@@ -29,7 +29,7 @@ from calldrop_migrate.cluster.pages import Page, Partitions
 from calldrop_migrate.cluster.raw import RawRow, getter, long, ranged, where
 from calldrop_migrate.cluster.summing import digest, summed
 from calldrop_migrate.cluster.wire import Request, Wire
-from calldrop_migrate.cluster.writing import Batch, Window
+from calldrop_migrate.cluster.writing import REQUEST_BYTES, Batch, Window
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.names import is_internal
 from calldrop_migrate.core.ranges import Range, index_of
@@ -219,15 +219,15 @@ class Comparison:
     ) -> list[RawRow]:
         """Look, write what may be written, look again; gives what is held now and may be deleted.
 
-        A row that an interrupted run has already written is found there, exactly so, and only
-        deleted. Another one with its key is a reason to stay even where its cells are newer: it is
+        A row that an interrupted run has written, or a part of it, is found there and written once
+        more. Another one with its key is a reason to stay even where its cells are newer: it is
         another row.
         """
         layout = self.layout
         rows, own = [self._raised(row) for row in rows], rows
         there = self._look_up(rows)
         written = [
-            not layout.target_key.unfit(row) and (found is not None) == present
+            not layout.target_key.unfit(row) and self._may_write(row, found, present=present)
             for row, found in zip(rows, there, strict=True)
         ]
         window = Window(self._wire, self._task.between, self._task.calm)
@@ -245,6 +245,16 @@ class Comparison:
             for mine, row, found in zip(own, rows, there, strict=True)
             if not self._lacks(row, found, slack, alone=not present)
         ]
+
+    def _may_write(self, row: RawRow, found: RawRow | None, *, present: bool) -> bool:
+        """Whether a row's cells may be written to what is there: to a row, if one shall be present;
+        otherwise where none is, or a part of just this one, because a large row is written in
+        parts, and a run can be interrupted between them.
+        """
+        if found is None or present:
+            return (found is not None) == present
+        large = sum(len(cell) for cell in row if cell) > REQUEST_BYTES
+        return self.lookup.is_part(row, found, large=large)
 
     def _lacks(self, row: RawRow, there: RawRow | None, slack: float, *, alone: bool) -> str:
         return self.lookup.lacks(row, there, slack, exactly=alone, alone=alone, same_key=alone)

@@ -127,6 +127,32 @@ class Lookup:
                 return f"{here.name} {what}"
         return ""
 
+    def is_part(self, row: RawRow, there: RawRow, *, large: bool) -> bool:
+        """Whether the target's row has something, and nothing but what a source row has: the same
+        cells, and of a list the elements in order. Their write times tell that it wasn't written by
+        somebody else; where none is told, it is believed only of a `large` row.
+        """
+        if tuple(there[self._key_at :]) != self._layout.target_key.of(row):
+            return False
+        found = told = False
+        for name, at in self._cells.cells:
+            if (value := there[self._value_at[name]]) is None:
+                continue
+            found = True
+            if name in self._cells.written_at:
+                told = True
+                if number(there[self._value_at[name] + 1]) != self._cells.times(row, name)[0]:
+                    return False
+            if value != row[at]:
+                return False
+        for here, other in self._many:
+            mine, theirs = here.read(row), other.read(there)
+            if not (_list_has if here.is_list else _elements_have)(mine, theirs):
+                return False
+            found = found or bool(theirs)
+            told = told or any(element.written is not None for element in theirs)
+        return told or (found and large)
+
     def _cell(
         self, name: str, row: RawRow, there: RawRow, slack: float, same: bool, exactly: bool
     ) -> str:
@@ -195,3 +221,19 @@ def _list_lacks(
         ) > slack:
             return "does not live as long"
     return ""
+
+
+def _elements_have(mine: list[Element], theirs: list[Element]) -> bool:
+    """Whether all of theirs are mine, with the same values and write times."""
+    values = {element.key: (element.value, element.written) for element in mine}
+    return all(values.get(e.key) == (e.value, e.written) for e in theirs)
+
+
+def _list_has(mine: list[Element], theirs: list[Element]) -> bool:
+    """Whether theirs are among mine, in order, written at the times that a copy gives them."""
+    newest = max((element.written or 0 for element in mine), default=0)
+    latest = newest + LATEST_TURN
+    if any(e.written is not None and not newest <= e.written <= latest for e in theirs):
+        return False
+    values = iter([element.value for element in mine])
+    return all(element.value in values for element in theirs)

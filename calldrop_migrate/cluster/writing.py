@@ -216,8 +216,9 @@ class Batch:
     """Rows of one partition, sent when there are many or at the end.
 
     Such a batch is applied as a whole, and `put` keeps a row's statements in one, unless they are
-    too much for that: a row is there or it isn't. Room in the window is waited for before a batch
-    is begun, because its TTLs count from then.
+    too much for that: a row is there or it isn't. Of a row in parts its INSERT comes last, so that
+    what is there of it always has cells, which tell whose they are. Room in the window is waited
+    for before a batch is begun, because its TTLs count from then.
 
     Attributes:
         size: bytes that were sent.
@@ -247,8 +248,8 @@ class Batch:
             elements += layout.element_writes(row, now - asked, oldest, turn, REQUEST_BYTES)
             writes += elements
         if not self._put(row, writes):
-            parts = layout.writes(row, groups, marked, REQUEST_BYTES)
-            self._put_parts(row, [*parts, *elements], now)
+            parts = list(layout.writes(row, groups, marked, REQUEST_BYTES))
+            self._put_parts(row, [*parts[1:], *elements, *parts[:1]], now)
         if (len(groups) > 1 or elements) and layout.ends(row):
             self.ending.append(row)
         return bare

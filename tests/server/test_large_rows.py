@@ -4,13 +4,18 @@ there and back.
 
 from __future__ import annotations
 
+import signal
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests import cells
-from tests.conftest import Cli
+from tests.conftest import Address, Cli
+from tests.server.test_late import OTHERS
+from tests.server.test_upkeep import internal
 from tests.told import ok, only
+from tests.wire import Fault, tapped
 
 GO = ("--yes", "--outage-accepted")
 COLUMNS = (
@@ -93,3 +98,69 @@ def test_what_is_too_large_for_a_request_goes_in_parts(
         assert [line[:200] for line in found] == []
         now_static = cells.read_statics(client, cli.keyspace, "t")
         assert [line[:200] for line in cells.differences(statics, now_static)] == []
+
+
+# By what a row has: its columns with their values, more than one request takes.
+KINDS: dict[str, dict[str, object]] = {
+    "cells": {f"b{n}": value(3 * MB, n) for n in range(5)},
+    "list": {"path": [value(MB, n) for n in range(10)]},
+    "map": {"tags": {n: value(MB, n) for n in range(10)}},
+    "cells and elements": {"b0": value(MB, 1), "tags": {n: value(MB, n) for n in range(6)}},
+}
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind", "killed"),
+    [
+        ("cli", "cells", True),
+        ("cli", "list", True),
+        ("cli", "map", False),
+        ("cli", "cells and elements", False),
+        ("scylla", "list", True),
+        ("scylla", "map", True),
+    ],
+)
+def test_a_row_of_which_a_part_came_back(
+    request: pytest.FixtureRequest,
+    client: Any,
+    server: Address,
+    answers: str,
+    kind: str,
+    killed: bool,
+) -> None:
+    """The run is killed between two parts, or one is lost: the rest of them follows."""
+    cli: Cli = request.getfixturevalue(answers)
+    columns = ", ".join(f"b{n} blob" for n in range(5)) + ", path list<blob>, tags map<int, blob>"
+    only(
+        cli,
+        r0001_t=f"-- migrate:up\nCREATE TABLE t (k int PRIMARY KEY, {columns});\n"
+        "-- migrate:down\nDROP TABLE t;\n",
+        r0002_t="-- migrate:up\nTRUNCATE t;\nALTER TABLE t WITH comment = 'none';\n"
+        "-- migrate:down\nALTER TABLE t WITH comment = '';\n",
+    )
+    ok(cli("up", "1"))
+    write = Writer(client, cli.keyspace)
+    client.execute(f"INSERT INTO {cli.keyspace}.t (k) VALUES (1)")
+    for name, what in KINDS[kind].items():
+        write(f"{name} = ?", what, where="k = 1")
+    read = f"SELECT * FROM {cli.keyspace}.t"
+    before = client.execute(read).one()
+    ok(cli("up", "2", *GO, "--set-aside"))
+    assert client.execute(read).one() is None
+    started: list[Any] = []
+    # Behind what prepares the statement and the first part; those of a list have two statements.
+    fault = Fault(3 + (kind == "list"), "cut request", of=r"^UPDATE \S+\.t\b")
+    if killed:
+        fault = replace(fault, act=lambda: started[0].kill())
+    port = int(cli.environment["CALLDROP_PORT"])
+    with tapped(server.hosts[0], port, fault) as tap:
+        env = OTHERS | {"CALLDROP_PORT": str(tap.port)}
+        started.append(cli.start("down", "1", *GO, env=env))
+        out, err = started[0].communicate(timeout=120)
+        assert started[0].returncode == (-signal.SIGKILL if killed else 0), err + out
+    assert tap.struck is not None
+    if killed:
+        assert client.execute(read).one() not in (None, before)
+        ok(cli("down", "1", *GO, "--wait-for-lease", "60"))
+    assert client.execute(read).one() == before
+    assert internal(client, cli) == []
