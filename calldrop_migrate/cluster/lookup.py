@@ -130,7 +130,8 @@ class Lookup:
     def is_part(self, row: RawRow, there: RawRow, *, large: bool) -> bool:
         """Whether the target's row has something, and nothing but what a source row has: the same
         cells, and of a list the elements in order. Their write times tell that it wasn't written by
-        somebody else; where none is told, it is believed only of a `large` row.
+        somebody else; where none is told, or only those of a list, which a copy changes, it is
+        believed of a `large` row only.
         """
         if tuple(there[self._key_at :]) != self._layout.target_key.of(row):
             return False
@@ -150,7 +151,7 @@ class Lookup:
             if not (_list_has if here.is_list else _elements_have)(mine, theirs):
                 return False
             found = found or bool(theirs)
-            told = told or any(element.written is not None for element in theirs)
+            told = told or (not here.is_list and any(e.written is not None for e in theirs))
         return told or (found and large)
 
     def _cell(
