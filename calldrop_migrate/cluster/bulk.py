@@ -15,6 +15,7 @@ from calldrop_migrate.cluster.raw import show_key
 from calldrop_migrate.cluster.strays import Strays
 from calldrop_migrate.cluster.wire import Wire
 from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.lives import Lives
 from calldrop_migrate.core.ranges import Range
 from calldrop_migrate.core.schema import Table
 from calldrop_migrate.engine.ports import (
@@ -61,7 +62,9 @@ class ClusterBulk:
         """See `Bulk`."""
         return self._wire.keys_of_ranges(task, ranges, times=times)
 
-    def count_ranges(self, task: CopyTask, ranges: Sequence[Range]) -> Iterator[tuple[Range, int]]:
+    def count_ranges(
+        self, task: CopyTask, ranges: Sequence[Range]
+    ) -> Iterator[tuple[Range, Lives]]:
         """See `Bulk`."""
         return self._wire.count_ranges(task, ranges)
 

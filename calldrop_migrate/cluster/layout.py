@@ -72,11 +72,13 @@ class Layout:
     Attributes:
         select: CQL that reads whole rows of a range.
         key_select: CQL that reads keys alone, those of source and target, in the same places.
+        key_width: how many columns that gives.
         key_at: places of the target's key.
         target_key: that key.
         row: the cells of a row of the target. Among the timed ones are those that become part of
             the key: of a row that has no other cell they are all that is known of its marker.
         statics: those of a partition, where statics stay so.
+        own_times_at: places of write time and TTL of what keeps a row alive, but for elements.
         untimed: cells of the target that share the marker's fate.
     """
 
@@ -100,6 +102,7 @@ class Layout:
         for what in sorted(carried):  # with them a partition without rows is seen on every server
             self._place(_selector(source, what))
         self.key_select = ranged(keyspace, source, self._places)
+        self._keyspace, self.key_width = keyspace, len(self._places)
 
         into = f"{quote(keyspace)}.{quote(target.name)}"
         shown = dict(task.shown)
@@ -132,6 +135,9 @@ class Layout:
         self.source_partition_of = getter(range(len(source.partition_key)))
         self._all_written = getter(self.row.written_at[name] for name in self._own)
         self._all_ttls = getter(self.row.ttl_at[name] for name in self._own)
+        self.own_times_at = [(self.row.written_at[n], self.row.ttl_at[n]) for n in self._own]
+        if self._marker_at:
+            self.own_times_at.append((self._marker_at[0], self._marker_at[1]))
         statics_there = any(column.kind == "static" for column in source.columns)
         self._clustering_at = len(source.partition_key) if statics_there else None
         self._statics_to_rows = [
@@ -176,6 +182,12 @@ class Layout:
     def place_of(self, what: str) -> int:
         """Where a selector on the source stands in a row."""
         return self._places[_selector(self._source, what)]
+
+    def key_select_with(self, places: Iterable[int]) -> str:
+        """`key_select` that reads what stands at these places of a row, too, behind the keys."""
+        names = list(self._places)
+        more = (names[at] for at in places)
+        return ranged(self._keyspace, self._source, [*names[: self.key_width], *more])
 
     # -- reading a row ---------------------------------------------------------------------------
 
@@ -226,12 +238,17 @@ class Layout:
 
         One of keys alone is: nothing says that it ends.
         """
-        cells = list(zip(self._all_written(row), self._all_ttls(row), strict=True))
-        if self._marker_at:
-            cells.append((row[self._marker_at[0]], row[self._marker_at[1]]))
-        lives = [number(ttl) for written, ttl in cells if written is not None]
-        lives += [element.ttl for many in self.row.many for element in many.read(row)]
+        lives = self._lives(row)
         return not lives or any(ttl is None or ttl > slack for ttl in lives)
+
+    def has_cells(self, row: RawRow) -> bool:
+        """Whether a row is more than its keys."""
+        return bool(self._lives(row))
+
+    def _lives(self, row: RawRow) -> list[int | None]:
+        cells = ((row[written], row[ttl]) for written, ttl in self.own_times_at)
+        lives = [number(ttl) for written, ttl in cells if written is not None]
+        return lives + [element.ttl for many in self.row.many for element in many.read(row)]
 
     def ends(self, row: RawRow) -> bool:
         """Whether a row has only cells that end, and not all by one write. Then nothing tells

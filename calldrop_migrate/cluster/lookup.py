@@ -10,9 +10,8 @@ from calldrop_migrate.cluster.elements import LATEST_TURN, Element, Elements
 from calldrop_migrate.cluster.layout import Layout
 from calldrop_migrate.cluster.raw import RawRow, number, where
 from calldrop_migrate.core.cql import quote
-from calldrop_migrate.engine.ports import CopyTask
-
-GONE = "is not there"
+from calldrop_migrate.engine.ports import GONE as GONE
+from calldrop_migrate.engine.ports import KEYS_GONE, CopyTask
 
 
 class Lookup:
@@ -107,7 +106,9 @@ class Lookup:
             if why := layout.target_key.unfit(row):
                 return f"has no key in the target: {why}"
             if there is None:
-                return GONE if stays else ""
+                if layout.has_cells(row):
+                    return GONE if stays else ""
+                return KEYS_GONE
             if same_key and tuple(there[self._key_at :]) != layout.target_key.of(row):
                 return f"{GONE}, and another row has its key"
         there = self._row(there)

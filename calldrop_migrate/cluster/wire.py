@@ -36,10 +36,12 @@ from calldrop_migrate import commands
 from calldrop_migrate.cluster import failures
 from calldrop_migrate.cluster.elements import UserType, items
 from calldrop_migrate.cluster.layout import Fate, Layout
+from calldrop_migrate.cluster.lives import Lifetimes
 from calldrop_migrate.cluster.pages import Page, calmed, effort, meant, rows_per_page
 from calldrop_migrate.cluster.raw import long
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.keys import KeyLimits, is_loose
+from calldrop_migrate.core.lives import Lives
 from calldrop_migrate.core.ranges import Range
 from calldrop_migrate.core.schema import Table
 from calldrop_migrate.core.widening import origin, same_value
@@ -317,11 +319,13 @@ class Wire:
         for part, pages in self.ranges(cql, task, ranges):
             yield part, _keys(layout, pages, times=times)
 
-    def count_ranges(self, task: CopyTask, ranges: Sequence[Range]) -> Iterator[tuple[Range, int]]:
+    def count_ranges(
+        self, task: CopyTask, ranges: Sequence[Range]
+    ) -> Iterator[tuple[Range, Lives]]:
         """See `Bulk`."""
-        layout = self.layout(task)
-        for part, pages in self.ranges(layout.key_select, task, ranges):
-            yield part, sum(layout.count(page.rows) for page in pages)
+        lifetimes = Lifetimes(self.layout(task))
+        for part, pages in self.ranges(lifetimes.select, task, ranges):
+            yield part, sum((lifetimes.of(page.rows) for page in pages), Lives())
 
     def survey_ranges(
         self, task: CopyTask, ranges: Sequence[Range]

@@ -5,6 +5,11 @@ It knows nothing of why a row may not fit, nor how a copy is made: it compares n
 only end while nobody writes, so what was read first can't be less than what was read later. A row's
 end may differ by seconds between a table and its copy, so a second look leaves some time between
 its counts.
+
+A row may also end on one side alone. Where it was inserted for ever and its cells end, its copy
+ends with them. Where a server doesn't tell that elements end, or a row of keys alone, the copy
+stays. So a side may lack as many rows as it has lost since the proof read it, and no more than the
+table has of those that may end. Where the table's rows last, the numbers have to be the same.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ from dataclasses import dataclass, field
 
 from calldrop_migrate import commands
 from calldrop_migrate.core.carrying import identity
+from calldrop_migrate.core.lives import Lives
 from calldrop_migrate.core.names import is_internal
 from calldrop_migrate.core.operations import Proof, Rows, Run, Verify
 from calldrop_migrate.core.schema import Table
@@ -112,16 +118,22 @@ class Balance:
         source = self._count(verify.source, verify.target, read)
         self._wait()
         after = [self._rows_of(holder) for holder in holders]
-        if sum(before) + gone >= source and (source >= sum(after) or not read.is_exact):
+        held = sum(holder.counted.target + holder.counted.mended for holder in holders)
+        ended = _at_most(source.ending, held - sum(before))
+        ended_here = _at_most(source.rows - source.lasting, read.counted.source - source.rows)
+        if sum(before) + gone + ended >= source.rows and (
+            source.rows + ended_here >= sum(after) or not read.is_exact
+        ):
             return
-        held = ", ".join(
+        shown = ", ".join(
             f"{holder.verify.target.name} {rows:,}"
             for holder, rows in zip(holders, before, strict=True)
         )
         more = f", and {gone:,} may be missing" if gone else ""
+        more += f"; {ended:,} have ended meanwhile" if ended else ""
         raise RowsAtRisk(
-            f"{operation.label}: {verify.source.name} has {source:,} rows, and in the tables that"
-            f" hold them now are others: {held}{more}",
+            f"{operation.label}: {verify.source.name} has {source.rows:,} rows, and in the tables"
+            f" that hold them now are others: {shown}{more}",
             state="Nothing was dropped.",
             hint=(
                 "Is somebody writing to the table? Stop the writers, then run the same command"
@@ -132,9 +144,9 @@ class Balance:
 
     def _rows_of(self, read: Read) -> int:
         target = read.verify.target
-        return self._count(target, target, read)
+        return self._count(target, target, read).rows
 
-    def _count(self, source: Table, target: Table, read: Read) -> int:
+    def _count(self, source: Table, target: Table, read: Read) -> Lives:
         """Rows of a table, as many as they are for `target`."""
         columns = identity(target.key) if source is target else read.verify.columns
         return self._search.count(source, target, columns, read.parts, self._consistency)
@@ -143,6 +155,11 @@ class Balance:
         self._between()
         self._sleep(APART)
         self._between()
+
+
+def _at_most(most: int, rows: int) -> int:
+    """So many rows, or fewer; none where they are more than before."""
+    return max(0, min(most, rows))
 
 
 def _is_rest(other: Verify, verify: Verify) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from time import monotonic
+from time import monotonic, time
 
 from calldrop_migrate import commands
 from calldrop_migrate.core.carrying import can_tell, elements_of
@@ -266,7 +266,7 @@ class Copier:
         if differing and operation.final:
             self._selection.see_same(operation, place)
         looked_at = _of(differing, place.parts)
-        gone = sum(self._complete(operation, task, part) for part in looked_at)
+        done = [self._complete(operation, task, part) for part in looked_at]
         # Nobody else writes into a table of ours: what is in it alone was deleted meanwhile.
         exact = operation.final and is_internal(operation.target.name) and not place.emptied
         if exact and differing:
@@ -276,9 +276,10 @@ class Copier:
                 self._see_alike(operation, differing, sums, lasting)
             # What is deleted was read just before: the look between the two must not be an old one.
             strict = replace(task, between=self._watched(place, 0))
-            self._no_more(operation, strict, differing, place.parts)
+            done += self._no_more(operation, strict, differing, place.parts)
         see_same(self._database, place.ids)
-        counted = Counted(here.rows, there.rows, gone, len(task.skip))
+        mended, gone = (sum(numbers) for numbers in zip((0, 0), *done, strict=True))
+        counted = Counted(here.rows, there.rows, gone, len(task.skip), mended)
         return RangeResult(rows=read, counted=counted)
 
     def _see_alike(
@@ -306,42 +307,55 @@ class Copier:
         if in_place or _differing(*(lasting(of_target=of) for of in (False, True))):
             raise changed(operation)
 
-    def _complete(self, operation: Verify, task: CopyTask, part: Range) -> int:
-        """That a range's rows are in the target; those that aren't are copied once more. Gives how
-        many somebody has deleted there since.
+    def _complete(self, operation: Verify, task: CopyTask, part: Range) -> tuple[int, int]:
+        """Proves that a range's rows are in the target; those that aren't are copied once more.
+        Gives how many were, and how many somebody has deleted there since.
         """
-        gone = 0
         self._ranging.between()
-        missing = self._missing(task, part)
+        lacked = missing = self._missing(task, part)
+        gone = 0
         if missing and operation.mends:
-            again = self._ranging.over(
-                [part], lambda r: self._database.bulk.copy_ranges(self._next_turn(task), r)
-            )
-            for _ in again:
-                pass
-            missing = self._missing(task, part)
+            missing = self._copied_again(task, part)
             if not is_internal(operation.target.name):
                 # Written once more at its own time, and still not there: deleted since.
                 gone = sum(found.gone for found in missing)
                 missing = [found for found in missing if not found.gone]
+            elif any(found.may_have_ended for found in missing):
+                # What has ended there hides what is written at an earlier time.
+                again = self._copied_again(_stamped(task), part)
+                missing = [d for d in again if d in missing or not d.may_have_ended]
         if missing:
             raise _differs(operation, f"range {part.index}", missing)
-        return gone
+        return len(lacked), gone
+
+    def _copied_again(self, task: CopyTask, part: Range) -> list[Difference]:
+        """Copies a range once more; gives what is missing then."""
+        again = self._ranging.over(
+            [part], lambda r: self._database.bulk.copy_ranges(self._next_turn(task), r)
+        )
+        for _ in again:
+            pass
+        return self._missing(task, part)
 
     def _no_more(
         self, operation: Verify, task: CopyTask, differing: Collection[int], parts: int
-    ) -> None:
+    ) -> list[tuple[int, int]]:
         """Deletes of the target what isn't in the source any more, and proves that nothing else
-        went with it.
+        went with it. Gives for each range what `_complete` does.
+
+        Rows may go on ending in the source alone: what is found then is deleted, too. Of one whose
+        cells have ended the times aren't told any more, so a second look deletes at the time it is.
         """
-        strays = partial(self._database.bulk.strays, task, differing, parts, SLACK)
-        if not strays(remove=True):
-            return
-        if found := strays(remove=False):
-            raise _differs(operation, "the copy", found)
-        for part in _of(differing, parts):
-            if found := self._missing(task, part):
-                raise _differs(operation, f"range {part.index}", found)
+
+        def strays(task: CopyTask) -> list[Difference]:
+            return self._database.bulk.strays(task, differing, parts, SLACK, remove=True)
+
+        if not strays(task):
+            return []
+        found = strays(_stamped(task))
+        if still := set(found).intersection(strays(_stamped(task)) if found else ()):
+            raise _differs(operation, "the copy", sorted(still, key=lambda one: one.key))
+        return [self._complete(operation, task, part) for part in _of(differing, parts)]
 
     def _missing(self, task: CopyTask, part: Range) -> list[Difference]:
         def look(ranges: Sequence[Range]) -> Iterator[tuple[Range, list[Difference]]]:
@@ -390,6 +404,11 @@ def summed(
 ) -> Iterator[tuple[Range, Sums]]:
     """`Bulk.sum_ranges`, as something to do."""
     return bulk.sum_ranges(task, ranges, parts, of_target=of_target)
+
+
+def _stamped(task: CopyTask) -> CopyTask:
+    """The same, where what has no time of its own takes the present one: in a table of ours."""
+    return replace(task, low_timestamp=int(time() * 1_000_000))
 
 
 def _differing(one: Sums, other: Sums) -> set[int]:

@@ -17,6 +17,7 @@ from calldrop_migrate.core.carrying import (
     identity,
     shared_columns,
 )
+from calldrop_migrate.core.lives import Lives
 from calldrop_migrate.core.operations import Copy, Pairs
 from calldrop_migrate.core.ranges import Range, grid
 from calldrop_migrate.core.schema import Table
@@ -119,14 +120,16 @@ class Search:
 
     def count(
         self, source: Table, target: Table, columns: Pairs, parts: int, consistency: str
-    ) -> int:
-        """How many rows of a table are rows for another one; for itself, how many it has."""
+    ) -> Lives:
+        """How many rows of a table are rows for another one, and how many of them end; for itself,
+        how many it has.
+        """
         task = self._task(source, target, columns, consistency)
         ranges = self._ranging.over(grid(parts), lambda r: self._bulk.count_ranges(task, r))
-        total = 0
-        for done, (_, rows) in enumerate(ranges, 1):
-            total += rows
-            self._emit(Progress(f"count {source.name}", done, parts, total))
+        total = Lives()
+        for done, (_, found) in enumerate(ranges, 1):
+            total += found
+            self._emit(Progress(f"count {source.name}", done, parts, total.rows))
         return total
 
     def survey(

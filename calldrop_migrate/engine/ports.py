@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from calldrop_migrate.core.fencing import Access
 from calldrop_migrate.core.keys import CASSANDRA, CASSANDRA_4, SCYLLA, KeyLimits
+from calldrop_migrate.core.lives import Lives
 from calldrop_migrate.core.preflight import Server
 from calldrop_migrate.core.ranges import Range
 from calldrop_migrate.core.schema import Schema, Table
@@ -30,6 +31,8 @@ class _Absent:
 
 
 ABSENT = _Absent()
+GONE = "is not there"
+KEYS_GONE = f"has no cells, and {GONE}"
 NULL = "is null"  # how the reason ends that a row has no key
 EXAMPLES = 5  # keys that are shown of rows with which something is wrong
 Key = tuple[bytes | None, ...]
@@ -159,12 +162,14 @@ class Counted:
         target: of the target, a moment later.
         gone: rows of the source that somebody has deleted in the target.
         skipped: rows of the source that are not meant.
+        mended: rows that the target lacked, all or a part of them, and was given.
     """
 
     source: int
     target: int
     gone: int = 0
     skipped: int = 0
+    mended: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +244,11 @@ class Difference:
     what: str
     gone: bool = False
 
+    @property
+    def may_have_ended(self) -> bool:
+        """Whether the source's row has no cells any more: with the last of them its copy ends."""
+        return self.what == KEYS_GONE
+
 
 @dataclass(frozen=True, slots=True)
 class Size:
@@ -281,8 +291,12 @@ class Bulk(Protocol):
         """What is to be known of each row's key; the write time is 0 without `times`."""
         ...
 
-    def count_ranges(self, task: CopyTask, ranges: Sequence[Range]) -> Iterator[tuple[Range, int]]:
-        """How many rows of the source are rows for the target, or would be if they had a key."""
+    def count_ranges(
+        self, task: CopyTask, ranges: Sequence[Range]
+    ) -> Iterator[tuple[Range, Lives]]:
+        """How many rows of the source are rows for the target, or would be if they had a key, and
+        what the cells that the target gets tell about their end.
+        """
         ...
 
     def survey_ranges(
