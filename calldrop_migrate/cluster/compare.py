@@ -24,7 +24,7 @@ from calldrop_migrate.cluster.cells import Cells
 from calldrop_migrate.cluster.elements import LATEST_TURN
 from calldrop_migrate.cluster.hidden import raiser
 from calldrop_migrate.cluster.layout import Fate
-from calldrop_migrate.cluster.lookup import GONE, Lookup
+from calldrop_migrate.cluster.lookup import GONE, KEYS_GONE, Lookup
 from calldrop_migrate.cluster.pages import Page, Partitions
 from calldrop_migrate.cluster.raw import RawRow, getter, long, ranged, where
 from calldrop_migrate.cluster.summing import digest, summed
@@ -196,7 +196,7 @@ class Comparison:
 
     def difference(self, row: RawRow, what: str) -> Difference:
         """What is told of a source row."""
-        return Difference(self.layout.shown(row), what, what.endswith(GONE))
+        return Difference(self.layout.shown(row), what, what.endswith(GONE), what == KEYS_GONE)
 
     # -- moving ----------------------------------------------------------------------------------
 

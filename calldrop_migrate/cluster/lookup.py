@@ -10,8 +10,10 @@ from calldrop_migrate.cluster.elements import LATEST_TURN, Element, Elements
 from calldrop_migrate.cluster.layout import Layout
 from calldrop_migrate.cluster.raw import RawRow, number, where
 from calldrop_migrate.core.cql import quote
-from calldrop_migrate.engine.ports import GONE as GONE
-from calldrop_migrate.engine.ports import KEYS_GONE, CopyTask
+from calldrop_migrate.engine.ports import CopyTask
+
+GONE = "is not there"
+KEYS_GONE = f"has no cells, and {GONE}"
 
 
 class Lookup:

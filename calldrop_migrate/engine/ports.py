@@ -1,9 +1,8 @@
 """What the engine asks of a database; cluster/session.py answers.
 
-Every statement has three outcomes (PROTOCOLS.md 1): it returns (applied), it raises
-`StatementRefused` (the server said no, nothing was applied), or it raises `OutcomeUnknown`, which
-the engine settles by reading. `Unreachable` means that nothing was sent or, of `ddl`, that it was
-applied and not all nodes show it yet. No method sends a statement again whose outcome is open.
+Every statement has three outcomes: it returns (applied), it raises `StatementRefused` (nothing was
+applied), or it raises `OutcomeUnknown`, which the engine settles by reading. `Unreachable`: nothing
+was sent or, of `ddl`, it was applied and not all nodes show it yet. None is sent again while open.
 """
 
 from __future__ import annotations
@@ -31,8 +30,6 @@ class _Absent:
 
 
 ABSENT = _Absent()
-GONE = "is not there"
-KEYS_GONE = f"has no cells, and {GONE}"
 NULL = "is null"  # how the reason ends that a row has no key
 EXAMPLES = 5  # keys that are shown of rows with which something is wrong
 Key = tuple[bytes | None, ...]
@@ -238,16 +235,17 @@ class RangeResult:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A source row that the target doesn't hold, in words; `gone`: the target has nothing of it."""
+    """A source row that the target doesn't hold, in words.
+
+    Attributes:
+        gone: the target has nothing of it.
+        may_have_ended: the row has no cells any more: with the last of them its copy ends.
+    """
 
     key: str
     what: str
     gone: bool = False
-
-    @property
-    def may_have_ended(self) -> bool:
-        """Whether the source's row has no cells any more: with the last of them its copy ends."""
-        return self.what == KEYS_GONE
+    may_have_ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

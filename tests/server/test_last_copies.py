@@ -176,7 +176,7 @@ def test_what_is_deleted_while_others_end(
             f"{into} (src, ts, note) VALUES (%s, 1, 'x') USING TTL %s", [f"{number}", ends]
         )
     slow = ("--discard-rows", "--max-rows-per-second", "200")
-    at = "pause 3 | noted | COPY calls TO calls__0002"
+    at = "pause 6 | noted | COPY calls TO calls__0002"
     running = cli.begin(at, "up", *GO, *slow, env=SHORT)
     until(lambda: done(cli, 2, 2))
     client.execute(f"DELETE {what} FROM {cli.keyspace}.calls WHERE src = 'c' AND ts = 1")
