@@ -113,7 +113,7 @@ class Settings(BaseSettings):
 
     @property
     def settle(self) -> float:
-        """The settle time: as set, or what PROTOCOLS.md 3 derives."""
+        """The settle time: as set, or what docs/protocol.md 3 derives."""
         return (
             self.ddl_timeout + self.lease_ttl / 4 if self.settle_time is None else self.settle_time
         )

@@ -1,11 +1,11 @@
 """Proves that what one table holds is in another, and moves single rows: the reading side of
 wire.py.
 
-Two steps (PROTOCOLS.md 6). Sums per bucket over both sides, where the bucket is the range of the
-*source's* partition key, because a row's own token changes with its partition key. Then, only in
-buckets that differ, every source row is looked up by its key: cells expire between two reads, and a
-later write may have superseded one, so a difference of sums alone proves nothing. What is summed
-up is summing.py's.
+Two steps (docs/protocol.md 6). Sums per bucket over both sides, where the bucket is the range of
+the *source's* partition key, because a row's own token changes with its partition key. Then, only
+in buckets that differ, every source row is looked up by its key: cells expire between two reads,
+and a later write may have superseded one, so a difference of sums alone proves nothing. What is
+summed up is summing.py's.
 
 Statics are in the sums with each row. Partition by partition they are looked at by themselves: they
 are there whatever becomes of the rows.

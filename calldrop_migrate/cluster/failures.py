@@ -3,7 +3,7 @@ is that unknown?
 
 All of it is here, because it is easy to get wrong: NoHostAvailable is no DriverException,
 OperationTimedOut and WriteTimeout are; "CAS operation result is unknown" comes as its own class; a
-lost connection comes as any of several. The rule of PROTOCOLS.md 1: only a short list means
+lost connection comes as any of several. The rule of docs/protocol.md 1: only a short list means
 refused, everything else about a write is unknown.
 """
 

@@ -4,7 +4,7 @@ out; sends nothing.
 A row as it comes from the source: its key, the values for the target's columns, then write time and
 TTL of each column that is a cell there. Cells go into the target grouped by (write time, TTL left):
 the row's marker and the oldest group by INSERT, the others by UPDATE, which makes no marker
-(PROTOCOLS.md 5). Elements of collections follow with statements of their own (elements.py).
+(docs/protocol.md 5). Elements of collections follow with statements of their own (elements.py).
 
 What has no write time shares the marker's fate: a column that was key in the source, and one that
 the server computes in the SELECT, unless that is a CAST which loses nothing: it has its column's

@@ -2,8 +2,8 @@
 answer in different ways.
 
 ScyllaDB calls itself 3.0.8 in system.local, so the release version tells nothing. It is ScyllaDB
-when system has tables with "scylla" in their name; system_schema can be read by every role
-(SCYLLA.md 7), system.versions can't.
+when system has tables with "scylla" in their name; system_schema can be read by every role,
+system.versions can't.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def is_scylla(tables: Iterable[str]) -> bool:
 def view_status(tables_of_system: Collection[str]) -> str:
     """The table that says which nodes have built a view.
 
-    ScyllaDB keeps that in group 0 since 6.2 (SCYLLA.md 3). It is told by the table, not by the
+    ScyllaDB keeps that in group 0 since 6.2. It is told by the table, not by the
     version: not every role may read that.
     """
     newer = "view_build_status_v2"

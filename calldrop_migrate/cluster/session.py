@@ -1,16 +1,16 @@
 """One connection to one keyspace: implements engine/ports.py on the driver.
 
 Every statement goes out once: FallthroughRetryPolicy, because the driver's own policy sends a lost
-request to the next host, DDL and conditional writes included (PROTOCOLS.md 1). All schema changes
-of a run go through one pinned node, and return once every node that it knows shows one schema
-version: the driver would go on without agreement.
+request to the next host, DDL and conditional writes included (docs/protocol.md 1). All schema
+changes of a run go through one pinned node, and return once every node that it knows shows one
+schema version: the driver would go on without agreement.
 
 The bookkeeping is read and written at QUORUM whatever the level for rows is: what one runner was
 told to be committed every other one sees, in any data centre.
 
 Schema and token metadata of the driver are off: we read what we need, and it would re-read
 everything after each DDL. The default reactor of scylla-driver can stall the end of the process by
-5 s; the asyncio one doesn't (DESIGN.md).
+5 s; the asyncio one doesn't.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ from calldrop_migrate.engine.ports import (
 from calldrop_migrate.errors import Unreachable
 
 _AGREEMENT_POLL = 0.05  # seconds
-_TABLE_PATIENCE = 30.0  # PROTOCOLS.md 1
+_TABLE_PATIENCE = 30.0  # docs/protocol.md 1
 # For all hosts together, and one more second: a command says within 10 that nobody answers.
 _ANSWER = 7.0
 _CONTACT_POINTS = 8

@@ -1,8 +1,8 @@
 """Rows in bulk as raw bytes: batches that are written. The hot loop of copying.
 
-What PERFORMANCE.md measured and this follows: requests cost, not bytes, so rows go out in UNLOGGED
-batches within one partition (x5 to x10 over single rows; a batch over partitions is no gain and has
-a size limit), with a window of batches in flight; TTL is always bound (unset would mean the table's
+What was measured, and this follows: requests cost, not bytes, so rows go out in UNLOGGED batches
+within one partition (x5 to x10 over single rows; a batch over partitions is no gain and has a size
+limit), with a window of batches in flight; TTL is always bound (unset would mean the table's
 default). layout.py says what is written of a row.
 
 A server takes no request above 16 MiB. A row that is larger than REQUEST_BYTES goes in several:

@@ -1,7 +1,7 @@
 """What a statement's effect leads to: the schema after it, and whether it is there already.
 
 `after` tells the plan what later statements will find. `happened` tells recovery whether a
-statement whose reply was lost was applied (PROTOCOLS.md 4). They agree: what `after` gives,
+statement whose reply was lost was applied (docs/protocol.md 4). They agree: what `after` gives,
 `happened` accepts.
 """
 
@@ -142,7 +142,7 @@ def _altered_type(made: Extra, effect: Effect) -> Extra:
 
 
 def happened(effect: Effect, schema: Schema) -> bool:
-    """Whether the statement's postcondition holds in a schema read after it (PROTOCOLS.md 4)."""
+    """Whether a statement's postcondition holds in a schema read later (docs/protocol.md 4)."""
     table, extra = schema.table(effect.name), schema.extra(effect.kind, effect.name)
     match effect.verb, effect.kind:
         case "create", "table" | "view" if effect.table:

@@ -1,5 +1,5 @@
 """Who can write to a table, by the roles and permissions of its server, and how long it takes until
-nobody can any more (PROTOCOLS.md 7).
+nobody can any more (docs/protocol.md 7).
 
 A REVOKE on a table takes what was granted on that table alone. Against a grant on its keyspace, or
 a superuser, it does nothing: who has one of these is named, and there is no fence.

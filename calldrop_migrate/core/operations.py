@@ -169,7 +169,7 @@ class Copy(Carried):
 
 @dataclass(frozen=True, slots=True)
 class Verify(Carried):
-    """Proves that every cell of the source's rows is in the target (PROTOCOLS.md 6).
+    """Proves that every cell of the source's rows is in the target (docs/protocol.md 6).
 
     Attributes:
         final: the last one before the source is dropped: reads at ALL.

@@ -2,7 +2,7 @@
 
 A statement that is refused in the middle of a plan leaves a keyspace half-way. What ScyllaDB and
 Cassandra refuse by their settings, and what ScyllaDB can't do on tablets in this version, can be
-known beforehand. The rules are those of ScyllaDB's sources (SCYLLA.md 0, 2, 3):
+known beforehand. The rules are those of ScyllaDB's sources:
 
     windows   default_time_to_live / window may not exceed twcs_max_window_count, of any node
     tablets   conditional writes, which lease and history are made of, from 2025.4 on

@@ -1,4 +1,4 @@
-"""The rebuild of a table: into another shape, with its rows (PROTOCOLS.md 5 to 7).
+"""The rebuild of a table: into another shape, with its rows (docs/protocol.md 5 to 7).
 
     in place, with rows    Run drop nothing, Run create shadow, Run create indexes on it, Run create
                            and drop views on it, Copy, Verify, Run drop views, Run drop,

@@ -4,7 +4,7 @@ A materialized view is a Table with a `base`: the server keeps both alike, and s
 notions of "same":
 
   digest      every stored property, the table's id and dropped columns among them: did *anything*
-              change since we looked? (recovery, PROTOCOLS.md 4; only ever compared on one server)
+              change since we looked? (docs/protocol.md 4; only ever compared on one server)
   comparable  what two servers, or two points in time, can be compared by: columns, types, masks,
               keys, order, options (options.py), a view's base and WHERE
   holds       a live table has at least what a statement declared (declared.py)

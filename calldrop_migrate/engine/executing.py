@@ -3,7 +3,7 @@
 The schema as it is now lives here: after each change the object that was named is read again, and
 nothing else.
 
-The order in front of a statement that destroys is what keeps rows (PROTOCOLS.md 3, 4, 6): wait
+The order in front of a statement that destroys is what keeps rows (docs/protocol.md 3, 4, 6): wait
 until nothing that an earlier run sent can still arrive; read what is there; prove it; look whether
 the lease has enough left; send. What was read or proven before the wait counts for nothing.
 """
@@ -84,7 +84,7 @@ class Executor:
 
     def recovered(self, operation: Operation, before: Event) -> bool:
         """Whether a statement that an earlier run began was applied, from its object as it is when
-        nothing of that run can arrive any more (PROTOCOLS.md 4).
+        nothing of that run can arrive any more (docs/protocol.md 4).
 
         Raises:
             OutcomeUnknown: the object is neither as it was nor as the statement would leave it.
@@ -310,8 +310,8 @@ class Executor:
 
     def _once_it_is_there(self, needed: tuple[str, str], sent: str) -> None:
         """Sends a schema change, and again while the server names what it has to be there for, says
-        that it isn't, and shows it in its own schema: it is written there first (PROTOCOLS.md 1). A
-        refusal was not applied.
+        that it isn't, and shows it in its own schema: it is written there first
+        (docs/protocol.md 1). A refusal was not applied.
         """
         end = self._clock.monotonic() + TABLE_PATIENCE
         while True:

@@ -1,8 +1,8 @@
 """What is applied: the table `database_migrations`, and nothing else touches it.
 
 The layout is cassandra-migrate's, with the column `attempt` added: its `status` reads our work. A
-row is a state machine moved by conditional updates alone, never by a plain write (PROTOCOLS.md 2
-has the schedule that a plain DELETE loses):
+row is a state machine moved by conditional updates alone, never by a plain write
+(docs/protocol.md 2 has the schedule that a plain DELETE loses):
 
     up      (none) -> IN_PROGRESS -> SUCCEEDED
     down    SUCCEEDED -> IN_PROGRESS -> (none)

@@ -8,7 +8,7 @@ owner, holder and since carry a TTL; a crashed holder's lease ends by itself.
 
 The lease is trusted until (monotonic clock when its renewal was *sent*) + 5/6 of the TTL. What it
 can't stop is one statement that was in flight when its sender stopped: hence the settle time before
-the first destroying statement after a lease that was never released (PROTOCOLS.md 3).
+the first destroying statement after a lease that was never released (docs/protocol.md 3).
 """
 
 from __future__ import annotations

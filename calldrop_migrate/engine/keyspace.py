@@ -1,6 +1,6 @@
 """Before revision 1: the keyspace and the tool's own three tables.
 
-First contact is a race that every runner may be in (PROTOCOLS.md 2): everything is made IF NOT
+First contact is a race that every runner may be in (docs/protocol.md 2): everything is made IF NOT
 EXISTS, tables with an id that each runner would choose, all through one node, and what a server
 refuses because somebody else is just making it is tried again.
 """

@@ -58,7 +58,7 @@ class LeaseState:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds. See PROTOCOLS.md 3 for what each protects."""
+    """Seconds. See docs/protocol.md 3 for what each protects."""
 
     lease_ttl: int = 60
     ddl_timeout: float = 30

@@ -7,9 +7,9 @@ is there, or gone. A "before" row is a CAS on the lease, so nothing is begun wit
 from that was not our doing.
 
 A run that was killed left a prefix of that sequence, and the next one goes on behind it. What the
-last "before" row began is settled by reading the objects that it named (PROTOCOLS.md 4). One thing
-is done again: a Verify counts only for the run that made it. Between a kill and the next run an
-hour may lie, and the writers be back, so before a statement that destroys every proof that it
+last "before" row began is settled by reading the objects that it named (docs/protocol.md 4). One
+thing is done again: a Verify counts only for the run that made it. Between a kill and the next run
+an hour may lie, and the writers be back, so before a statement that destroys every proof that it
 relies on and that this run hasn't made is made once more.
 """
 

@@ -38,7 +38,7 @@ from calldrop_migrate.errors import (
 )
 
 # What a person has to act on ends a run for good; after any other end the same command again goes
-# on with it (DESIGN.md, exit codes).
+# on with it (docs/commands.md).
 _FOR_A_PERSON = (2, 4, 5, 7, 9)
 _LOOKS = 3
 _BETWEEN_LOOKS = 0.3  # seconds

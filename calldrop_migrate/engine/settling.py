@@ -1,4 +1,4 @@
-"""Unknown is settled by reading (PROTOCOLS.md 1), and reading or repeating may need several tries.
+"""Tries reading or repeating several times: unknown is settled by that (docs/protocol.md 1).
 
 A read at SERIAL finishes conditional writes that are under way, and gives up when others keep
 coming; a node that was restarted is away for a moment. Neither is a sign of a server that is gone.

@@ -2,7 +2,7 @@
 right ones.
 
 A plain DELETE from a client whose clock is ahead would hide what the next one inserts
-(PROTOCOLS.md 2): everything that must be in order goes by the server's time, or by none.
+(docs/protocol.md 2): everything that must be in order goes by the server's time, or by none.
 """
 
 from __future__ import annotations

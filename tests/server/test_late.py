@@ -1,9 +1,9 @@
 """A runner that stands still, or whose statement is kept back, for longer than its lease lasts:
 another one takes over and finishes, and then the first, or its statement, comes back.
 
-The lease can't stop what has been sent already (PROTOCOLS.md 3). What must hold: every row is in
-the table or in its second copy, from where `repair` brings it back; the history is true; the first
-runner says that it lost the lease.
+The lease can't stop what has been sent already (docs/protocol.md 3). What must hold: every row is
+in the table or in its second copy, from where `repair` brings it back; the history is true; the
+first runner says that it lost the lease.
 """
 
 from __future__ import annotations

@@ -69,8 +69,8 @@ def test_a_directive_that_changes_in_the_middle_of_its_copy(cli: Cli, client: An
 def test_a_group_whose_newest_row_comes_while_rows_are_copied(
     cli: Cli, client: Any, *, dropped: bool
 ) -> None:
-    """The older row of the group goes aside (PROTOCOLS.md 7), whether the new shape has the column
-    that told them apart or not.
+    """The older row of the group goes aside (docs/protocol.md 7), whether the new shape has the
+    column that told them apart or not.
     """
     to = "src text PRIMARY KEY, note text, x text" + (", ts int" if not dropped else "")
     drop = " drop=ts" if dropped else ""
