@@ -400,7 +400,9 @@ class Passage:
             error.message = f"the server refused a statement of the tool itself: {error.message}"
             error.hint = "Mend what it names, then run the same command again."
         of_revision = attempt.direction in ("up", "down")
-        if refused and of_revision and not begun and unsettled(self._past, done) is None:
+        # What was refused may be the row that tells of a statement, and not the statement.
+        sure = not self._is_open and unsettled(self._past, done) is None
+        if refused and of_revision and not begun and sure:
             withdraw = self._do.history.remove if up else self._do.history.withdraw_down
             with suppress(CalldropError):  # left as it is, it is half-way with nothing done
                 withdraw(number, attempt.id)
