@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 from cassandra.query import UNSET_VALUE
 
 from calldrop_migrate.cluster.elements import Assignment, Elements, divided
-from calldrop_migrate.cluster.raw import RawRow, left, long, number, seconds, where
+from calldrop_migrate.cluster.raw import RawRow, Times, left, long, number, seconds, where
+from calldrop_migrate.core.cql import quote
+from calldrop_migrate.core.schema import Table
 
 STAMP = "TIMESTAMP ?"
 
@@ -128,3 +130,24 @@ class Cells:
         """An UPDATE, and the values of its SET."""
         text, values = assignment
         return f"UPDATE {self._into} USING {using} SET {text} WHERE {where(self.key)}", values
+
+
+def inserting(into: str, target: Table, cells: Sequence[str]) -> tuple[str, str]:
+    """The INSERT of a row with these cells, and the UPDATE of the cells alone."""
+    columns = [*target.key, *cells]
+    insert = (
+        f"INSERT INTO {into} ({', '.join(map(quote, columns))}) "
+        f"VALUES ({', '.join('?' * len(columns))}) USING {STAMP} AND TTL ?"
+    )
+    update = (
+        f"UPDATE {into} USING {STAMP} AND TTL ? "
+        f"SET {', '.join(f'{quote(n)} = ?' for n in cells)} WHERE {where(target.key)}"
+    )
+    return insert, update
+
+
+def marker_of(lives: Iterable[Times]) -> Times:
+    """Write time and TTL for a row's marker, which can't be read: oldest time, longest life."""
+    lives = list(lives)
+    oldest = min(written for written, _ in lives)
+    return oldest, 0 if any(ttl == 0 for _, ttl in lives) else max(ttl for _, ttl in lives)

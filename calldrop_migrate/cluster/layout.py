@@ -1,21 +1,17 @@
 """Where things stand in the rows that a copy reads, and what becomes of each cell. Bytes in, bytes
 out; sends nothing.
 
-A row as it comes from the source: its key, the values for the target's columns, then write time and
-TTL of each column that is a cell there. Cells go into the target grouped by (write time, TTL left):
-the row's marker and the oldest group by INSERT, the others by UPDATE, which makes no marker
-(docs/protocol.md 5). Elements of collections follow with statements of their own (elements.py).
+A row as it comes from the source: its key, the values for the target's columns, write time and TTL
+of each column that is a cell there. Cells go into the target grouped by (write time, TTL left): the
+row's marker and the oldest group by INSERT, the others by UPDATE, which makes no marker
+(docs/protocol.md 5). Elements of collections follow by statements of their own (elements.py).
 
-What has no write time shares the marker's fate: a column that was key in the source, and one that
-the server computes in the SELECT, unless that is a CAST which loses nothing: it has its column's
-times. The marker's own time can't be read: it takes the oldest among the row's cells, and the
-longest life. Where one of these cells becomes part of the key, the row in the target no longer
-tells that: a shadow then has the column MARKER, written with the marker's time and life, from which
-the copy back takes them.
+What has no write time shares the marker's fate: what was key in the source, and what the server
+computes. The marker's own time can't be read: it takes the oldest time and the longest life among
+all cells of the row, carried or not. A shadow whose cells don't tell these has the column MARKER.
 
-Static cells come with every row of their partition, and where it has none with a row of nulls. Into
-a static column they are written once, by the partition alone, whatever becomes of the rows; into a
-regular one as a cell of each row.
+Static cells come with every row of their partition. Into a static column they are written once, by
+the partition alone; into a regular one as a cell of each row.
 """
 
 from __future__ import annotations
@@ -25,7 +21,7 @@ from enum import Enum, auto
 
 from cassandra.query import UNSET_VALUE
 
-from calldrop_migrate.cluster.cells import STAMP, Cells, Write
+from calldrop_migrate.cluster.cells import STAMP, Cells, Write, inserting, marker_of
 from calldrop_migrate.cluster.elements import Elements, UserType
 from calldrop_migrate.cluster.keying import TargetKey
 from calldrop_migrate.cluster.raw import (
@@ -38,10 +34,9 @@ from calldrop_migrate.cluster.raw import (
     ranged,
     seconds,
     show_key,
-    where,
 )
 from calldrop_migrate.core import names
-from calldrop_migrate.core.carrying import elements_of
+from calldrop_migrate.core.carrying import elements_of, uncarried
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.keys import CASSANDRA, KeyLimits
 from calldrop_migrate.core.operations import static_pairs
@@ -112,8 +107,17 @@ class Layout:
         for name, what in task.columns:
             self._carry(task, statics if name in kept else self.row, name, what, types or {})
         self.statics = statics if kept else None
+        # A row lives as long as any of its cells, whatever becomes of them.
+        self._others = [
+            (self._place(f"WRITETIME({n})"), self._place(f"TTL({n})"))
+            for n in map(quote, uncarried(source, task.columns))
+            if of is None or f"WRITETIME({n})" in of._places
+        ]
         self.untimed = frozenset(n for n, _ in self.row.cells) - frozenset(self.row.timed)
         self._everything = {*self.row.timed, *self.untimed}
+        # Written a moment before the rest: what it was computed from may come back from aside.
+        computed = {n for n, what in task.columns if n in self.untimed and not source.column(what)}
+        self._computed = frozenset(computed if self._others else ())
         self._any_timed_cell = any(name in self.row.timed for name, _ in self.row.cells)
         # A static cell that becomes a regular one says nothing of a row's own life.
         self._own = [n for n in self.row.timed if chosen[n] not in carried]
@@ -127,15 +131,16 @@ class Layout:
             self._marker_at = [self._place(time) for time in times]
         self.select = ranged(keyspace, source, self._places)
         written = [name for name, _ in self.row.cells] + [names.MARKER] * self._marks
-        self._insert, self._update = _writing(into, target, written)
+        self._insert, self._update = inserting(into, target, written)
 
         self._source_types = [c.type for name in source.key if (c := source.column(name))]
         self.key_of = getter(range(self._source_key))
         self.target_key = TargetKey(task, self.key_at, types or {}, limits)
         self.source_partition_of = getter(range(len(source.partition_key)))
-        self._all_written = getter(self.row.written_at[name] for name in self._own)
-        self._all_ttls = getter(self.row.ttl_at[name] for name in self._own)
         self.own_times_at = [(self.row.written_at[n], self.row.ttl_at[n]) for n in self._own]
+        self.own_times_at += self._others
+        self._all_written = getter(written for written, _ in self.own_times_at)
+        self._all_ttls = getter(ttl for _, ttl in self.own_times_at)
         if self._marker_at:
             self.own_times_at.append((self._marker_at[0], self._marker_at[1]))
         statics_there = any(column.kind == "static" for column in source.columns)
@@ -293,6 +298,10 @@ class Layout:
             if life is not None:
                 groups.setdefault((written, life), set()).add(name)
                 lives += [(written, life)] if own else []
+        for written_at, ttl_at in self._others:
+            if row[written_at] is not None:
+                bare, life = False, left(number(row[ttl_at]), since)
+                lives += [] if life is None else [(number(row[written_at]) or 0, life)]
         for many in self.row.many:
             if many.times_at and row[many.at] is not None:
                 bare = False
@@ -303,7 +312,9 @@ class Layout:
         elif bare:
             marker = (low_timestamp, 0)
         if marker is not None:
-            groups.setdefault(marker, set()).update(self.untimed)
+            groups.setdefault(marker, set()).update(self.untimed - self._computed)
+            if self._computed:
+                groups.setdefault((marker[0] - 1, marker[1]), set()).update(self._computed)
         return groups, marker, bare
 
     def _marked(self, row: RawRow) -> bool:
@@ -325,6 +336,8 @@ class Layout:
         """The one group of a row all of whose cells have one time and one life, as most have."""
         written, ttls = self._all_written(row), self._all_ttls(row)
         if not written or written[0] is None or self._marked(row) or not self._is_plain(row):
+            return None
+        if self._computed:
             return None
         if written.count(written[0]) != len(written) or ttls.count(ttls[0]) != len(ttls):
             return None
@@ -420,25 +433,5 @@ def _kind(source: Table, what: str) -> str:
     return column.kind if column else ""
 
 
-def _writing(into: str, target: Table, cells: Sequence[str]) -> tuple[str, str]:
-    columns = [*target.key, *cells]
-    insert = (
-        f"INSERT INTO {into} ({', '.join(map(quote, columns))}) "
-        f"VALUES ({', '.join('?' * len(columns))}) USING {STAMP} AND TTL ?"
-    )
-    update = (
-        f"UPDATE {into} USING {STAMP} AND TTL ? "
-        f"SET {', '.join(f'{quote(n)} = ?' for n in cells)} WHERE {where(target.key)}"
-    )
-    return insert, update
-
-
 def _is_marked(table: Table) -> bool:
     return names.is_shadow(table.name) and table.column(names.MARKER) is not None
-
-
-def marker_of(lives: Iterable[Times]) -> Times:
-    """Write time and TTL for a row's marker, which can't be read: oldest time, longest life."""
-    lives = list(lives)
-    oldest = min(written for written, _ in lives)
-    return oldest, 0 if any(ttl == 0 for _, ttl in lives) else max(ttl for _, ttl in lives)

@@ -18,6 +18,7 @@ from calldrop_migrate.core import masks
 from calldrop_migrate.core.cql import CqlError, Token, bind_markers, quote, tokenize
 from calldrop_migrate.core.directives import Rebuild
 from calldrop_migrate.core.keys import is_loose, size_of
+from calldrop_migrate.core.names import MARKER
 from calldrop_migrate.core.operations import Carried, Pairs
 from calldrop_migrate.core.schema import Column, Table, plain_type
 from calldrop_migrate.core.widening import cast_of, origin, same_bytes
@@ -157,6 +158,18 @@ def _type(table: Table, name: str) -> str:
 def can_tell(source: Table, columns: Pairs) -> bool:
     """Whether a row of the target names the one of the source that it came from."""
     return set(source.key) <= {what for _, what in columns}
+
+
+def uncarried(source: Table, columns: Pairs) -> list[str]:
+    """The cells of a source row that no column of the target takes as they are: those that are left
+    behind, or that an expression is computed from. Elements of collections aren't among them.
+    """
+    taken = {origin(source, what) for _, what in columns} | {MARKER}
+    return [
+        column.name
+        for column in source.columns
+        if column.kind == "regular" and column.name not in taken and not elements_of(column.type)
+    ]
 
 
 def becomes_key(source: Table, target: Table, columns: Pairs) -> bool:

@@ -29,6 +29,7 @@ from calldrop_migrate.core.carrying import (
     identity,
     left_behind,
     mapping,
+    uncarried,
 )
 from calldrop_migrate.core.cql import Statement, quote, split
 from calldrop_migrate.core.ddl import Effect, read
@@ -89,7 +90,7 @@ def _in_place(draft: Draft, create: Run, source: Table, columns: Pairs) -> None:
     fence = draft.facts.fence(source.name)
     draft.add(*(fence.up() if fence else ()))
     shadow_name = names.shadow(target.name, draft.migration.number, draft.attempt)
-    marked = becomes_key(source, target, columns)
+    marked = becomes_key(source, target, columns) or bool(uncarried(source, columns))
     shadow = _created(draft, create, shadow_name, marked=marked)
     _try(draft, shadow, views, indexes)
     proof = _copy_out(draft, source, shadow, target, columns)
@@ -168,7 +169,7 @@ def _created(draft: Draft, create: Run, name: str, *, marked: bool = False) -> T
 
     Args:
         marked: with the column that keeps a row's own time and life. They can come from a cell that
-            becomes part of the key, and a key has neither.
+            becomes part of the key, and a key has neither, or from one that is left behind.
     """
     column = f"{names.MARKER} boolean" if marked else ""
     made = _as(create.written or create.statement, rewritten(create.statement, quote(name), column))
