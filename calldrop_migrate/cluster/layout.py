@@ -107,11 +107,13 @@ class Layout:
         for name, what in task.columns:
             self._carry(task, statics if name in kept else self.row, name, what, types or {})
         self.statics = statics if kept else None
-        # A row lives as long as any of its cells, whatever becomes of them.
+        # A row lives as long as any of its cells, whatever becomes of them. (Rows of an aside are
+        # deleted at the time that their own cells tell.)
         self._others = [
             (self._place(f"WRITETIME({n})"), self._place(f"TTL({n})"))
             for n in map(quote, uncarried(source, task.columns))
-            if of is None or f"WRITETIME({n})" in of._places
+            if names.aside_of(target.name) is None
+            and (of is None or f"WRITETIME({n})" in of._places)
         ]
         self.untimed = frozenset(n for n, _ in self.row.cells) - frozenset(self.row.timed)
         self._everything = {*self.row.timed, *self.untimed}

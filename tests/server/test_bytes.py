@@ -54,7 +54,7 @@ def row_of(
     """A row as its SELECT gives it."""
     places = [at for _, at in layout.row.cells] + layout.key_at
     places += [*layout.row.written_at.values(), *layout.row.ttl_at.values()]
-    places += [at for pair in layout.own_times_at for at in pair]
+    places += [at for pair in layout._others for at in pair]
     row: list[bytes | None] = [None] * (max(places) + 1)
     values = dict(layout.row.cells) | dict(zip(target.key, layout.key_at, strict=True))
     for name, value in key.items():

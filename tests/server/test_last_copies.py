@@ -113,7 +113,7 @@ def test_a_row_that_is_replaced_while_it_is_copied(
     for src, x in zip("abcd", "XYZZ", strict=True):
         client.execute(f"{into} (src, ts, note, x) VALUES ('{src}', 1, 'old', '{x}')")
     running = cli.begin("pause 4 | noted | COPY calls TO calls__0002", "up", *GO, flag, env=SHORT)
-    until(lambda: done(cli, 2, 2 if flag == "--discard-rows" else 8))
+    until(lambda: done(cli, 2, 3 if flag == "--discard-rows" else 9))
     # The row of a is replaced by another one, c is deleted, and x of d.
     client.execute(f"DELETE FROM {cli.keyspace}.calls WHERE src = 'a' AND ts = 1")
     client.execute(f"{into} (src, ts, note) VALUES ('a', 2, 'new')")
@@ -178,7 +178,7 @@ def test_what_is_deleted_while_others_end(
     slow = ("--discard-rows", "--max-rows-per-second", "200")
     at = "pause 6 | noted | COPY calls TO calls__0002"
     running = cli.begin(at, "up", *GO, *slow, env=SHORT)
-    until(lambda: done(cli, 2, 2))
+    until(lambda: done(cli, 2, 3))
     client.execute(f"DELETE {what} FROM {cli.keyspace}.calls WHERE src = 'c' AND ts = 1")
     _, err = running.communicate(timeout=120)
     assert running.returncode == 9, err
