@@ -106,7 +106,7 @@ def down_one() -> str:
 
 def resume(direction: str, number: int) -> str:
     """Finishes an interrupted revision in the direction in which it was begun."""
-    return down_to(number - 1) if direction == "down" else up()
+    return down_to(number - 1) if direction == "down" else up_to(number)
 
 
 def plan() -> str:

@@ -113,7 +113,7 @@ def _aside(kept: Kept) -> list[str]:
     return [
         f"  set aside: {kept.name} has {kept.what} of {kept.table} that the way {kept.direction}"
         f" over {kept.revision:04d} could not keep",
-        f"        {kept.back}; to delete them in cqlsh:  {kept.delete}",
+        f"        {kept.back}" + (f"; to delete them in cqlsh:  {kept.delete}" * bool(kept.delete)),
     ]
 
 

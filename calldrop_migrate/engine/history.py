@@ -396,15 +396,35 @@ def check_files(records: Mapping[int, Record], migrations: Sequence[Migration]) 
         if migration and record.applied and migration.checksum != record.checksum:
             then, now = (one.checksum.hex()[:12] for one in (record, migration))
             changed = f"{migration.file} changed after it was applied ({then} then, {now} now)"
+            hint = put_back(migration)
             if migration.file != record.name:
                 changed = f"{migration.file} is not {record.name}, which was applied"
+                hint = f"Is this the right folder? To use another one:  --migrations DIR\n{hint}"
             raise HistoryError(
                 changed,
                 state="The database has it as it was then; nothing was changed.",
-                hint=(
-                    "Put the file back; what was applied:  "
-                    f"{commands.show_applied(record.number)}\n"
-                    "For the change write a new revision:  "
-                    f"{commands.new(f'change {migration.title}')}"
-                ),
+                hint=hint,
             )
+
+
+def put_back(migration: Migration) -> str:
+    """What to do with a file that isn't as it was applied."""
+    return (
+        f"Put the file back; what was applied:  {commands.show_applied(migration.number)}\n"
+        f"For the change write a new revision:  {commands.new(f'change {migration.title}')}"
+    )
+
+
+def ran_otherwise(record: Record, migration: Migration) -> bool:
+    """Whether the statements that a file has on the way up are not those that were applied."""
+    try:
+        then, now = (
+            [
+                [token.text for token in step.statement.tokens]
+                for step in parse(migration.file, text.encode()).up
+            ]
+            for text in (record.content, shown_file(migration.text))
+        )
+    except MigrationFileError:  # what an earlier release has read, and this one doesn't
+        return False
+    return then != now

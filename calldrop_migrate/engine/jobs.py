@@ -21,7 +21,13 @@ from calldrop_migrate.engine.adopting import Adoption, Project
 from calldrop_migrate.engine.copying import Copier
 from calldrop_migrate.engine.drift import drift, fitting, not_as_declared
 from calldrop_migrate.engine.executing import Executor
-from calldrop_migrate.engine.history import History, Record, read_history
+from calldrop_migrate.engine.history import (
+    History,
+    Record,
+    put_back,
+    ran_otherwise,
+    read_history,
+)
 from calldrop_migrate.engine.journal import Event, Journal, has_journal
 from calldrop_migrate.engine.planning import Planner
 from calldrop_migrate.engine.ports import Database
@@ -168,7 +174,15 @@ class Jobs:
                     hint=to_clear(others, schema),
                 )
             chores = [f"recorded: {line}" for line in found]
-            chores += [f"{m.file}: recorded as it is now" for m, _ in self._changed(schema)]
+            changed = self._changed(schema)
+            if other := next((m for m, r in changed if ran_otherwise(r, m)), None):
+                raise HistoryError(
+                    f"{other.file}: its statements are not those that were applied; only comments,"
+                    " and the way down, can be recorded as they are now",
+                    state="Nothing was changed.",
+                    hint=put_back(other),
+                )
+            chores += [f"{m.file}: recorded as it is now" for m, _ in changed]
             plan = Plan(None, (), current, current)
             return Review(plan, schema, records, chores=tuple(chores))
 

@@ -190,7 +190,8 @@ def check_replication(replication: Mapping[str, str], nodes: Mapping[str, int]) 
 def _copies(nodes: Mapping[str, int]) -> str:
     """How one copy in each data centre is configured."""
     table = "".join(f"\n  {name} = 1" for name in nodes)
-    return f"In calldrop-migrate.toml:\n  [replication]{table}"
+    profile = "".join(f"profiles.{n}." for n in commands.present().flags.get("profile", ())[1:])
+    return f"In calldrop-migrate.toml:\n  [{profile}replication]{table}"
 
 
 def replication_differences(schema: Schema, wanted: Mapping[str, str]) -> list[str]:

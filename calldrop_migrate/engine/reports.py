@@ -155,7 +155,7 @@ def situation(
         ways_out=ways_out(recorded, schema) if differs else "",
         lease=lease,
         log=tuple(events),
-        asides=tuple(_asides(schema)),
+        asides=tuple(_asides(schema, half.number if half else 0)),
         shadows=tuple(
             _shadows(schema, log, timedelta(days=keep_shadow), half.number if half else 0)
         ),
@@ -235,7 +235,8 @@ def _in_doubt(records: Mapping[int, Record], events: Sequence[Event], live: Sche
 # -- rows that are kept beside a table -------------------------------------------------------------
 
 
-def _asides(schema: Schema) -> Iterator[Kept]:
+def _asides(schema: Schema, half: int) -> Iterator[Kept]:
+    """Those of a revision that is half-way are still needed: nobody is told to delete them."""
     for table in schema.tables:
         if (found := names.aside_of(table.name)) is None:
             continue
@@ -247,8 +248,12 @@ def _asides(schema: Schema) -> Iterator[Kept]:
             revision=revision,
             direction=direction,
             what="values of dropped columns" if cells else "rows",
-            back=f"the next {other} over {revision:04d} brings them back",
-            delete=f"DROP TABLE {quote(schema.keyspace)}.{quote(table.name)};",
+            back=f"the next {other} over {revision:04d} brings them back"
+            if revision != half
+            else f"{revision:04d} is half-way and needs them",
+            delete=f"DROP TABLE {quote(schema.keyspace)}.{quote(table.name)};"
+            if revision != half
+            else "",
         )
 
 

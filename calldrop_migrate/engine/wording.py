@@ -42,7 +42,12 @@ def summary(attempt: Attempt, results: dict[int, RangeResult] | None = None) -> 
         copied = [
             results[i].rows
             for i, op in enumerate(attempt.operations)
-            if results and i in results and isinstance(op, Copy) and op.target.name == effect.name
+            if results
+            and i in results
+            and isinstance(op, Copy)
+            and op.target.name == effect.name
+            # Values that come back from aside are no rows.
+            and op.rows is not Rows.PRESENT
         ]
         rows = "empty" if effect.name not in attempt.facts.filled else "with its rows"
         if copied:

@@ -123,6 +123,20 @@ def test_a_file_that_changed_can_be_accepted(cli: Cli) -> None:
     assert "a remark" in cli("show", "3", "--applied").out
 
 
+def test_only_comments_and_the_way_down_can_be_accepted(cli: Cli) -> None:
+    only(cli, r0001_a=tables("a"))
+    ok(cli("up"))
+    file = cli.folder / "migrations" / "0001_a.cql"
+    text = file.read_text("utf-8")
+    file.write_text(text.replace("id int", "id int, more int"), encoding="utf-8")
+    words = ("its statements are not those that were applied", "calldrop-migrate show 1 --applied")
+    told(cli("repair", "--accept", "--yes"), 5, *words)
+    assert "more int" not in cli("show", "1", "--applied").out
+    file.write_text(text.replace("DROP TABLE a", "DROP TABLE IF EXISTS a"), encoding="utf-8")
+    ok(cli("repair", "--accept", "--yes"))
+    ok(cli("down", "base", "--yes"))
+
+
 # -- stamp -----------------------------------------------------------------------------------------
 
 
