@@ -184,7 +184,7 @@ def test_interrupted_in_the_middle(cli: Cli, client: Session) -> None:
     assert f"0001 is half-way (up): {done} of 30 operations are applied." in result.err
     status = cli("status")
     assert f"up, {done} of 30 operations applied" in status.out
-    assert "Nobody holds the lease.\n  To go on: calldrop-migrate up\n" in status.out
+    assert "Nobody holds the lease.\n  To go on: calldrop-migrate up 1\n" in status.out
     again = cli("up")
     assert again.code == 0, again.err
     assert f"resumes at operation {done + 1} of 30: CREATE TABLE t_{done:02d}" in again.err

@@ -61,7 +61,7 @@ def test_status_half_way() -> None:
         "  0003  c  half-way",
         f"        {note}",
         "1 pending. Nobody holds the lease.",
-        "  To go on: calldrop-migrate up",
+        "  To go on: calldrop-migrate up 3",
     ]
 
 
