@@ -15,7 +15,8 @@ DEMO_NOW := 2026-11-23T00:00:00Z
 
 # What is killed, cut, delayed, stopped: in full it takes hours (docs/testing.md).
 FAULTS := $(addprefix tests/server/test_,faults.py kills.py sequences.py late.py clocks.py \
-    foreign_ddl.py every_kind.py schedules.py rebuild_killed.py writes.py) tests/cluster
+    foreign_ddl.py every_kind.py schedules.py rebuild_killed.py writes.py) tests/cluster \
+    tests/simulated
 
 .PHONY: help demo test test-faults check check-scylla-grammar setup clean
 

@@ -1,0 +1,15 @@
+"""A deterministic cluster behind engine/ports.py: no server, no sleeping, one seed makes one run.
+
+    cells.py       cells, rows, partitions: the newest write wins
+    statements.py  the CQL about rows that the engine sends, parsed
+    storage.py     the rows of one table, read and written by those statements
+    cluster.py     keyspaces, tables with ids, nodes that lag, the clock
+    faults.py      what happens to a statement on its way: killed, lost, refused, late, held
+    carried.py     rows of a copy: what of a source row the target gets, and whether it holds it
+    bulk.py        the port Bulk: copies, comparisons and moves of rows
+    database.py    the port Database: one runner's connection to the cluster
+    runs.py        one command as the command line would run it, and what came of it
+
+It models regular cells, row markers and keys. Statics and collections that aren't frozen are left
+to the real server: a table that has them raises `Unmodelled`.
+"""

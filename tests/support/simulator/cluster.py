@@ -1,0 +1,282 @@
+"""The simulated cluster: keyspaces, tables with ids, nodes that may lag, a clock that never waits.
+
+What a statement does when it arrives is decided here, whoever sent it and whenever. A cluster is a
+plain value: `copy` saves it in microseconds (tables are shared until one side writes), `digest`
+tells whether two are the same. Who sends statements, and what may happen to one on its way, is in
+database.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID, uuid5
+
+from calldrop_migrate.core.cql import Statement, split
+from calldrop_migrate.core.ddl import Effect, read
+from calldrop_migrate.core.effects import after
+from calldrop_migrate.core.schema import Schema, Table
+from tests.support.simulator import storage
+from tests.support.simulator.statements import Select, Unmodelled, Write, parse
+from tests.support.simulator.storage import MICROSECONDS, Moment, Refusal, TableData
+
+BEGIN = 1_790_000_000.0  # seconds since 1970
+_IDS = UUID("7e5d0f4c-6a35-4ad6-9d52-0f8f4bb9b1a5")
+Data = dict[UUID, TableData]
+
+
+@dataclass(slots=True)
+class Cluster:
+    """A cluster and all that is in it.
+
+    Attributes:
+        scylla: whether it behaves as ScyllaDB where the two differ.
+        now: seconds since 1970 on the clock of the servers.
+        schemas: by keyspace, as the nodes that don't lag show them.
+        lagging: nodes that still show an older schema, with that schema.
+        data: the rows of tables by the table's id; those of a dropped table are gone.
+    """
+
+    scylla: bool = False
+    nodes: int = 1
+    now: float = BEGIN
+    schemas: dict[str, Schema] = field(default_factory=dict)
+    lagging: dict[int, dict[str, Schema]] = field(default_factory=dict)
+    data: Data = field(default_factory=dict)
+    _shared: set[UUID] = field(default_factory=set)
+    _last_written: int = 0
+    _made: int = 0
+
+    def copy(self) -> Cluster:
+        """Return an independent copy."""
+        self._shared = set(self.data)
+        return Cluster(
+            self.scylla,
+            self.nodes,
+            self.now,
+            dict(self.schemas),
+            dict(self.lagging),
+            dict(self.data),
+            set(self.data),
+            self._last_written,
+            self._made,
+        )
+
+    def digest(self) -> bytes:
+        """Return a fingerprint of schemas and rows, without the clock."""
+        parts = (self.schemas, self.lagging, sorted(self.data.items(), key=lambda i: i[0].bytes))
+        return hashlib.blake2b(pickle.dumps(parts), digest_size=16).digest()
+
+    # -- time --------------------------------------------------------------------------------------
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+
+    def moment(self) -> Moment:
+        """Return now, with a write time above every earlier one."""
+        self._last_written = max(self._last_written + 1, int(self.now * MICROSECONDS))
+        return Moment(self.now, self._last_written)
+
+    # -- schema ------------------------------------------------------------------------------------
+
+    def schema(self, keyspace: str, node: int = 0) -> Schema:
+        """Return a keyspace as a node shows it."""
+        shown = self.lagging.get(node, self.schemas)
+        return shown.get(keyspace, Schema(keyspace))
+
+    def lag(self, node: int) -> None:
+        """Let a node show the schema of now until it catches up."""
+        self.lagging.setdefault(node, dict(self.schemas))
+
+    def catch_up(self) -> None:
+        """Let all nodes show the same schema."""
+        self.lagging.clear()
+
+    def change_schema(self, text: str, keyspace: str, node: int = 0) -> None:
+        """Execute a schema change.
+
+        Raises:
+            Refusal: it can't be done to the schema that the node shows.
+        """
+        (statement,) = split(text, "sent")
+        if statement.words(2) == ("create", "keyspace"):
+            self._create_keyspace(statement)
+            return
+        effect, keyspace, statement = _qualified(statement, keyspace)
+        if effect.verb == "other" or not effect.name:
+            return  # GRANT, ROLE, functions: nothing that rows depend on
+        seen = self.schema(keyspace, node)
+        if keyspace not in self.lagging.get(node, self.schemas):
+            raise Refusal(f"Keyspace '{keyspace}' does not exist")
+        if not _applies(seen, effect):
+            return
+        self._put(keyspace, effect)
+
+    def _create_keyspace(self, statement: Statement) -> None:
+        tokens = [t for t in statement.tokens if not t.is_word("if", "not", "exists")]
+        name = tokens[2].value
+        if name in self.schemas:
+            if statement.words(5)[2:] == ("if", "not", "exists"):
+                return
+            raise Refusal(f"Cannot add existing keyspace {name!r}")
+        texts = [token.value for token in tokens]
+        opened = texts.index("{")
+        entries = texts[opened + 1 : texts.index("}", opened)]
+        pairs = zip(entries[::4], entries[2::4], strict=True)
+        self.schemas[name] = Schema(name, tuple(sorted(pairs)))
+
+    def _put(self, keyspace: str, effect: Effect) -> None:
+        schema = self.schemas[keyspace]
+        before = schema.table(effect.name)
+        changed = after(schema, effect)
+        table = changed.table(effect.name)
+        if effect.verb == "create" and table is not None:
+            self._made += 1
+            made = UUID(effect.id) if effect.id else uuid5(_IDS, f"{keyspace} {self._made}")
+            changed = changed.put(replace(table, id=made))
+            self.data.setdefault(made, TableData())
+        elif effect.verb == "drop" and before is not None and before.id is not None:
+            self.data.pop(before.id, None)
+        elif effect.verb == "alter" and effect.drop and before and before.id:
+            hidden = self.moment().written // 1000 * 1000
+            rows = self._owned(before.id)
+            rows.shown_from |= dict.fromkeys(effect.drop, hidden)
+        self.schemas[keyspace] = changed
+
+    # -- rows --------------------------------------------------------------------------------------
+
+    def table(self, keyspace: str, name: str) -> Table:
+        """Return the table that statements about rows mean.
+
+        Raises:
+            Refusal: there is none.
+        """
+        table = self.schema(keyspace).table(name)
+        if table is None or table.base:
+            words = "unconfigured table" if self.scylla else "table"
+            raise Refusal(f"{words} {name} does not exist")
+        return table
+
+    def rows(self, table: Table) -> TableData:
+        """Return a table's rows to be read."""
+        assert table.id is not None
+        return self.data[table.id]
+
+    def owned_rows(self, table: Table) -> TableData:
+        """Return a table's rows to be written to."""
+        assert table.id is not None
+        return self._owned(table.id)
+
+    def _owned(self, table_id: UUID) -> TableData:
+        if table_id in self._shared:
+            self.data[table_id] = self.data[table_id].copy()
+            self._shared.discard(table_id)
+        return self.data[table_id]
+
+    def query(self, cql: str, values: Sequence[object], keyspace: str) -> list[dict[str, Any]]:
+        """Return the rows of a SELECT."""
+        statement = parse(cql)
+        if not isinstance(statement, Select):
+            raise Unmodelled(cql)
+        where = statement.keyspace or keyspace
+        if where.startswith("system"):
+            return self._system(statement, values)
+        table = self.table(where, statement.table)
+        return storage.select(self.rows(table), table, statement, values, self.now)
+
+    def _system(self, statement: Select, values: Sequence[object]) -> list[dict[str, Any]]:
+        """Return rows of system_schema, as far as the engine reads them itself."""
+        wanted = {r.column: storage.term(r.value, values) for r in statement.where}
+        keyspace = str(wanted["keyspace_name"])
+        if statement.table == "keyspaces":
+            return [{"keyspace_name": keyspace}] if keyspace in self.schemas else []
+        if statement.table == "tables":
+            names: Any = wanted["table_name"]
+            tables = (self.schema(keyspace).table(name) for name in names)
+            return [{"table_name": table.name, "id": table.id} for table in tables if table]
+        raise Unmodelled(f"system_schema.{statement.table}")
+
+    def write(self, cql: str, values: Sequence[object], keyspace: str) -> bool:
+        """Execute a write, or a batch of one partition; return whether its conditions held."""
+        writes = parse(cql)
+        if isinstance(writes, Select):
+            raise Unmodelled(cql)
+        targets = [self.table(w.keyspace or keyspace, w.table) for w in writes]
+        if any(w.is_conditional for w in writes):
+            self._see_one_partition(writes, targets, values)
+        for write, table in zip(writes, targets, strict=True):
+            if write.is_conditional and not storage.conditions_hold(
+                self.rows(table), table, write, values, self.now
+            ):
+                return False
+        at = self.moment()
+        for write, table in zip(writes, targets, strict=True):
+            storage.apply(self.owned_rows(table), table, write, values, at)
+        return True
+
+    def _see_one_partition(
+        self, writes: Sequence[Write], tables: Sequence[Table], values: Sequence[object]
+    ) -> None:
+        places = {
+            (table.name, storage.key_of(table, write, values)[0])
+            for write, table in zip(writes, tables, strict=True)
+        }
+        if len(places) > 1:
+            raise Refusal("Batch with conditions cannot span multiple partitions or tables")
+
+
+def _qualified(statement: Statement, keyspace: str) -> tuple[Effect, str, Statement]:
+    """Return what a statement does, and in which keyspace: `ks.name` is read as `name`."""
+    tokens = statement.tokens
+    for at in range(len(tokens) - 2):
+        name, dot = tokens[at], tokens[at + 1]
+        if name.is_name() and dot.is_symbol(".") and tokens[0].is_word("create", "drop", "alter"):
+            start = tokens[0].start
+            text = statement.text[: name.start - start] + statement.text[dot.end - start :]
+            (plain,) = split(text, "sent")
+            return read(plain), name.value, plain
+    return read(statement), keyspace, statement
+
+
+def _applies(schema: Schema, effect: Effect) -> bool:
+    """Return whether there is something to do.
+
+    Raises:
+        Refusal: it can't be done.
+    """
+    there = schema.table(effect.name) or schema.extra(effect.kind, effect.name)
+    if effect.verb == "create":
+        if there is not None and effect.conditional:
+            return False
+        if there is not None:
+            raise Refusal(f"Table '{schema.keyspace}.{effect.name}' already exists")
+        base = effect.table.base if effect.table else ""
+        if base and schema.table(base) is None:
+            raise Refusal(f"Base table '{base}' doesn't exist")
+        return True
+    if there is None:
+        if effect.conditional:
+            return False
+        raise Refusal(f"Table '{schema.keyspace}.{effect.name}' doesn't exist")
+    if effect.drops_table and (views := schema.views_on(effect.name)):
+        names = ", ".join(view.name for view in views)
+        raise Refusal(f"Cannot drop a table when materialized views still depend on it ({names})")
+    if isinstance(there, Table) and effect.verb == "alter":
+        _see_alterable(there, effect)
+    return True
+
+
+def _see_alterable(table: Table, effect: Effect) -> None:
+    for column in effect.add:
+        if table.column(column.name) and not effect.loose:
+            raise Refusal(f"Column with name '{column.name}' already exists")
+    for name in effect.drop:
+        found = table.column(name)
+        if found is None and not effect.loose:
+            raise Refusal(f"Column {name} was not found in table '{table.name}'")
+        if found is not None and found.is_key:
+            raise Refusal(f"Cannot drop PRIMARY KEY column {name}")

@@ -1,0 +1,80 @@
+"""What happens to a statement on its way to the cluster, and to its answer.
+
+A `Schedule` says it for each statement that changes something, counted from 1 over one run: the
+run is killed before or behind it, it is lost before or after it was applied, refused, answered
+late, or held and delivered behind a later statement of whoever comes next. Reads have no effect,
+so they are numbered by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Fate(StrEnum):
+    """What happens to one statement.
+
+    KILLED: the process ends before the statement is sent.
+    LOST: it never arrives, and the sender gets no answer.
+    UNANSWERED: it is applied, and the sender gets no answer.
+    REFUSED: the server says no.
+    LATE: it is applied, and its answer takes `Schedule.delay` seconds.
+    HELD: the process ends while it is on its way; it arrives when somebody delivers it.
+    """
+
+    KILLED = "killed"
+    LOST = "lost"
+    UNANSWERED = "unanswered"
+    REFUSED = "refused"
+    LATE = "late"
+    HELD = "held"
+
+
+class Killed(BaseException):
+    """The process ended: nothing that it still tries has any effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One statement that changes something, as it was sent: enough to be applied at any time.
+
+    Attributes:
+        kind: `schema`, `rows`, or `copy` (cells with their own times).
+        keyspace: in which unqualified names are.
+    """
+
+    kind: str
+    text: str
+    values: tuple[object, ...]
+    keyspace: str
+    node: int = 0
+
+
+@dataclass(slots=True)
+class Schedule:
+    """What happens in one run.
+
+    Attributes:
+        fates: by the number of the statement, from 1.
+        delay: seconds that a late answer takes.
+        before: called with each number before the statement is applied: where states are saved
+            and held statements delivered.
+        sent: how many statements were sent so far.
+        held: those that are on their way.
+    """
+
+    fates: Mapping[int, Fate] = field(default_factory=dict)
+    delay: float = 20.0
+    before: Callable[[int], None] = lambda number: None
+    sent: int = 0
+    held: list[Sent] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+
+    def next(self, statement: Sent) -> Fate | None:
+        """Return what happens to the next statement."""
+        self.sent += 1
+        self.texts.append(statement.text)
+        self.before(self.sent)
+        return self.fates.get(self.sent)

@@ -1,0 +1,133 @@
+"""One command as the command line would run it, on a simulated cluster, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from calldrop_migrate.core import folder
+from calldrop_migrate.core.files import Migration
+from calldrop_migrate.core.names import BOOKKEEPING
+from calldrop_migrate.engine.jobs import Job, Jobs
+from calldrop_migrate.engine.lease import Clock, Holder, Timing
+from calldrop_migrate.engine.review import Wishes
+from calldrop_migrate.engine.runner import Runner, Tools
+from calldrop_migrate.errors import CalldropError
+from tests.support.simulator.cluster import Cluster
+from tests.support.simulator.database import SimulatedDatabase
+from tests.support.simulator.faults import Killed, Schedule
+
+KEYSPACE = "calldrop"
+KILLED = -9
+REPLICATION = {"class": "NetworkTopologyStrategy", "datacenter1": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended: its exit code, and what it said. KILLED is no exit code."""
+
+    code: int
+    said: str = ""
+    hint: str = ""
+
+
+@dataclass(slots=True)
+class Operator:
+    """Somebody who types commands against one cluster.
+
+    Attributes:
+        alive: whether an earlier process of this machine counts as alive: then its lease isn't
+            taken over at once.
+    """
+
+    cluster: Cluster
+    migrations: Sequence[Migration]
+    set_aside: bool = True
+    discard: bool = False
+    keep_shadow: float = 0
+    alive: bool = False
+    timing: Timing = field(default_factory=Timing)
+
+    def up(self, target: str = "head", schedule: Schedule | None = None) -> Ended:
+        """`up TARGET --yes --outage-accepted`."""
+        return self._run(lambda jobs: jobs.migrate("up", target), schedule)
+
+    def down(self, target: str, schedule: Schedule | None = None) -> Ended:
+        """`down TARGET --yes --outage-accepted`."""
+        return self._run(lambda jobs: jobs.migrate("down", target), schedule)
+
+    def abort(self, schedule: Schedule | None = None) -> Ended:
+        """`abort --yes`."""
+        return self._run(lambda jobs: jobs.abort(discard=self.discard), schedule)
+
+    def restore(self, schedule: Schedule | None = None) -> Ended:
+        """`repair --restore --yes`."""
+        return self._run(lambda jobs: jobs.restore(), schedule)
+
+    def _run(self, job: Callable[[Jobs], Job], schedule: Schedule | None) -> Ended:
+        schedule = schedule or Schedule()
+        database = SimulatedDatabase(self.cluster, KEYSPACE, schedule)
+        cluster = self.cluster
+        clock = Clock(
+            now=lambda: datetime.fromtimestamp(cluster.now, UTC),
+            monotonic=lambda: cluster.now,
+            sleep=cluster.wait,
+        )
+        alive = self.alive
+        tools = Tools(
+            clock=clock,
+            timing=self.timing,
+            holder=Holder("somebody", "here", "boot", "ns", 7, "then", "calldrop-migrate"),
+            is_dead=lambda holder: not alive,
+            emit=lambda news: None,
+            interrupted=lambda: False,
+        )
+        wishes = Wishes(
+            REPLICATION,
+            set_aside=self.set_aside,
+            discard=self.discard,
+            outage_accepted=True,
+            keep_shadow=self.keep_shadow,
+        )
+        try:
+            runner = Runner(database, self.migrations, wishes, tools)
+            asked = job(runner.jobs)
+            review = runner.review(asked, 0)
+            runner.run(asked, review, ask_again=False, wait=0)
+        except Killed:
+            return Ended(KILLED)
+        except CalldropError as error:
+            return Ended(error.exit_code, error.message, error.hint)
+        return Ended(0)
+
+
+@cache
+def packaged() -> tuple[Migration, ...]:
+    """Return the four CallDrop revisions."""
+    files = Path(__file__).parents[3] / "migrations"
+    return folder.load({f.name: f.read_bytes() for f in sorted(files.glob("*.cql"))})
+
+
+def rows(cluster: Cluster) -> dict[str, list[tuple[object, ...]]]:
+    """Return the rows of each table that isn't the tool's own bookkeeping: keys and cells with
+    their write times, whatever the end of their lives.
+    """
+    found: dict[str, list[tuple[object, ...]]] = {}
+    for table in cluster.schema(KEYSPACE).tables:
+        if table.base or table.name in BOOKKEEPING:
+            continue
+        found[table.name] = sorted(
+            (*zip(table.key, (*row.partition, *(row.clustering or ())), strict=True), *its)
+            for row in cluster.rows(table).rows(table, cluster.now)
+            for its in [sorted((name, c.value, c.written) for name, c in row.cells.items())]
+        )
+    return found
+
+
+def history(cluster: Cluster) -> Mapping[int, str]:
+    """Return the state of each revision that the history knows."""
+    rows = cluster.query(f"SELECT version, state FROM {KEYSPACE}.database_migrations", (), KEYSPACE)
+    return {row["version"]: row["state"] for row in rows}
