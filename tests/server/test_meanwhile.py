@@ -88,7 +88,7 @@ def test_a_group_whose_newest_row_comes_while_rows_are_copied(
     running = cli.begin(
         "pause 4 | noted | COPY calls TO calls__0002", "up", *GO, "--set-aside", env=SHORT
     )
-    until(lambda: done(cli, 2, 8 if dropped else 5))
+    until(lambda: done(cli, 2, 9 if dropped else 6))
     client.execute(f"{insert_into} (src, ts, note) VALUES ('a', 2, 'new')")
     _, err = running.communicate(timeout=90)
     assert running.returncode == 9, err
@@ -110,7 +110,7 @@ def test_a_group_whose_newest_row_comes_while_rows_are_copied(
 
 def test_a_column_that_becomes_key_is_written_while_it_is_copied(filled: Cli, client: Any) -> None:
     running = filled.begin("pause 4 | noted | COPY call_records", "up", "2", *GO, env=SHORT)
-    until(lambda: done(filled, 2, 2))
+    until(lambda: done(filled, 2, 3))
     ddl(
         client,
         filled,
@@ -129,7 +129,7 @@ def test_a_column_that_becomes_key_is_written_while_it_is_copied(filled: Cli, cl
 def test_a_column_that_somebody_adds_while_rows_are_copied(filled: Cli, client: Any) -> None:
     """It is in no proof, and would go with the old table."""
     running = filled.begin("pause 4 | noted | COPY call_records", "up", "2", *GO, env=SHORT)
-    until(lambda: done(filled, 2, 2))
+    until(lambda: done(filled, 2, 3))
     ddl(client, filled, *EXTRA)
     _, err = running.communicate(timeout=90)
     assert running.returncode == 9, err
@@ -153,7 +153,7 @@ def test_a_column_that_somebody_adds_and_repair_accepts(filled: Cli, client: Any
 
 def test_a_table_made_anew_between_the_last_verify_and_the_drop(filled: Cli, client: Any) -> None:
     running = filled.begin("pause 4 | noted | VERIFY call_records", "up", "2", *GO, env=SHORT)
-    until(lambda: done(filled, 2, 3))
+    until(lambda: done(filled, 2, 4))
     ddl(client, filled, f"DROP TABLE KS.{TABLE}", again(filled))
     insert(client, filled, 7)
     _, err = running.communicate(timeout=90)
