@@ -46,6 +46,7 @@ REFUSALS = (
 FAILURES = (DriverException, NoHostAvailable, ConnectionException, ErrorMessage, OSError)
 _MESSAGE = re.compile(r'message="(.*)">?\s*$', re.DOTALL)
 _GUARD = re.compile(r"Guardrail (\w+) violated")
+_TOO_LONG = re.compile(r"Length \d+ > max length \d+")
 _POSITION = re.compile(r"line (\d+):(\d+) ")
 
 
@@ -160,6 +161,8 @@ def of_write() -> Iterator[None]:
     except REFUSALS as error:
         raise Refused(error) from error
     except FAILURES as error:
+        if _TOO_LONG.search(str(error)):  # for an index: each node refuses it by this exception
+            raise Refused(error) from error
         raise OutcomeUnknown(
             f"no clear answer to a statement: {server_message(error)}",
             hint=_first(error) + "Run the same command again: it reads what happened and goes on.",

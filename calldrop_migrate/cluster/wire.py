@@ -32,7 +32,6 @@ from cassandra.query import (
     tuple_factory,
 )
 
-from calldrop_migrate import commands
 from calldrop_migrate.cluster import failures
 from calldrop_migrate.cluster.elements import UserType, items
 from calldrop_migrate.cluster.layout import Fate, Layout
@@ -198,8 +197,8 @@ class Wire:
                     f" {column.type}",
                     state="Nothing was copied.",
                     hint=(
-                        f"Change the type of {name} in the file, or what fills it. What was begun"
-                        f" is taken back by:  {commands.abort()}"
+                        f"Change the type of {name} in the file, or what fills it, then run the"
+                        " same command again."
                     ),
                 )
 

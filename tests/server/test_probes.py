@@ -128,6 +128,26 @@ def test_a_value_that_an_index_cannot_take(cli: Cli, client: Any) -> None:
     ok(cli("verify"))
 
 
+def test_a_value_that_an_index_of_entries_cannot_take(cli: Cli, client: Any) -> None:
+    """A server says that by an exception of its own, and not by a refusal."""
+    only(
+        cli,
+        r0001_t="-- migrate:up\nCREATE TABLE t (a int PRIMARY KEY, g int, m map<text, text>);\n"
+        "-- migrate:irreversible x\n",
+        r0002_t="-- migrate:up\nCREATE INDEX t_m ON t (ENTRIES(m));\n-- migrate:rebuild\n"
+        "CREATE TABLE t (a int, g int, m map<text, text>, PRIMARY KEY (a, g));\n"
+        "-- migrate:irreversible x\n",
+    )
+    ok(cli("up", "1"))
+    into = f"INSERT INTO {cli.keyspace}.t (a, g, m) VALUES (%s, 1, %s)"
+    client.execute(into, (1, {"k": "x" * 66_000}))
+    client.execute(into, (2, {"k": "y"}))
+    told(cli("up", "2", *GO, env=OTHERS), 7, "refuses the row 1", "Length 66")
+    ok(cli("abort", "--yes", env=OTHERS))
+    client.execute(f"DELETE m FROM {cli.keyspace}.t WHERE a = 1")
+    ok(cli("up", "2", *GO, env=OTHERS))
+
+
 def test_a_file_that_is_no_rebuild_any_more(filled: Cli, client: Any) -> None:
     """Nothing of it was changed yet: what was only asked is no reason to keep it."""
     killed(filled, "before | CREATE TABLE t__0002", "up", "2", *GO, env=OTHERS)

@@ -117,5 +117,5 @@ def test_an_expression_must_give_the_type_that_the_column_has(cli: Cli, client: 
     rebuilt(cli, before, after, "d=toDate(at)")
     client.execute(f"INSERT INTO {cli.keyspace}.t (k, at) VALUES (1, 0)")
     told(cli("up", *GO), 9, "t: `d=toDate(at)` gives date, and the new d is int", out=True)
-    ok(cli("abort", "--yes"))
+    assert cli.json("status")["current"] == 1
     assert len(cells.read(client, cli.keyspace, "t")) == 1
