@@ -26,3 +26,8 @@ def run() -> None:
         app()
     except KeyboardInterrupt:  # before the command began, or after it ended
         sys.exit(130)
+    finally:
+        # All is said; what is still to come is Python's own end.
+        import signal
+
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -168,7 +168,10 @@ def uncarried(source: Table, columns: Pairs) -> list[str]:
     return [
         column.name
         for column in source.columns
-        if column.kind == "regular" and column.name not in taken and not elements_of(column.type)
+        if column.kind == "regular"
+        and column.name not in taken
+        and column.type != "counter"
+        and not elements_of(column.type)
     ]
 
 

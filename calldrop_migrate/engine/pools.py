@@ -88,6 +88,12 @@ class Pool:
                 if monotonic() - heard > _SILENCE:
                     heard = monotonic()
                     self._see_alive()
+        except (OutcomeUnknown, Unreachable):
+            # It is tried again. Otherwise the processes are let go, and what they were given with
+            # them: an executor that loses one stumbles over futures that are cancelled.
+            for future in running:
+                future.cancel()
+            raise
         except CalldropError:
             raise
         except Exception as error:
@@ -98,9 +104,6 @@ class Pool:
                 "a process that worked on rows has ended",
                 hint="Run the same command again: it goes on from what was finished.",
             ) from error
-        finally:
-            for future in running:
-                future.cancel()
 
     def _see_alive(self) -> None:
         if not self._alive():
@@ -118,8 +121,12 @@ class Pool:
 
     def _let_go(self) -> None:
         if self._executor is not None:
-            self._executor.shutdown(wait=False)
-            self._executor = None
+            executor, self._executor = self._executor, None
+            processes = getattr(executor, "_processes", None)
+            begun = list((processes or {}).values())
+            executor.shutdown(wait=False, **({} if processes is None else {"cancel_futures": True}))
+            for process in begun:  # also one that is only beginning: it would miss its parent
+                process.kill()
 
     def close(self) -> None:
         """Ends the processes, also in the middle: what they do may be repeated."""

@@ -63,6 +63,8 @@ class Scans:
 
     def of(self, attempt: Attempt, live: Schema) -> Counted:
         """What one attempt carries and deletes, of tables that have that shape already."""
+        if attempt.refusals:  # it won't run, and such a table may not be readable at all
+            return Counted()
         left = attempt.operations[attempt.done :]
         told: dict[tuple[Any, ...], Misfits | None] = {}
         for op in left:
@@ -127,7 +129,7 @@ def _read(operations: Sequence[Operation]) -> Iterator[str]:
 def _as_is(name: str, attempt: Attempt, live: Schema) -> Table | None:
     """A table that the attempt begins with, if it is that already."""
     then, now = attempt.before.table(name), live.table(name)
-    return now if then and now and then.id == now.id else None
+    return now if then and now and then.id == now.id and not now.compact else None
 
 
 def _losses(attempt: Attempt, rows: dict[str, int]) -> Iterator[str]:
