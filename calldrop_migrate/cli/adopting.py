@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from calldrop_migrate import commands, config
+from calldrop_migrate.cli import folders
 from calldrop_migrate.cli.opening import Opened, ask, opened, readable
 from calldrop_migrate.cli.options import CHANGING, CONNECTION, FILES, Call, Page, command
 from calldrop_migrate.cli.render import say, show, shows
@@ -68,7 +69,7 @@ class _Files:
     project: Project
     keyspace: str
     source: Path
-    target: config.Folder
+    target: folders.Folder
     moves: bool
     texts: Mapping[str, bytes]
     new: frozenset[str]
@@ -150,7 +151,7 @@ def _read(yml: Path, settings: config.Settings) -> _Files:
             hint=f"Give ours another folder:  {commands.again('--migrations', 'migrations')}",
         )
     with readable():
-        there = config.read_folder(target) if target.is_dir() and not moves else {}
+        there = folders.read_folder(target) if target.is_dir() and not moves else {}
     wanted = {m.file: m.converted(theirs.keyspace).encode() for m in migrations}
     if strange := [n for n in there if n.endswith((".cql", ".py")) and n not in wanted]:
         other = commands.again("--migrations", f"{target}-adopted")
@@ -164,7 +165,7 @@ def _read(yml: Path, settings: config.Settings) -> _Files:
         project=Project(migrations, theirs.migrations_table),
         keyspace=theirs.keyspace,
         source=source,
-        target=config.Folder(target, str(target)),
+        target=folders.Folder(target, str(target)),
         moves=moves,
         texts=texts,
         new=frozenset(wanted.keys() - there),

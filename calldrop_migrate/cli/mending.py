@@ -26,7 +26,10 @@ Revision = Annotated[
         help="A number, head, or base; if none, the one whose schema the keyspace has.",
     ),
 ]
-Accept = Annotated[bool, typer.Option("--accept", help="Record schema and files as they are now.")]
+Accept = Annotated[
+    bool,
+    typer.Option("--accept", help="Record the schema, and changed comments of files."),
+]
 Restore = Annotated[
     bool, typer.Option("--restore", help="Alter the schema back to what is recorded.")
 ]

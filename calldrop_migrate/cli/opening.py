@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from calldrop_migrate import commands, config
+from calldrop_migrate.cli import folders
 from calldrop_migrate.cli.feed import Feed
 from calldrop_migrate.cli.options import Call
 from calldrop_migrate.cli.process import Stop, is_dead, this_process
@@ -113,9 +114,9 @@ def load_migrations(environment: config.Environment) -> tuple[tuple[Migration, .
         ConfigurationError: there are none.
     """
     with readable():
-        folder = config.migrations_folder(environment, Path.cwd())
+        folder = folders.migrations_folder(environment, Path.cwd())
         try:
-            migrations = load(config.read_folder(folder.path))
+            migrations = load(folders.read_folder(folder.path))
         except MigrationFileError as error:
             if Path("cassandra-migrate.yml").exists():
                 error.hint += f"\nTo take over cassandra-migrate's project:  {commands.adopt()}"

@@ -136,12 +136,12 @@ def notes_of(attempt: Attempt, review: Review) -> tuple[str, ...]:
 
 
 def _takes_long(estimate: Estimate) -> bool:
-    """Whether its time is worth telling: below that it is mostly something else that takes it."""
+    """Tells whether a time is worth showing: a shorter one is mostly not the rows'."""
     return estimate.seconds >= SHORT
 
 
 def _estimated(estimate: Estimate) -> Iterator[str]:
-    """What a table's rows come to, and what is lost of them unsaid by any statement."""
+    """Says how many rows a table carries, how long that takes, and which of them end."""
     if _takes_long(estimate):
         yield (
             f"{estimate.table}: {estimate.rows:,} rows, {size(estimate.bytes)}; carrying them takes"

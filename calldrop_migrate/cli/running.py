@@ -9,7 +9,8 @@ from textwrap import indent
 
 import typer
 
-from calldrop_migrate import commands, config
+from calldrop_migrate import commands
+from calldrop_migrate.cli import folders
 from calldrop_migrate.cli.feed import in_short, replication_in_short
 from calldrop_migrate.cli.opening import Opened, ask, is_answered, pickled_connect, timing
 from calldrop_migrate.cli.options import Call
@@ -201,7 +202,7 @@ class Running:
         """Tells whether `seed` has its usual module and table, and asks nothing."""
         place = self._place
         with suppress(ConfigurationError):
-            folder = config.seeds_folder(place.environment, Path.cwd()).path
+            folder = folders.seeds_folder(place.environment, Path.cwd()).path
             there = schema.table("call_records") is not None
             return there and not place.settings.confirm and (folder / "call_records.py").is_file()
         return False

@@ -16,7 +16,8 @@ from typing import Annotated, Any
 
 import typer
 
-from calldrop_migrate import commands, config
+from calldrop_migrate import commands
+from calldrop_migrate.cli import folders
 from calldrop_migrate.cli import report as page
 from calldrop_migrate.cli.loading import Job, Loader, load_there
 from calldrop_migrate.cli.opening import (
@@ -354,7 +355,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Load realistic rows into the keyspace, at whatever revision it is."""
         with readable():
-            folder = config.seeds_folder(environment_of(call), Path.cwd()).path
+            folder = folders.seeds_folder(environment_of(call), Path.cwd()).path
         if list_modules:
             show(_list(folder), json_wanted=call.json)
             return

@@ -88,7 +88,7 @@ class Cells:
         return max((*plain, self.newest_element(row)))
 
     def untold_in(self, row: RawRow) -> bool:
-        """Whether there are elements whose times the server doesn't tell."""
+        """Looks for elements whose times the server doesn't tell."""
         return any(many.times_at is None and row[many.at] is not None for many in self.many)
 
     def newest_element(self, row: RawRow) -> int:

@@ -247,8 +247,8 @@ class Comparison:
         ]
 
     def _may_write(self, row: RawRow, found: RawRow | None, *, present: bool) -> bool:
-        """Whether a row's cells may be written to what is there: to a row, if one shall be present;
-        otherwise where none is, or a part of just this one, because a large row is written in
+        """Decides whether a row's cells are written to what is there. With `present` they go to a
+        row; otherwise there must be none, or a part of just this one: a large row is written in
         parts, and a run can be interrupted between them.
         """
         if found is None or present:

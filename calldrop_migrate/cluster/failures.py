@@ -201,7 +201,7 @@ def of_read(what: str = "") -> Iterator[None]:
 
 
 def _first(error: BaseException) -> str:
-    """What to do before the same command is run again, where waiting may not be enough."""
+    """Names what has to be done before the same command helps; empty where waiting may do."""
     if isinstance(error, Unavailable):
         return "Bring the nodes up that are down (nodetool status).\n"
     if isinstance(error, (OverloadedErrorMessage, RateLimitReached)):

@@ -121,12 +121,8 @@ class Pool:
 
     def _let_go(self) -> None:
         if self._executor is not None:
-            executor, self._executor = self._executor, None
-            processes = getattr(executor, "_processes", None)
-            begun = list((processes or {}).values())
-            executor.shutdown(wait=False, **({} if processes is None else {"cancel_futures": True}))
-            for process in begun:  # also one that is only beginning: it would miss its parent
-                process.kill()
+            self._executor.shutdown(wait=False)
+            self._executor = None
 
     def close(self) -> None:
         """Ends the processes, also in the middle: what they do may be repeated."""
@@ -212,7 +208,7 @@ def processes_for(wanted: int | None, rows: int) -> int:
 
 def _here(count: int) -> Pool:
     from concurrent.futures.process import ProcessPoolExecutor
-    from multiprocessing import get_context
+    from multiprocessing import active_children, get_context
 
     # Spawned, not forked: a connection would not survive that.
     context = get_context("spawn")
@@ -223,7 +219,12 @@ def _here(count: int) -> Pool:
             count, mp_context=context, initializer=_begin_process, initargs=(reader,)
         )
 
-    return Pool(make, count, writer.close)
+    def end() -> None:
+        writer.close()
+        for process in active_children():  # one that is only beginning would miss its parent
+            process.kill()
+
+    return Pool(make, count, end)
 
 
 def release() -> str:

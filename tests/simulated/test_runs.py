@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
@@ -170,6 +171,13 @@ def test_one_statement_is_lost_refused_or_answered_late(way: Callable[[float], J
         settled(run, cluster, f"{fate} {number}: {run.texts[number - 1]}, exit {ended.code}")
 
 
+def arrive(cluster: Cluster, stopped: Schedule, place: int, number: int) -> None:
+    """Delivers what a stopped run had sent, when the statement of that number is sent."""
+    if stopped.held and number == place:
+        with suppress(Refusal):
+            deliver(cluster, stopped.held.pop())
+
+
 def test_a_statement_of_a_stopped_run_arrives_behind_later_ones(
     way: Callable[[float], Journey],
 ) -> None:
@@ -182,11 +190,7 @@ def test_a_statement_of_a_stopped_run_arrives_behind_later_ones(
             run.step(operator(cluster, 7), first)
             cluster.wait(LEASE_IS_OVER)
 
-            def arrives(at: int, cluster: Cluster = cluster, first: Schedule = first) -> None:
-                if first.held and at in (place, 0):  # noqa: B023 - called in this round only
-                    with suppress(Refusal):
-                        deliver(cluster, first.held.pop())
-
+            arrives = partial(arrive, cluster, first, place)
             run.step(operator(cluster, 7, alive=True), Schedule(before=arrives))
-            arrives(0)
+            arrives(place)  # the run was over sooner
             settled(run, cluster, f"{run.texts[number - 1]} ({number}) arrives at {place}")

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from calldrop_migrate import config
+from calldrop_migrate.cli import folders
 from calldrop_migrate.cli.program import app
 
 Calldrop = Callable[..., Result]
@@ -221,7 +222,7 @@ def test_a_folder_that_cannot_be_read(calldrop: Calldrop, monkeypatch: pytest.Mo
     def refuse(folder: Path) -> dict[str, bytes]:
         raise PermissionError(13, "Permission denied", str(folder))
 
-    monkeypatch.setattr(config, "read_folder", refuse)
+    monkeypatch.setattr(folders, "read_folder", refuse)
     told(calldrop("up"), 2, "migrations: Permission denied", "may this user read")
 
 
@@ -278,7 +279,7 @@ def test_new(calldrop: Calldrop, tmp_path: Path) -> None:
 def test_show_prints_the_file_and_nothing_else(calldrop: Calldrop) -> None:
     result = calldrop("show", "0003")
     assert result.exit_code == 0
-    file = config.packaged("migrations") / "0003_twcs_and_ttl.cql"
+    file = folders.packaged("migrations") / "0003_twcs_and_ttl.cql"
     assert result.stdout == file.read_text(encoding="utf-8")
     assert "0003_twcs_and_ttl.cql, sha256 " in result.stderr
     assert json.loads(calldrop("show", "head", "--json").stdout)["number"] == 4

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from calldrop_migrate import config
+from calldrop_migrate.cli import folders
 from calldrop_migrate.config import Embedded, load
 from calldrop_migrate.errors import ConfigurationError
 
@@ -260,23 +261,23 @@ def test_pyproject_counts_only_with_our_table(tmp_path: Path) -> None:
 
 def test_folders(tmp_path: Path) -> None:
     found = load({}, tmp_path, {}, None)
-    assert config.migrations_folder(found, tmp_path).shown == "packaged CallDrop migrations"
-    assert len(config.read_folder(config.migrations_folder(found, tmp_path).path)) == 4
+    assert folders.migrations_folder(found, tmp_path).shown == "packaged CallDrop migrations"
+    assert len(folders.read_folder(folders.migrations_folder(found, tmp_path).path)) == 4
     other = load({"keyspace": "other"}, tmp_path, {}, None)
     with pytest.raises(ConfigurationError, match="no migrations here") as caught:
-        config.migrations_folder(other, tmp_path)
+        folders.migrations_folder(other, tmp_path)
     assert "calldrop-migrate new initial" in caught.value.hint
     assert "--demo" in caught.value.hint
     demo = load({"keyspace": "other", "demo": True}, tmp_path, {}, None)
-    assert config.migrations_folder(demo, tmp_path).path == config.packaged("migrations")
+    assert folders.migrations_folder(demo, tmp_path).path == folders.packaged("migrations")
     (tmp_path / "migrations").mkdir()
-    assert config.migrations_folder(found, tmp_path).path == tmp_path / "migrations"
+    assert folders.migrations_folder(found, tmp_path).path == tmp_path / "migrations"
     (tmp_path / "migrations").rmdir()
     (tmp_path / "calldrop-migrate.toml").write_text("", encoding="utf-8")
     configured = load({}, tmp_path, {}, None)
     with pytest.raises(ConfigurationError, match="no folder"):
-        config.migrations_folder(configured, tmp_path)
-    assert "packaged" in config.seeds_folder(configured, tmp_path).shown
+        folders.migrations_folder(configured, tmp_path)
+    assert "packaged" in folders.seeds_folder(configured, tmp_path).shown
 
 
 def test_the_settle_time_is_derived(tmp_path: Path) -> None:

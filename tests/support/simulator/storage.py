@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from calldrop_migrate.core.schema import Table
@@ -116,33 +117,17 @@ def token_of(partition: Key) -> int:
     return max(int.from_bytes(digest, "big", signed=True), -(2**63) + 1)
 
 
-class _Descending:
-    """Sorts a value before those below it."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __lt__(self, other: _Descending) -> bool:
-        return bool(other.value < self.value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Descending) and bool(self.value == other.value)
-
-    __hash__ = None  # type: ignore[assignment]
+def _ordered(table: Table, rows: Mapping[Key, object]) -> list[Key]:
+    """Return clustering keys as a server gives them: each column by its own order."""
+    keys = list(rows)
+    columns = [column for column in table.columns if column.kind == "clustering"]
+    for at, column in reversed(list(enumerate(columns))):
+        keys.sort(key=partial(_part, at), reverse=column.order.lower() == "desc")
+    return keys
 
 
-def _ordered(table: Table, keys: Mapping[Key, object]) -> list[Key]:
-    orders = [c.order.lower() for c in table.columns if c.kind == "clustering"]
-
-    def rank(key: Key) -> list[Any]:
-        return [
-            _Descending(value) if order == "desc" else value
-            for value, order in zip(key, orders, strict=True)
-        ]
-
-    return sorted(keys, key=rank)
+def _part(at: int, key: Key) -> Any:
+    return key[at]
 
 
 # -- SELECT ----------------------------------------------------------------------------------------
@@ -184,7 +169,10 @@ def _see_selectable(table: Table, statement: Select) -> None:
 
 def _wanted(relation: Relation, values: Bound) -> Sequence[object]:
     value = term(relation.value, values)
-    return list(value) if relation.operator == "in" else [value]  # type: ignore[call-overload]
+    if relation.operator == "in":
+        assert isinstance(value, list | tuple)
+        return value
+    return [value]
 
 
 def _product(choices: Sequence[Sequence[object]]) -> list[Key]:
