@@ -20,13 +20,14 @@ from calldrop_migrate.engine.ports import (
     Size,
     Sums,
 )
+from calldrop_migrate.errors import StatementRefused
 from tests.support.simulator.carried import GONE, KEYS_GONE, Carrier, SourceRow, raw_key
 from tests.support.simulator.cells import Cell
 from tests.support.simulator.cluster import Cluster
 from tests.support.simulator.statements import Unmodelled
-from tests.support.simulator.storage import Found, TableData, token_of
+from tests.support.simulator.storage import Found, Refusal, TableData, token_of
 
-Send = Callable[[str, str, tuple[object, ...]], None]
+Send = Callable[[str, Table, tuple[object, ...]], None]
 
 
 class SimulatedBulk:
@@ -45,23 +46,39 @@ class SimulatedBulk:
         self._reading = reading
         self._send = send
 
-    def _data(self, table: Table) -> TableData:
+    def _data(self, table: Table) -> tuple[Table, TableData]:
+        """Return a table as it is by now, and its rows."""
         self._reading()
-        return self._cluster.rows(self._cluster.table(self._keyspace, table.name))
+        try:
+            there = self._cluster.table(self._keyspace, table.name)
+        except Refusal as refused:
+            raise StatementRefused(str(refused)) from None
+        return there, self._cluster.rows(there)
+
+    def _found(self, table: Table) -> list[Found]:
+        """Read all rows as of a table that may have another key by now."""
+        there, data = self._data(table)
+        if timed := [n for n in there.key if n not in table.key and table.column(n)]:
+            raise StatementRefused(f"Cannot use selection function writetime on {timed[0]}")
+        rows = data.rows(there, self._cluster.now)
+        return [found if there.key == table.key else _as_of(found, there, table) for found in rows]
 
     def _rows(self, carrier: Carrier, part: Range) -> list[SourceRow]:
-        return list(carrier.rows(self._data(carrier.source), part, self._cluster.now))
+        return list(carrier.rows(self._found(carrier.source), part))
 
     def _there(self, table: Table, key: Sequence[object]) -> Found | None:
+        there, data = self._data(table)
+        if there.key != table.key:
+            raise StatementRefused(f"the primary key of {table.name} is another one")
         width = len(table.partition_key)
-        rows = self._data(table).rows_of(table, tuple(key[:width]), self._cluster.now)
-        return next((row for row in rows if row.clustering == tuple(key[width:])), None)
+        found = data.row(tuple(key[:width]), tuple(key[width:]), self._cluster.now)
+        return found if found and found.clustering is not None else None
 
     # -- copying -----------------------------------------------------------------------------------
 
     def size(self, table: Table, few: int) -> Size:
         """See `Bulk`."""
-        rows = sum(1 for _ in self._data(table).rows(table, self._cluster.now))
+        rows = len(self._found(table))
         return Size(table.name, rows, 100 * rows, exact=rows <= few)
 
     def copy_ranges(
@@ -88,7 +105,7 @@ class SimulatedBulk:
                 partitions.setdefault(row.into[:width], []).append(write)
         for writes in partitions.values():
             carrier.task.between()
-            self._send("copy", carrier.target.name, tuple(writes))
+            self._send("copy", carrier.target, tuple(writes))
 
     def move_ranges(
         self, task: CopyTask, ranges: Sequence[Range], slack: float, *, present: bool
@@ -106,7 +123,7 @@ class SimulatedBulk:
 
     def _move(self, carrier: Carrier, row: SourceRow, slack: float, *, present: bool) -> bool:
         """Look, write what may be written, look again, and delete what is held now."""
-        shown = self._data(carrier.target).shown_from
+        shown = self._data(carrier.target)[1].shown_from
         raised = {
             name: Cell(max(cell.written, shown[name] + 1), cell.expires, cell.value)
             if name in shown
@@ -134,7 +151,7 @@ class SimulatedBulk:
         """Delete a row of the source at the time of its newest cell."""
         at = max(carrier.newest(row), carrier.task.low_timestamp)
         carrier.task.between()
-        self._send("remove", carrier.source.name, ((row.key, at),))
+        self._send("remove", carrier.source, ((row.key, at),))
 
     # -- counting ----------------------------------------------------------------------------------
 
@@ -207,7 +224,7 @@ class SimulatedBulk:
         came_from = {what: name for name, what in carrier.task.columns}
         bucket = [came_from.get(name) for name in carrier.source.partition_key]
         target = carrier.target
-        for found in self._data(target).rows(target, self._cluster.now):
+        for found in self._found(target):
             if not part.low < token_of(found.partition) <= part.high:
                 continue
             key = (*found.partition, *(found.clustering or ()))
@@ -238,7 +255,7 @@ class SimulatedBulk:
         pairs = tuple((what, name) for what, name in back.items())
         carrier = Carrier(_turned(task, pairs))
         told = []
-        for found in list(self._data(task.target).rows(task.target, self._cluster.now)):
+        for found in self._found(task.target):
             row = carrier.row(found)
             width = len(task.source.partition_key)
             if {-1, index_of(token_of(row.into[:width]), parts)}.isdisjoint(buckets):
@@ -265,7 +282,7 @@ class SimulatedBulk:
             if there is not None and name not in there.cells
         ]
         if gone:
-            self._send("remove", carrier.source.name, tuple(gone))
+            self._send("remove", carrier.source, tuple(gone))
 
     # -- the rest ----------------------------------------------------------------------------------
 
@@ -276,6 +293,17 @@ class SimulatedBulk:
     def load(self, table: Table, rows: Iterable[Mapping[str, object]]) -> int:
         """See `Bulk`."""
         raise Unmodelled("loading")
+
+
+def _as_of(found: Found, there: Table, table: Table) -> Found:
+    """Return a row as it is read with another key in mind."""
+    key = (*found.partition, *(found.clustering or ()))
+    values = dict(zip(there.key, key, strict=True))
+    values |= {name: cell.value for name, cell in found.cells.items()}
+    partition = tuple(values.get(name) for name in table.partition_key)
+    clustering = tuple(values.get(name) for name in table.clustering_key)
+    cells = {name: cell for name, cell in found.cells.items() if name not in table.key}
+    return Found(partition, clustering, cells, found.statics)
 
 
 def _difference(row: SourceRow, what: str) -> Difference:

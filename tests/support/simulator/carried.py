@@ -7,7 +7,7 @@ time: cluster/layout.py and lookup.py have them for the server's bytes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from calldrop_migrate.core.carrying import uncarried
@@ -18,7 +18,7 @@ from calldrop_migrate.engine.ports import NULL, CopyTask
 from calldrop_migrate.engine.ports import Key as RawKey
 from tests.support.simulator.cells import Cell
 from tests.support.simulator.statements import Unmodelled
-from tests.support.simulator.storage import Found, Key, TableData, token_of
+from tests.support.simulator.storage import Found, Key, token_of
 
 GONE = "is not there"
 KEYS_GONE = f"has no cells, and {GONE}"
@@ -94,9 +94,9 @@ class Carrier:
 
     # -- reading -----------------------------------------------------------------------------------
 
-    def rows(self, data: TableData, part: Range, now: float) -> Iterator[SourceRow]:
+    def rows(self, all_found: Iterable[Found], part: Range) -> Iterator[SourceRow]:
         """Yield the rows of a range that are meant."""
-        for found in data.rows(self.source, now):
+        for found in all_found:
             if part.low < token_of(found.partition) <= part.high:
                 row = self.row(found)
                 raw = raw_key(row.key)

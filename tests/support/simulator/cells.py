@@ -7,8 +7,9 @@ schemas or clocks; times are passed in.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 NEVER = -(2**63)  # a write time below every other
 
@@ -50,36 +51,65 @@ def _rank(cell: Cell) -> tuple[bool, bool, float, str]:
 
 @dataclass(slots=True)
 class RowData:
-    """A row: its marker (written by INSERT alone), a deletion, and its cells by column."""
+    """A row: its marker (written by INSERT alone), a deletion, and its cells by column.
+
+    It is never changed: a write puts another one in its place, so that copies may share it, and
+    what a query made of it is kept in `answers`.
+    """
 
     marker: Cell | None = None
     deleted: int = NEVER
-    cells: dict[str, Cell] = field(default_factory=dict)
+    cells: Mapping[str, Cell] = field(default_factory=dict)
+    _plain_above: int | None = field(default=None, compare=False, repr=False)
+    answers: dict[int, dict[str, Any]] = field(default_factory=dict, compare=False, repr=False)
 
-    def copy(self) -> RowData:
-        """Return an independent copy; cells are immutable."""
-        return RowData(self.marker, self.deleted, dict(self.cells))
+    def merged(self, other: RowData) -> RowData:
+        """Return both together: of each cell the one that wins."""
+        marker = self.marker
+        if marker is None or other.marker is None:
+            marker = marker or other.marker
+        else:
+            marker = newer(marker, other.marker)
+        cells = dict(self.cells)
+        for name, cell in other.cells.items():
+            there = cells.get(name)
+            cells[name] = cell if there is None else newer(there, cell)
+        return RowData(marker, max(self.deleted, other.deleted), cells)
 
-    def put(self, name: str, cell: Cell) -> None:
-        """Add a cell."""
-        there = self.cells.get(name)
-        self.cells[name] = cell if there is None else newer(there, cell)
+    def without(self, column: str) -> RowData:
+        """Return it without the cells of a column."""
+        cells = {name: cell for name, cell in self.cells.items() if name != column}
+        return RowData(self.marker, self.deleted, cells)
 
-    def mark(self, marker: Cell) -> None:
-        """Add a row marker."""
-        self.marker = marker if self.marker is None else newer(self.marker, marker)
+    def is_plain(self, deleted: int) -> bool:
+        """Return whether all its cells are values that a reader sees, and none ends."""
+        return max(deleted, self.deleted) < self._lowest()
 
-    def live_cells(self, now: float, deleted: int = NEVER) -> dict[str, Cell]:
-        """Return the cells that a reader sees."""
+    def _lowest(self) -> int:
+        """Return the oldest write time, if all cells are values that don't end; `NEVER` if not."""
+        if self._plain_above is None:
+            plain = all(cell[1] is None and cell[2] is not None for cell in self.cells.values())
+            times = [cell[0] for cell in self.cells.values()]
+            self._plain_above = min(times) if plain and times else NEVER
+        return self._plain_above
+
+    def live_cells(self, now: float, deleted: int = NEVER) -> Mapping[str, Cell]:
+        """Return the cells that a reader sees; not to be changed."""
+        if self.is_plain(deleted):
+            return self.cells
         below = max(deleted, self.deleted)
-        return {name: cell for name, cell in self.cells.items() if cell.is_live(now, below)}
+        return {
+            name: cell
+            for name, cell in self.cells.items()
+            if cell[2] is not None and cell[0] > below and (cell[1] is None or cell[1] > now)
+        }
 
-    def exists(self, now: float, deleted: int = NEVER) -> bool:
-        """Return whether a reader sees the row: by its marker, or by any cell."""
-        below = max(deleted, self.deleted)
-        if self.marker is not None and self.marker.is_live(now, below):
-            return True
-        return any(cell.is_live(now, below) for cell in self.cells.values())
+    def is_marked(self, now: float, deleted: int = NEVER) -> bool:
+        """Return whether a reader sees the row without any cell."""
+        return self.marker is not None and self.marker.is_live(now, max(deleted, self.deleted))
+
+
+EMPTY = RowData()
 
 
 @dataclass(slots=True)
@@ -91,10 +121,13 @@ class Partition:
     rows: dict[tuple[object, ...], RowData] = field(default_factory=dict)
 
     def copy(self) -> Partition:
-        """Return an independent copy."""
-        rows = {key: row.copy() for key, row in self.rows.items()}
-        return Partition(self.deleted, self.statics.copy(), rows)
+        """Return an independent copy; rows are shared."""
+        return Partition(self.deleted, self.statics, dict(self.rows))
 
-    def row(self, clustering: tuple[object, ...]) -> RowData:
-        """Return the row of a clustering key, made where there is none."""
-        return self.rows.setdefault(clustering, RowData())
+    def put(self, clustering: tuple[object, ...], row: RowData) -> None:
+        """Merge what was written into a row."""
+        self.rows[clustering] = self.rows.get(clustering, EMPTY).merged(row)
+
+    def put_statics(self, row: RowData) -> None:
+        """Merge static cells."""
+        self.statics = self.statics.merged(row)

@@ -38,6 +38,7 @@ class Cluster:
         schemas: by keyspace, as the nodes that don't lag show them.
         lagging: nodes that still show an older schema, with that schema.
         data: the rows of tables by the table's id; those of a dropped table are gone.
+        ids: how many ids its runners have made up.
     """
 
     scylla: bool = False
@@ -46,6 +47,7 @@ class Cluster:
     schemas: dict[str, Schema] = field(default_factory=dict)
     lagging: dict[int, dict[str, Schema]] = field(default_factory=dict)
     data: Data = field(default_factory=dict)
+    ids: int = 0
     _shared: set[UUID] = field(default_factory=set)
     _last_written: int = 0
     _made: int = 0
@@ -60,6 +62,7 @@ class Cluster:
             dict(self.schemas),
             dict(self.lagging),
             dict(self.data),
+            self.ids,
             set(self.data),
             self._last_written,
             self._made,
@@ -200,8 +203,14 @@ class Cluster:
             return [{"table_name": table.name, "id": table.id} for table in tables if table]
         raise Unmodelled(f"system_schema.{statement.table}")
 
-    def write(self, cql: str, values: Sequence[object], keyspace: str) -> bool:
-        """Execute a write, or a batch of one partition; return whether its conditions held."""
+    def write(
+        self, cql: str, values: Sequence[object], keyspace: str, written: int | None = None
+    ) -> bool:
+        """Execute a write, or a batch of one partition; return whether its conditions held.
+
+        Args:
+            written: the write time that the client gave it; conditional writes have the server's.
+        """
         writes = parse(cql)
         if isinstance(writes, Select):
             raise Unmodelled(cql)
@@ -213,7 +222,10 @@ class Cluster:
                 self.rows(table), table, write, values, self.now
             ):
                 return False
+        conditional = any(write.is_conditional for write in writes)
         at = self.moment()
+        if written is not None and not conditional:
+            at = Moment(self.now, written)
         for write, table in zip(writes, targets, strict=True):
             storage.apply(self.owned_rows(table), table, write, values, at)
         return True

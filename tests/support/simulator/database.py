@@ -20,7 +20,7 @@ from tests.support.simulator.carried import Life, RowWrite
 from tests.support.simulator.cells import NEVER, Cell, Partition, RowData
 from tests.support.simulator.cluster import Cluster
 from tests.support.simulator.faults import Fate, Killed, Schedule, Sent
-from tests.support.simulator.storage import UNSET, Key, Refusal, put_row
+from tests.support.simulator.storage import UNSET, Key, Refusal
 
 TAKES = 0.004  # seconds that a statement takes
 
@@ -39,8 +39,10 @@ def deliver(cluster: Cluster, sent: Sent) -> bool:
             cluster.change_schema(sent.text, sent.keyspace, sent.node)
             return True
         case "rows":
-            return cluster.write(sent.text, sent.values, sent.keyspace)
+            return cluster.write(sent.text, sent.values, sent.keyspace, sent.written)
     table = cluster.table(sent.keyspace, sent.text)
+    if table.key != sent.key:
+        raise Refusal(f"the primary key of {table.name} is another one")
     for row in sent.values:
         if isinstance(row, RowWrite):
             _put(cluster, table, row)
@@ -61,7 +63,7 @@ def _put(cluster: Cluster, table: Table, write: RowWrite) -> None:
     marker = cell(write.marker) if write.marker else None
     row = RowData(marker, NEVER, {name: cell(life) for name, life in write.cells})
     partition = cluster.owned_rows(table).partitions.setdefault(write.partition, Partition())
-    put_row(partition, write.clustering, row)
+    partition.put(write.clustering, row)
 
 
 def _remove(cluster: Cluster, table: Table, what: Any) -> None:
@@ -69,11 +71,11 @@ def _remove(cluster: Cluster, table: Table, what: Any) -> None:
     key: Key = what[0]
     width = len(table.partition_key)
     partition = cluster.owned_rows(table).partitions.setdefault(key[:width], Partition())
-    row = partition.row(key[width:])
     if len(what) == 3:
-        row.put(what[2], Cell(what[1], None, None))
+        gone = RowData(cells={what[2]: Cell(what[1], None, None)})
     else:
-        row.deleted = max(row.deleted, what[1])
+        gone = RowData(deleted=what[1])
+    partition.put(key[width:], gone)
 
 
 class SimulatedDatabase:
@@ -100,8 +102,8 @@ class SimulatedDatabase:
         self._dead = True
         raise Killed
 
-    def _send_rows(self, kind: str, table: str, rows: tuple[object, ...]) -> None:
-        self.send(Sent(kind, table, rows, self.keyspace))
+    def _send_rows(self, kind: str, table: Table, rows: tuple[object, ...]) -> None:
+        self.send(Sent(kind, table.name, rows, self.keyspace, key=table.key))
 
     def send(self, sent: Sent) -> bool:
         """Send one statement that changes something."""
@@ -131,7 +133,8 @@ class SimulatedDatabase:
 
     def write(self, cql: str, values: Sequence[object] = ()) -> None:
         """See `Database`."""
-        self.send(Sent("rows", cql, _bound(values), self.keyspace))
+        written = self.cluster.moment().written
+        self.send(Sent("rows", cql, _bound(values), self.keyspace, written=written))
 
     def compare_and_set(self, cql: str, values: Sequence[object]) -> bool:
         """See `Database`."""

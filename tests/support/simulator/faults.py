@@ -43,6 +43,8 @@ class Sent:
     Attributes:
         kind: `schema`, `rows`, or `copy` (cells with their own times).
         keyspace: in which unqualified names are.
+        written: the write time that its sender gave it, in microseconds; None: the server's own.
+        key: of `copy`, the columns of the primary key.
     """
 
     kind: str
@@ -50,6 +52,8 @@ class Sent:
     values: tuple[object, ...]
     keyspace: str
     node: int = 0
+    written: int | None = None
+    key: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -63,6 +67,7 @@ class Schedule:
             and held statements delivered.
         sent: how many statements were sent so far.
         held: those that are on their way.
+        all: what was sent, in order.
     """
 
     fates: Mapping[int, Fate] = field(default_factory=dict)
@@ -70,11 +75,11 @@ class Schedule:
     before: Callable[[int], None] = lambda number: None
     sent: int = 0
     held: list[Sent] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
+    all: list[Sent] = field(default_factory=list)
 
     def next(self, statement: Sent) -> Fate | None:
         """Return what happens to the next statement."""
         self.sent += 1
-        self.texts.append(statement.text)
+        self.all.append(statement)
         self.before(self.sent)
         return self.fates.get(self.sent)

@@ -16,9 +16,12 @@ from calldrop_migrate.engine.lease import Clock, Holder, Timing
 from calldrop_migrate.engine.review import Wishes
 from calldrop_migrate.engine.runner import Runner, Tools
 from calldrop_migrate.errors import CalldropError
-from tests.support.simulator.cluster import Cluster
+from tests.support.simulator.cells import Cell
+from tests.support.simulator.cluster import BEGIN, Cluster
 from tests.support.simulator.database import SimulatedDatabase
 from tests.support.simulator.faults import Killed, Schedule
+from tests.support.simulator.ids import take_from
+from tests.support.simulator.remembered import remember
 
 KEYSPACE = "calldrop"
 KILLED = -9
@@ -41,6 +44,7 @@ class Operator:
     Attributes:
         alive: whether an earlier process of this machine counts as alive: then its lease isn't
             taken over at once.
+        wait: seconds that it waits for a lease that somebody else holds.
     """
 
     cluster: Cluster
@@ -49,6 +53,7 @@ class Operator:
     discard: bool = False
     keep_shadow: float = 0
     alive: bool = False
+    wait: float = 0
     timing: Timing = field(default_factory=Timing)
 
     def up(self, target: str = "head", schedule: Schedule | None = None) -> Ended:
@@ -69,6 +74,8 @@ class Operator:
 
     def _run(self, job: Callable[[Jobs], Job], schedule: Schedule | None) -> Ended:
         schedule = schedule or Schedule()
+        take_from(self.cluster)
+        remember()
         database = SimulatedDatabase(self.cluster, KEYSPACE, schedule)
         cluster = self.cluster
         clock = Clock(
@@ -95,8 +102,8 @@ class Operator:
         try:
             runner = Runner(database, self.migrations, wishes, tools)
             asked = job(runner.jobs)
-            review = runner.review(asked, 0)
-            runner.run(asked, review, ask_again=False, wait=0)
+            review = runner.review(asked, self.wait)
+            runner.run(asked, review, ask_again=False, wait=self.wait)
         except Killed:
             return Ended(KILLED)
         except CalldropError as error:
@@ -112,8 +119,8 @@ def packaged() -> tuple[Migration, ...]:
 
 
 def rows(cluster: Cluster) -> dict[str, list[tuple[object, ...]]]:
-    """Return the rows of each table that isn't the tool's own bookkeeping: keys and cells with
-    their write times, whatever the end of their lives.
+    """Return the rows of each table that isn't the tool's own bookkeeping: keys, and cells with
+    their write times and the hour in which they end.
     """
     found: dict[str, list[tuple[object, ...]]] = {}
     for table in cluster.schema(KEYSPACE).tables:
@@ -122,9 +129,15 @@ def rows(cluster: Cluster) -> dict[str, list[tuple[object, ...]]]:
         found[table.name] = sorted(
             (*zip(table.key, (*row.partition, *(row.clustering or ())), strict=True), *its)
             for row in cluster.rows(table).rows(table, cluster.now)
-            for its in [sorted((name, c.value, c.written) for name, c in row.cells.items())]
+            for its in [sorted((name, *_told(cell)) for name, cell in row.cells.items())]
         )
     return found
+
+
+def _told(cell: Cell) -> tuple[object, int, int]:
+    """Return what must be the same of a cell: a copy rounds what is left of its life to seconds."""
+    hour = 0 if cell.expires is None else int(cell.expires - BEGIN) // 3600
+    return cell.value, cell.written, hour
 
 
 def history(cluster: Cluster) -> Mapping[int, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -80,7 +80,7 @@ class Write:
         return bool(self.conditions) or self.exists is not None
 
 
-@lru_cache(maxsize=1000)
+@cache
 def parse(cql: str) -> Select | tuple[Write, ...]:
     """Read one statement; a batch gives all its writes."""
     return _Parser(tokenize(cql), cql).statement()
