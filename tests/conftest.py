@@ -33,8 +33,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 from calldrop_migrate.embedded import ports, processes
 from calldrop_migrate.embedded import server as embedded
-from tests.asking import asking_again, is_scylla
-from tests.forks import Forks, forking
+from tests.support.asking import asking_again, is_scylla
+from tests.support.forks import Forks, forking
 
 PROJECT = Path(__file__).parent.parent
 COMPOSE_FILE = PROJECT / "docker-compose.yml"
@@ -114,7 +114,7 @@ class Cli:
     def at(
         self, point: str, *args: str, env: Mapping[str, str] | None = None, timeout: float = 120
     ) -> Result:
-        """A process that does something to itself at a point of its run: see tests/at.py."""
+        """A process that does something to itself at a point of its run (tests/support/at.py)."""
         process = self.begin(point, *args, env=env)
         out, err = process.communicate(timeout=timeout)
         return Result(process.returncode, out, err)
@@ -128,13 +128,13 @@ class Cli:
         return process
 
     def decoding(self, *args: str) -> Result:
-        """As with a driver that decodes all that it reads: see tests/decoding.py."""
+        """As with a driver that decodes all that it reads: see tests/support/decoding.py."""
         return self.changed("decoding", *args)
 
     def changed(self, script: str, *args: str) -> Result:
-        """The program with something of it changed by a script of tests/."""
+        """The program with something of it changed by a script of tests/support/."""
         done = subprocess.run(
-            [sys.executable, PROJECT / "tests" / f"{script}.py", *args],
+            [sys.executable, PROJECT / "tests" / "support" / f"{script}.py", *args],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -177,7 +177,7 @@ class Cli:
         if self.forks and not typed:
             return self.forks.begin(args, environment, folder, at)
         program = Path(sys.executable).with_name("calldrop-migrate")
-        begin = [sys.executable, PROJECT / "tests" / "at.py", at] if at else [program]
+        begin = [sys.executable, PROJECT / "tests" / "support" / "at.py", at] if at else [program]
         return subprocess.Popen(
             [*begin, *args],
             stdin=subprocess.PIPE if typed else subprocess.DEVNULL,
@@ -524,8 +524,8 @@ def cli(make_cli: Callable[[str], Cli], keyspace: str) -> Cli:
 @pytest.fixture
 def scylla(cli: Cli, server: Address, client: Any) -> Iterator[Cli]:
     """The same where the server answers as ScyllaDB does, and on ScyllaDB itself."""
-    from tests.scylla import AsScylla
-    from tests.wire import tapped
+    from tests.support.scylla import AsScylla
+    from tests.support.wire import tapped
 
     def answers() -> AsScylla:
         return AsScylla(lambda cql: list(client.execute(cql)))

@@ -17,9 +17,9 @@ from cassandra.io.asyncioreactor import AsyncioConnection
 from cassandra.policies import ConstantReconnectionPolicy, WhiteListRoundRobinPolicy
 from cassandra.query import dict_factory
 
-from tests.asking import asking_again
-from tests.cluster.ring import NODES, Ring, ring
 from tests.conftest import DATA, Address, Cli
+from tests.support.asking import asking_again
+from tests.support.ring import NODES, Ring, ring
 
 TIMES = {
     "CALLDROP_DDL_TIMEOUT": "20",

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from cassandra.cluster import NoHostAvailable
 
-from tests import cells
 from tests.cluster.conftest import ids_of, through
-from tests.cluster.ring import Ring
 from tests.conftest import Cli
-from tests.told import ok, told
+from tests.support import cells
+from tests.support.ring import Ring
+from tests.support.told import ok, told
 
 GO = ("--yes", "--outage-accepted")
 QUICK = {"CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_LEASE_TTL": "20", "CALLDROP_SETTLE_TIME": "1"}

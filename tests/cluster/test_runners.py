@@ -15,8 +15,8 @@ from uuid import uuid4
 import pytest
 
 from tests.cluster.conftest import ids_of, through
-from tests.cluster.ring import Ring
 from tests.conftest import Cli
+from tests.support.ring import Ring
 
 FULL = os.environ.get("CALLDROP_TESTS") == "full"
 ROUNDS = 10 if FULL else 1

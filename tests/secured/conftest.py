@@ -21,8 +21,8 @@ from cassandra.query import dict_factory
 
 from calldrop_migrate.embedded import server as embedded
 from tests.conftest import DATA, Address, Cli
-from tests.secured import certificates, trigger
-from tests.secured.certificates import Pki
+from tests.support import certificates, trigger
+from tests.support.certificates import Pki
 
 SUPERUSER = "cassandra"  # its password, too
 _AUTHORIZED = {

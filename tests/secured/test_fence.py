@@ -17,7 +17,7 @@ from cassandra import DriverException, Unauthorized
 from tests.conftest import Cli
 from tests.secured.conftest import SUPERUSER, Secured, as_role
 from tests.secured.test_roles import KNOWS, listed
-from tests.told import ok, told, until
+from tests.support.told import ok, told, until
 
 ROWS = 3000
 GO = ("--outage-accepted", "--yes")

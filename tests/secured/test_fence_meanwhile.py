@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from tests.forks import state_of
 from tests.secured.conftest import SUPERUSER
 from tests.secured.test_fence import (
     FENCED,
@@ -22,7 +21,8 @@ from tests.secured.test_fence import (
     mine,
     written,
 )
-from tests.told import ok, told, until
+from tests.support.forks import state_of
+from tests.support.told import ok, told, until
 
 __all__ = ["make_role", "mine", "written"]
 SHORT = {"CALLDROP_LEASE_TTL": "6", "CALLDROP_DDL_TIMEOUT": "3", "CALLDROP_SETTLE_TIME": "1"}

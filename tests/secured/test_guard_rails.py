@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from tests.guards import closed
 from tests.secured.conftest import Secured, as_role
 from tests.secured.test_roles import listed
 from tests.server.test_half_way import killed
 from tests.server.test_late import OTHERS as KEEPING
 from tests.server.test_schedules import GO
 from tests.server.test_upkeep import internal
-from tests.told import ok, only, told
+from tests.support.guards import closed
+from tests.support.told import ok, only, told
 
 OTHERS = KEEPING | {"CALLDROP_KEEP_SHADOW": "0"}
 MADE = "CREATE TABLE t (a int PRIMARY KEY, b int, c text)"

@@ -10,8 +10,8 @@ from calldrop_migrate.cluster.access import sees_unmasked
 from tests.conftest import Cli
 from tests.secured.conftest import Secured, as_role
 from tests.secured.test_roles import listed
-from tests.secured.trigger import NAME
-from tests.told import ok, only, told
+from tests.support.told import ok, only, told
+from tests.support.trigger import NAME
 
 SHAPE = "CREATE TABLE users (id int, team text, mail text{}, pin int, PRIMARY KEY {})"
 MASKED = SHAPE.format(" MASKED WITH DEFAULT", "(id)")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from tests.told import ok, only, told
+from tests.support.told import ok, only, told
 
 SECRET = "s3cret-of-the-app"
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import PROJECT, Cli
 from tests.secured.conftest import as_role
-from tests.told import told
+from tests.support.told import told
 
 KNOWS = "GRANT SELECT ON TABLE system_auth.role_permissions TO"
 KEEP = ("--set-aside", "--outage-accepted")

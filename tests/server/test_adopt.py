@@ -18,8 +18,8 @@ from tests.conftest import Address, Cli, Result
 from tests.server.test_compat import peer
 from tests.server.test_kills import Killing, history
 from tests.server.test_late import First
-from tests.told import ok, told
-from tests.wire import Fault
+from tests.support.told import ok, told
+from tests.support.wire import Fault
 
 __all__ = ["peer"]
 YES = ("adopt", "--yes")

@@ -18,7 +18,7 @@ import pytest
 from cassandra.cluster import Session
 
 from tests.conftest import Cli, Result
-from tests.told import ok, only, tables, told, told_as_json, write
+from tests.support.told import ok, only, tables, told, told_as_json, write
 
 NOWHERE = {"CALLDROP_HOSTS": "127.0.0.1", "CALLDROP_PORT": "1"}
 

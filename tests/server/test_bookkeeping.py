@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import Cli
 from tests.server.test_schedules import GO, SHORT
-from tests.told import ok, told
+from tests.support.told import ok, told
 
 OWN = ("database_migrations", "migration_journal", "migration_progress")
 APART = "CALLDROP_BOOKKEEPING_KEYSPACE"

@@ -18,8 +18,8 @@ import pytest
 from cassandra.cluster import Session
 
 from tests.conftest import Cli, Result
-from tests.terminal import Terminal
-from tests.told import only, tables, told, until
+from tests.support.terminal import Terminal
+from tests.support.told import only, tables, told, until
 
 pytestmark = pytest.mark.as_installed
 CONFIRM = "confirm = true\nkeep_shadow = 0\n\n[replication]\n{} = 1\n"

@@ -18,8 +18,8 @@ from tests.server.test_kills import FULL, Keyspace
 from tests.server.test_late import SHORT as LATE
 from tests.server.test_late import WAIT, First
 from tests.server.test_rebuild_misfits import write_collisions
-from tests.told import ok, told
-from tests.wire import Fault
+from tests.support.told import ok, told
+from tests.support.wire import Fault
 
 OFF = 10  # seconds
 NOT_KEPT = LATE | {"CALLDROP_KEEP_SHADOW": "0"}

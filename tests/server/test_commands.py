@@ -23,7 +23,7 @@ from tests.server.test_cli import lease_of_another
 from tests.server.test_compat import peer
 from tests.server.test_schedules import GO, SHORT, filled
 from tests.server.test_upkeep import KEPT, ddl
-from tests.told import ok, only, tables, told, write
+from tests.support.told import ok, only, tables, told, write
 
 __all__ = ["filled", "peer", "project"]
 YES = ("--yes",)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from tests.told import ok, only
+from tests.support.told import ok, only
 
 SLOW = ("--max-rows-per-second", "200")  # something ends between one side and the other
 GO = ("--yes", "--outage-accepted", "--set-aside", *SLOW)

@@ -13,7 +13,7 @@ from tests.server.test_half_way import killed
 from tests.server.test_late import OTHERS
 from tests.server.test_schedules import GO
 from tests.server.test_upkeep import internal
-from tests.told import ok, only
+from tests.support.told import ok, only
 
 COLUMNS = {
     "d": "int",

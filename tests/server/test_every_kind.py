@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from tests.told import ok, only
+from tests.support.told import ok, only
 
 TIMES = {"CALLDROP_LEASE_TTL": "10", "CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_SETTLE_TIME": "0.1"}
 UP = (

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from cassandra.query import BatchStatement, BatchType
 
-from tests import cells
 from tests.conftest import Address, Cli, Result
 from tests.server.test_rebuild_misfits import (
     DOUBLE,
@@ -25,8 +24,9 @@ from tests.server.test_rebuild_misfits import (
     write_without_destination,
 )
 from tests.server.test_rebuild_rows import AT_1, AT_2, Writer, calls, write_mixed
-from tests.told import ok, only
-from tests.wire import HARMS, Fault, Harm, Request, tapped
+from tests.support import cells
+from tests.support.told import ok, only
+from tests.support.wire import HARMS, Fault, Harm, Request, tapped
 
 FULL = os.environ.get("CALLDROP_TESTS") == "full"
 GO = ("--yes", "--outage-accepted", "--set-aside")

@@ -16,7 +16,7 @@ from tests.conftest import Cli
 from tests.server.test_kills import FULL
 from tests.server.test_late import GO, Calls, filled
 from tests.server.test_late import SHORT as LATE
-from tests.told import ok, told
+from tests.support.told import ok, told
 
 __all__ = ["filled"]
 SHORT = LATE | {"CALLDROP_KEEP_SHADOW": "0"}

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from tests import cells
 from tests.conftest import Address, Cli
 from tests.server.test_late import First, let_go
 from tests.server.test_schedules import GO, SHORT, TABLE, insert, numbers
 from tests.server.test_upkeep import ddl, internal
-from tests.told import ok, only, told, until
-from tests.wire import Fault
+from tests.support import cells
+from tests.support.told import ok, only, told, until
+from tests.support.wire import Fault
 
 ALL = [f"+1{n}" for n in range(5)]
 KEPT = SHORT | {"CALLDROP_KEEP_SHADOW": "7"}

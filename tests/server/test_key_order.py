@@ -18,7 +18,7 @@ from calldrop_migrate.cluster.session import ClusterDatabase, Endpoint, connect
 from calldrop_migrate.cluster.wire import RawHandler
 from calldrop_migrate.core.keys import CASSANDRA, SCYLLA, KeyLimits, canonical, is_loose
 from tests.conftest import Address
-from tests.values import NATIVE, Values, sized
+from tests.support.values import NATIVE, Values, sized
 
 USER_TYPES = {"spot": ["decimal", "text"], "inner": ["frozen<spot>", "int"]}
 NESTED = [

@@ -25,7 +25,6 @@ from uuid import uuid4
 
 import pytest
 
-from tests import cells
 from tests.conftest import Address, Cli, Result
 from tests.server.test_rebuild_killed import without_times_of
 from tests.server.test_rebuild_misfits import (
@@ -39,8 +38,9 @@ from tests.server.test_rebuild_misfits import (
     write_without_destination,
 )
 from tests.server.test_rebuild_rows import AT_1, AT_2, Writer, calls, write_mixed
-from tests.told import ok
-from tests.wire import HANDSHAKE, Fault, Harm, tapped
+from tests.support import cells
+from tests.support.told import ok
+from tests.support.wire import HANDSHAKE, Fault, Harm, tapped
 
 FULL = os.environ.get("CALLDROP_TESTS") == "full"
 ROUNDS = int(os.environ.get("CALLDROP_ROUNDS") or (500 if FULL else 5))

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests import cells
 from tests.conftest import Address, Cli
 from tests.server.test_late import OTHERS
 from tests.server.test_upkeep import internal
-from tests.told import ok, only
-from tests.wire import Fault, tapped
+from tests.support import cells
+from tests.support.told import ok, only
+from tests.support.wire import Fault, tapped
 
 GO = ("--yes", "--outage-accepted")
 COLUMNS = (

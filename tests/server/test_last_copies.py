@@ -15,8 +15,8 @@ from tests.server.test_late import DROP, OTHERS, First, let_go
 from tests.server.test_meanwhile import done
 from tests.server.test_schedules import GO, SHORT, TABLE, numbers
 from tests.server.test_upkeep import ddl, internal
-from tests.told import ok, only, told, until
-from tests.wire import Fault
+from tests.support.told import ok, only, told, until
+from tests.support.wire import Fault
 
 __all__ = ["filled"]
 T = "CREATE TABLE t (a int, b int, c int, PRIMARY KEY (a, b));\n"

@@ -19,14 +19,14 @@ from uuid import uuid4
 
 import pytest
 
-from tests import cells
-from tests.cells import Rows
 from tests.conftest import Address, Cli, Result
-from tests.forks import state_of
 from tests.server.test_kills import FULL, draw, history
 from tests.server.test_rebuild_rows import AT_1, AT_2, Writer, calls, write_mixed
-from tests.told import ok, told, until
-from tests.wire import Fault, Harm, Tap, tapped
+from tests.support import cells
+from tests.support.cells import Rows
+from tests.support.forks import state_of
+from tests.support.told import ok, told, until
+from tests.support.wire import Fault, Harm, Tap, tapped
 
 __all__ = ["draw"]
 STOPS = int(os.environ.get("CALLDROP_ROUNDS") or (100 if FULL else 1))

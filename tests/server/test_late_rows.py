@@ -13,8 +13,8 @@ from tests.server.test_half_way import ALL, filled
 from tests.server.test_late import DROP, OTHERS, First, let_go
 from tests.server.test_schedules import GO, insert, numbers
 from tests.server.test_upkeep import internal
-from tests.told import ok, only, told
-from tests.wire import Fault
+from tests.support.told import ok, only, told
+from tests.support.wire import Fault
 
 __all__ = ["filled"]
 

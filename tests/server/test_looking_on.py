@@ -11,8 +11,8 @@ import pytest
 from cassandra.concurrent import execute_concurrent_with_args
 
 from tests.conftest import Cli
-from tests.terminal import Terminal
-from tests.told import ok, until
+from tests.support.terminal import Terminal
+from tests.support.told import ok, until
 
 GO = ("--yes", "--outage-accepted")
 ROWS = 4000

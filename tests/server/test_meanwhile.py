@@ -13,7 +13,7 @@ from tests.conftest import Cli
 from tests.server.test_half_way import again, filled, killed
 from tests.server.test_schedules import GO, SHORT, TABLE, insert, numbers
 from tests.server.test_upkeep import ddl
-from tests.told import ok, only, told, until, write
+from tests.support.told import ok, only, told, until, write
 
 __all__ = ["filled"]
 EXTRA = (

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from tests.told import ok, only
+from tests.support.told import ok, only
 
 GO = ("--yes", "--outage-accepted")
 WRITTEN = 1_700_000_000_000_000  # microseconds

@@ -12,7 +12,7 @@ from cassandra.cluster import Session
 
 from tests.conftest import Cli
 from tests.server.test_bad_input import tables_of
-from tests.told import only, tables, told, told_as_json
+from tests.support.told import only, tables, told, told_as_json
 
 NEWER = """\
 -- migrate:up

@@ -21,8 +21,8 @@ from tests.server.test_half_way import (
 from tests.server.test_late import First, let_go
 from tests.server.test_schedules import GO, SHORT, TABLE, insert, numbers
 from tests.server.test_upkeep import ddl, internal
-from tests.told import ok, only, told, until, write
-from tests.wire import Fault
+from tests.support.told import ok, only, told, until, write
+from tests.support.wire import Fault
 
 __all__ = ["filled"]
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from tests.conftest import Cli
-from tests.told import ok, only
+from tests.support.told import ok, only
 
 KEEP = ("--set-aside", "--outage-accepted", "--yes")
 

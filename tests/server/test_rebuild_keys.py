@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from tests import cells
 from tests.conftest import Cli
 from tests.server.test_key_order import prepared, raw_rows
-from tests.told import ok, only, told, until
-from tests.values import NATIVE, decimal, sized, varint
+from tests.support import cells
+from tests.support.told import ok, only, told, until
+from tests.support.values import NATIVE, decimal, sized, varint
 
 GO = ("--yes", "--outage-accepted")
 SHORT = {"CALLDROP_LEASE_TTL": "10", "CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_SETTLE_TIME": "0.2"}

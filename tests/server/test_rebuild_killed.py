@@ -12,8 +12,6 @@ import subprocess
 import time
 from typing import Any
 
-from tests import cells
-from tests.cells import Rows
 from tests.conftest import Cli, Result
 from tests.server.test_rebuild_misfits import (
     DOUBLE,
@@ -27,7 +25,9 @@ from tests.server.test_rebuild_misfits import (
     write_without_destination,
 )
 from tests.server.test_rebuild_rows import AT_1, AT_2, Writer, calls, write_mixed
-from tests.told import ok
+from tests.support import cells
+from tests.support.cells import Rows
+from tests.support.told import ok
 
 KILLS_PER_LEG = 5
 # Short, so that a run that takes over after a kill doesn't wait long before it may destroy

@@ -11,11 +11,11 @@ import re
 from datetime import timedelta
 from typing import Any
 
-from tests import cells
-from tests.cells import Rows
 from tests.conftest import Cli
 from tests.server.test_rebuild_rows import AT_2, BASE, DAY, NEW_YEAR, Writer, calls, write_mixed
-from tests.told import ok
+from tests.support import cells
+from tests.support.cells import Rows
+from tests.support.told import ok
 
 GO = ("--yes", "--outage-accepted")
 WITHOUT = "call_records__aside_0002_up"  # of the way up: rows without a destination

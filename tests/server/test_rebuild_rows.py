@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from calldrop_migrate.engine.copying import SMALL
-from tests import cells
-from tests.cells import Cell, Columns, Rows
 from tests.conftest import Cli
-from tests.told import ok
+from tests.support import cells
+from tests.support.cells import Cell, Columns, Rows
+from tests.support.told import ok
 
 DAY = 86_400
 BASE = 1_700_000_000_000_000  # microseconds

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from cassandra.query import BatchStatement, BatchType
 
-from tests import cells
-from tests.cells import Rows
 from tests.conftest import Cli
 from tests.server.test_upkeep import internal
-from tests.told import ok
+from tests.support import cells
+from tests.support.cells import Rows
+from tests.support.told import ok
 
 GO = ("--yes", "--outage-accepted")
 QUICK = {"CALLDROP_SETTLE_TIME": "0.5", "CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_LEASE_TTL": "10"}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from tests.told import ok, only, until
+from tests.support.told import ok, only, until
 
 GO = ("--yes", "--outage-accepted", "--set-aside")
 CASES: dict[str, tuple[str, str, str, str, Any]] = {

@@ -14,7 +14,7 @@ from typing import Any
 
 from calldrop_migrate.core.cql import split
 from tests.conftest import PROJECT, Cli
-from tests.told import ok
+from tests.support.told import ok
 
 SAMPLES = PROJECT / "docs" / "samples"
 SEED = ("seed", "--random-seed", "507", "--now", "2026-11-23T00:00:00Z")

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from cassandra.query import BatchStatement, BatchType
 
-from tests import cells
 from tests.conftest import Cli
-from tests.told import ok, only, told
+from tests.support import cells
+from tests.support.told import ok, only, told
 
 GO = ("--yes", "--outage-accepted")
 SHORT = {"CALLDROP_LEASE_TTL": "10", "CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_SETTLE_TIME": "1"}

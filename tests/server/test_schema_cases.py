@@ -11,7 +11,7 @@ import pytest
 
 from calldrop_migrate.core.readding import is_incompatible
 from tests.conftest import Cli
-from tests.told import ok, only, told
+from tests.support.told import ok, only, told
 
 READINGS = """CREATE TABLE r
  (sensor int, day date, ts timestamp, v int, PRIMARY KEY ((sensor, day), ts))

@@ -16,10 +16,10 @@ import pytest
 
 from seeds import call_records
 from tests.conftest import Address, Cli, Result
-from tests.processes import children, gone
 from tests.server.test_late import First
-from tests.told import ok, only, tables, told, until
-from tests.wire import Fault
+from tests.support.processes import children, gone
+from tests.support.told import ok, only, tables, told, until
+from tests.support.wire import Fault
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 AT = ("--random-seed", "7", "--now", "2026-11-20T12:00:00Z")

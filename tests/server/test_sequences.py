@@ -29,8 +29,8 @@ from hypothesis import strategies as st
 from tests.conftest import Address, Cli
 from tests.server.test_kills import FULL, GO, Killing, history
 from tests.server.test_rebuild_misfits import tables
-from tests.told import ok
-from tests.wire import Fault
+from tests.support.told import ok
+from tests.support.wire import Fault
 
 SEQUENCES = int(os.environ.get("CALLDROP_ROUNDS") or (200 if FULL else 15))
 SEED = int(os.environ.get("CALLDROP_SEED") or random.randrange(10**6))

@@ -10,7 +10,7 @@ from typing import Any
 from tests.conftest import PROJECT, Cli
 from tests.server.test_schedules import GO, filled, insert
 from tests.server.test_upkeep import KEPT
-from tests.told import ok, only, tables, told, write
+from tests.support.told import ok, only, tables, told, write
 
 __all__ = ["filled"]
 

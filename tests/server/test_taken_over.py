@@ -13,9 +13,9 @@ import pytest
 from tests.conftest import Address, Cli, Result
 from tests.server.test_kills import history
 from tests.server.test_late import OTHERS, First, let_go
-from tests.terminal import Terminal
-from tests.told import ok, only, told, until
-from tests.wire import Fault
+from tests.support.terminal import Terminal
+from tests.support.told import ok, only, told, until
+from tests.support.wire import Fault
 
 FINISH = r"^UPDATE .* SET state = 'SUCCEEDED', applied_at"
 REMOVE = r"^DELETE FROM .*database_migrations.* IF state = 'IN_PROGRESS'"

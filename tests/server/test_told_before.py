@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import Cli
 from tests.server.test_one_section import BY_B, MADE, NO_C, given
 from tests.server.test_schedules import GO
-from tests.told import ok, told
+from tests.support.told import ok, told
 
 DISCARD = (*GO, "--discard-rows")
 

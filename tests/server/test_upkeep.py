@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests import cells
 from tests.conftest import Cli
 from tests.server.test_schedules import GO, SHORT, TABLE, filled, insert, numbers
-from tests.told import ok, only, tables, told, until
+from tests.support import cells
+from tests.support.told import ok, only, tables, told, until
 
 __all__ = ["filled"]
 KEPT = {"CALLDROP_KEEP_SHADOW": "7"}

@@ -10,9 +10,9 @@ from typing import Any
 
 from cassandra import InvalidRequest
 
-from tests import cells
 from tests.conftest import Cli
-from tests.told import ok, only, told, until
+from tests.support import cells
+from tests.support.told import ok, only, told, until
 from tests.unit.test_keys import EXACT
 
 GO = ("--yes", "--outage-accepted")

@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from tests import cells
-from tests.cells import Columns, Rows
 from tests.conftest import Cli
-from tests.processes import children, gone
 from tests.server.test_kills import Keyspace
 from tests.server.test_rebuild_misfits import write_collisions
 from tests.server.test_rebuild_rows import AT_2, Writer, calls, write_mixed
-from tests.told import ok, told, until
+from tests.support import cells
+from tests.support.cells import Columns, Rows
+from tests.support.processes import children, gone
+from tests.support.told import ok, told, until
 
 GO = ("--yes", "--outage-accepted")
 SHORT = {"CALLDROP_LEASE_TTL": "6", "CALLDROP_DDL_TIMEOUT": "3", "CALLDROP_SETTLE_TIME": "1"}

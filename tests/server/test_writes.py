@@ -14,8 +14,8 @@ from typing import Any
 from tests.conftest import Address, Cli
 from tests.server.test_late import GO, OTHERS, SHORT, Calls, filled
 from tests.server.test_rebuild_misfits import tables
-from tests.told import ok, told
-from tests.wire import tapped
+from tests.support.told import ok, told
+from tests.support.wire import tapped
 
 __all__ = ["filled"]
 SHADOW = "call_records__0002"

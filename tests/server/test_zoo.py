@@ -19,12 +19,12 @@ from cassandra import InvalidRequest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests import cells, raw_cells
-from tests.cells import Cell, Rows
 from tests.conftest import Cli
 from tests.server.test_key_order import prepared
-from tests.told import ok, only
-from tests.values import NATIVE, Values
+from tests.support import cells, raw_cells
+from tests.support.cells import Cell, Rows
+from tests.support.told import ok, only
+from tests.support.values import NATIVE, Values
 
 ROUNDS = int(os.environ.get("CALLDROP_ROUNDS") or 3)
 GO = ("--yes", "--outage-accepted", "--set-aside")

@@ -17,7 +17,7 @@ from calldrop_migrate.core.keys import UnknownOrder, canonical, is_loose, size_o
 from calldrop_migrate.core.operations import Copy, Pairs
 from calldrop_migrate.core.schema import Column, Table
 from calldrop_migrate.core.widening import origin
-from tests.values import decimal, sized, varint
+from tests.support.values import decimal, sized, varint
 
 TYPES = {"i": "int", "j": "int", "t": "text", "u": "text", "d": "decimal", "s": "frozen<spot>"}
 CUSTOM = "'org.example.Order'"

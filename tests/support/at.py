@@ -1,6 +1,6 @@
 """`calldrop-migrate` as a process that does something to itself at an exact point of a run.
 
-    python tests/at.py "kill | after | VERIFY call_records" up 2 --yes
+    python tests/support/at.py "kill | after | VERIFY call_records" up 2 --yes
 
 Three words: what, when, and how the text of the operation begins at which it is done. When: before
 or behind the operation itself; `checked`, when all has been looked at and a schema change is about
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from calldrop_migrate.engine import executing, passage
 

@@ -1,4 +1,4 @@
-"""The process that tests/forks.py forks from: it has imported everything, and does as it is asked.
+"""The process that forks.py forks from: it has imported everything, and does as it is asked.
 
 A line of JSON on stdin is a command to begin, answered by its pid, or a pid to wait for, answered
 by its exit code. It never connects and runs no thread: neither would survive a fork.
@@ -20,11 +20,11 @@ from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from calldrop_migrate.cli import inspecting, main, mending, migrating, opening, program, seeding
 from calldrop_migrate.cluster import bulk, session
-from tests import at
+from tests.support import at
 
 _IMPORTED = (bulk, inspecting, mending, migrating, program, seeding, session)
 

@@ -1,6 +1,6 @@
 """Records what the tool reads of a server's own tables, as it is answered: for tests/cases/servers.
 
-    python -m tests.record HOST PORT KEYSPACE > tests/cases/servers/cassandra-5.0.9.json
+    python -m tests.support.record HOST PORT KEYSPACE > tests/cases/servers/cassandra-5.0.9.json
 
 KEYSPACE has been migrated; a table `recording` is made in it for conditional statements, and goes.
 """
@@ -75,7 +75,7 @@ def main(host: str, port: str, keyspace: str) -> None:
         found = record(cluster.connect(), keyspace)
     finally:
         cluster.shutdown()
-    about = "Recorded by tests/record.py from a real server."
+    about = "Recorded by tests/support/record.py from a real server."
     json.dump({"about": about, **found}, sys.stdout, indent=1, default=plain)
     sys.stdout.write("\n")
 

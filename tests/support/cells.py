@@ -19,7 +19,7 @@ from typing import Any
 
 from cassandra.protocol import _ProtocolHandler
 
-from tests.asking import is_scylla
+from tests.support.asking import is_scylla
 
 # What a copy may take from a life: it writes what is left rounded down, and sends it a little
 # later.
