@@ -11,21 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
-from tests.secured.conftest import SUPERUSER
-from tests.secured.test_fence import (
-    FENCED,
-    GO,
-    make_role,
-    may_modify,
-    mine,
-    written,
-)
+from tests.support.cli import Cli
 from tests.support.forks import state_of
+from tests.support.roles import FENCED, SUPERUSER, may_modify
+from tests.support.settings import GO, SHORT
 from tests.support.told import ok, told, until
-
-__all__ = ["make_role", "mine", "written"]
-SHORT = {"CALLDROP_LEASE_TTL": "6", "CALLDROP_DDL_TIMEOUT": "3", "CALLDROP_SETTLE_TIME": "1"}
 
 
 def test_interrupted_while_it_waits_until_nobody_writes(

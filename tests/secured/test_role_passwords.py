@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
+from tests.support.cli import Cli
 from tests.support.told import ok, only, told
 
 SECRET = "s3cret-of-the-app"

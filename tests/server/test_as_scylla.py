@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.conftest import Cli
 from tests.support import cells
+from tests.support.cli import Cli
+from tests.support.settings import GO
 from tests.support.told import ok, only, told
 
-GO = ("--yes", "--outage-accepted")
 T = "CREATE TABLE t (a int, b int, v text, w text, PRIMARY KEY (a, b));"
 INTO_ONE = "CREATE TABLE t (a int, b int, v text, w text, PRIMARY KEY ((a, b)));"
 

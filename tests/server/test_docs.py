@@ -28,7 +28,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import PROJECT, Cli, Result
+from tests.support.cli import Cli, Result
+from tests.support.places import PROJECT
 from tests.support.told import ok
 
 BLOCK = re.compile(

@@ -13,7 +13,8 @@ from datetime import datetime
 from typing import Any
 
 from calldrop_migrate.core.cql import split
-from tests.conftest import PROJECT, Cli
+from tests.support.cli import Cli
+from tests.support.places import PROJECT
 from tests.support.told import ok
 
 SAMPLES = PROJECT / "docs" / "samples"

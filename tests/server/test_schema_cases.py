@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from calldrop_migrate.core.readding import is_incompatible
-from tests.conftest import Cli
+from tests.support.cli import Cli
 from tests.support.told import ok, only, told
 
 READINGS = """CREATE TABLE r

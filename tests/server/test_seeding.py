@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from seeds import call_records
-from tests.conftest import Address, Cli, Result
-from tests.server.test_late import First
+from tests.support.cli import Cli, Result
+from tests.support.held import First
 from tests.support.processes import children, gone
+from tests.support.servers import Address
 from tests.support.told import ok, only, tables, told, until
 from tests.support.wire import Fault
 

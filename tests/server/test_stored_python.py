@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
-from tests.conftest import Cli
+from tests.support.cli import Cli
 from tests.support.told import only, tables, told
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from tests.conftest import Cli
+from tests.support.cli import Cli
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import Cli, Result
+from tests.support.cli import Cli, Result
 
 
 def told(result: Result, code: int, *words: str, out: bool = False) -> str:
