@@ -58,12 +58,11 @@ def run(asked: Mapping[str, Any]) -> None:
     os.chdir(asked["cwd"])
     random.seed()
     shift(float(asked["env"].get("TEST_CLOCK", 0)))
-    if asked["at"]:
-        at.arm(asked["at"])
+    hook = at.hook(asked["at"]) if asked["at"] else None
     sys.argv = ["calldrop-migrate", *asked["args"]]
     code: Any = 1
     try:
-        main.run()
+        main.run(hook)
     except SystemExit as ended:
         code = ended.code
     finally:
