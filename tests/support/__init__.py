@@ -22,8 +22,8 @@ What a test works with:
     secured        a server with TLS, passwords and grants
     certificates   its CA and certificates
     roles          roles, their grants, command lines as one of them
-    trigger        a trigger of Cassandra, compiled here
-    front          a proxy for TLS
+    trigger        a trigger of Cassandra that does nothing, as a jar
+    front          another face of a server: another certificate, or no TLS
     guards         Cassandra's guard rails, switched while it runs
     scylla         a Cassandra that answers as ScyllaDB does
     theirs         a project of cassandra-migrate, and its program

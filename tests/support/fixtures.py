@@ -1,5 +1,5 @@
-"""What a test works with: a server, a client of it, a keyspace, command lines. They are
-lazy: unit tests start nothing.
+"""Fixtures: a server, a client of it, a keyspace, command lines. They are lazy: unit tests start
+nothing.
 """
 
 from __future__ import annotations
