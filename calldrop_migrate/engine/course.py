@@ -23,7 +23,7 @@ def nothing(_when: When, _text: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What surrounds the operations of a run.
+    """The surroundings of the operations of a run.
 
     Attributes:
         between: called wherever it may stop; keeps the lease.

@@ -1,4 +1,4 @@
-"""What several test modules of this folder begin with."""
+"""Fixtures of several test modules of this folder."""
 
 from __future__ import annotations
 

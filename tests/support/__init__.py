@@ -1,6 +1,6 @@
-"""What tests share. A test module imports from here, and from no other test module.
+"""The helpers of all tests. A test module imports from here, and from no other test module.
 
-How the command is run:
+To run the command:
     settings       flags, times of the lease, `full` or a sample
     places         the project's folder, the folder for servers' data
     cli            `calldrop-migrate` as a process: `Cli`, `Result`
@@ -13,7 +13,7 @@ How the command is run:
     told           what a command said, files of migrations, waiting
     processes      the children of a process
 
-What a test works with:
+To work with:
     fixtures       server, client, keyspace, command lines, `filled`
     servers        the server that is given, or one of this run's own
     compose        ScyllaDB by Docker Compose
@@ -46,7 +46,7 @@ Readers that share nothing with the tool:
     raw_cells      the same, its values as bytes
     asking         an independent client that asks again
 
-What goes wrong:
+Faults:
     wire           the proxy: requests that are lost, cut, held back, rewritten
     killing        runs that are killed, at a point or at a request
     held           a runner that stands still while others go on

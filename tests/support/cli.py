@@ -16,7 +16,7 @@ from tests.support.places import PROJECT
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a finished process left."""
+    """The end of a process: its exit code, and its output."""
 
     code: int
     out: str
@@ -99,7 +99,7 @@ class Cli:
     def json(
         self, *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
     ) -> Any:
-        """What the command says with --json."""
+        """The result that the command prints with --json."""
         result = self(*args, "--json", env=env, cwd=cwd)
         try:
             return json.loads(result.out)

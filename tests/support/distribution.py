@@ -1,4 +1,4 @@
-"""What pytest-xdist gives to which worker, and what each of them ran on."""
+"""The work of each worker of pytest-xdist, and the server that it ran on."""
 
 from __future__ import annotations
 

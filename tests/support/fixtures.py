@@ -97,7 +97,7 @@ def keyspace(client: Any) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def forks() -> Iterator[Forks | None]:
-    """What runs of the command are forked from; none where one of many can't be waited for."""
+    """The process that commands are forked from; none where one of many can't be waited for."""
     if not hasattr(os, "pidfd_open"):
         yield None
         return

@@ -48,7 +48,7 @@ def tell(number: int) -> None:
 
 
 def run(asked: Mapping[str, Any]) -> None:
-    """What a shell does for a command, and the command."""
+    """Does what a shell does for a command, then the command."""
     for number, path in enumerate([os.devnull, *asked["files"]]):
         opened = os.open(path, os.O_RDWR | os.O_CREAT)
         os.dup2(opened, number)
@@ -75,7 +75,7 @@ def run(asked: Mapping[str, Any]) -> None:
 
 
 def shift(seconds: float) -> None:
-    """What this process takes for the time; the driver stamps its writes by time.time, too."""
+    """Sets the clock that this process goes by; the driver stamps its writes by time.time, too."""
     clock, clock_ns = time.time, time.time_ns
 
     class Shifted(datetime):

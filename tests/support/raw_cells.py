@@ -1,4 +1,4 @@
-"""What an independent client sees of a table, as the server's bytes: every cell with value, write
+"""An independent client's view of a table, as the server's bytes: every cell with value, write
 time and the instant it ends, as tests/support/cells.py has it of Python's values.
 
 Of a collection or user type that isn't frozen each element is a cell: of a map by its key, of a set
@@ -121,7 +121,7 @@ def _number(raw: bytes | None) -> int | None:
 
 
 def parts(raw: bytes | None) -> list[bytes | None]:
-    """What a collection consists of."""
+    """The parts of a collection."""
     return list(_sized(raw, 4)) if raw else []
 
 

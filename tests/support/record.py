@@ -53,7 +53,7 @@ def record(session: Any, keyspace: str) -> dict[str, Any]:
 
 
 def plain(value: object) -> object:
-    """What JSON doesn't know: maps and sets of the driver's; ids and times become text."""
+    """The same for JSON: maps and sets of the driver's as plain ones, ids and times as text."""
     if isinstance(value, Mapping):
         return dict(value.items())
     if isinstance(value, Iterable) and not isinstance(value, bytes):

@@ -46,7 +46,7 @@ Ask = Callable[[str], list[Any]]
 
 
 class AsScylla:
-    """What becomes of the frames of one connection: a `Rewriting` of tests/support/wire.py.
+    """The frames of one connection, rewritten: a `Rewriting` of tests/support/wire.py.
 
     Args:
         ask: runs a SELECT on the server itself, for the indexes whose views are to be told of.

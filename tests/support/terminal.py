@@ -50,7 +50,7 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """What was shown, without colours."""
+        """All that was shown, without colours."""
         return _CONTROL.sub("", self.raw).replace("\r\n", "\n")
 
     def shows(self, words: str, seconds: float = 60) -> None:
