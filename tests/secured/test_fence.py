@@ -15,7 +15,7 @@ import pytest
 from cassandra import DriverException, Unauthorized
 
 from tests.support.cli import Cli
-from tests.support.roles import FENCED, SUPERUSER, may_modify
+from tests.support.roles import FENCED, FENCED_PLAN, SUPERUSER, may_modify
 from tests.support.secured import Secured
 from tests.support.settings import GO
 from tests.support.told import ok, told, until
@@ -92,7 +92,7 @@ def test_who_could_write_all_the_same_is_named(
     client.execute(f"REVOKE MODIFY ON KEYSPACE {mine.keyspace} FROM {of_keyspace}")
     for role in (of_keyspace, group):
         client.execute(f"GRANT MODIFY ON TABLE {table} TO {role}")
-    plan = mine("plan", "2", *FENCED[:-1])
+    plan = mine("plan", "2", *FENCED_PLAN)
     assert plan.code == 0, plan.err
     assert f"REVOKE MODIFY ON TABLE call_records FROM {group}" in plan.out
     assert f"{group}, {of_keyspace} may not write to it until then" in plan.out

@@ -8,11 +8,11 @@ from typing import Any
 
 from tests.support.cli import Cli
 from tests.support.places import PROJECT
-from tests.support.settings import GO
 
 SUPERUSER = "cassandra"  # its password, too
 KNOWS = "GRANT SELECT ON TABLE system_auth.role_permissions TO"
-FENCED = ("--fence", "--no-writer", SUPERUSER, *GO)
+FENCED_PLAN = ("--fence", "--no-writer", SUPERUSER, "--outage-accepted")  # it asks nothing
+FENCED = (*FENCED_PLAN, "--yes")
 _PAGE = (PROJECT / "docs" / "grants.md").read_text(encoding="utf-8")
 
 
