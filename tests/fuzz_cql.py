@@ -1,4 +1,4 @@
-"""A search, guided by coverage, for a text that breaks what tests/any_text.py says of all texts.
+"""A search, guided by coverage, for a text that breaks what any_text.py says of all texts.
 
     python -m venv /tmp/fuzz && /tmp/fuzz/bin/pip install atheris
     /tmp/fuzz/bin/python tests/fuzz_cql.py -max_total_time=3600 -max_len=400 -len_control=0 corpus
@@ -17,7 +17,7 @@ import atheris
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 with atheris.instrument_imports(include=["calldrop_migrate"]):
-    from tests.any_text import FRAGMENTS, holds
+    from tests.support.any_text import FRAGMENTS, holds
 
 
 def text_of(data: bytes) -> str:

@@ -23,11 +23,12 @@ from calldrop_migrate.core.demands import Demand, Windows
 from calldrop_migrate.core.preflight import Placement, Places, Server, examine
 from calldrop_migrate.engine.keyspace import create_keyspace
 from calldrop_migrate.engine.ports import Platform
-from tests.conftest import Address, Cli
-from tests.server.test_bookkeeping import APART
-from tests.server.test_schedules import GO, SHORT
-from tests.told import ok, write
-from tests.wire import tapped
+from tests.support.bookkeeping import APART
+from tests.support.cli import Cli
+from tests.support.servers import Address
+from tests.support.settings import GO, SHORT
+from tests.support.told import ok, write
+from tests.support.wire import tapped
 
 # Of our own, and Cassandra's alone.
 _ID = re.compile(r" ID = [0-9a-f-]{36} AND| WITH ID = [0-9a-f-]{36}(?! AND)")

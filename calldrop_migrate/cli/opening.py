@@ -29,6 +29,7 @@ from calldrop_migrate.cli.process import Stop, is_dead, this_process
 from calldrop_migrate.cli.render import say
 from calldrop_migrate.core.files import Migration
 from calldrop_migrate.core.folder import load
+from calldrop_migrate.engine.course import Hook, nothing
 from calldrop_migrate.engine.journal import Journal
 from calldrop_migrate.engine.lease import Clock, Timing
 from calldrop_migrate.errors import (
@@ -54,6 +55,7 @@ class Opened:
 
     Attributes:
         fault: why there are no migrations, where the command can do without them.
+        at: a hook for what is run.
     """
 
     environment: config.Environment
@@ -61,6 +63,7 @@ class Opened:
     migrations: tuple[Migration, ...]
     feed: Feed
     fault: CalldropError | None = None
+    at: Hook = nothing
 
     @property
     def settings(self) -> config.Settings:
@@ -163,7 +166,7 @@ def opened(call: Call, *, files: bool = True) -> Iterator[Opened]:
     gc.set_threshold(700, 10, 10)  # Python's own: a copy makes garbage
     try:
         say(_where(environment, database, f"{shown} ({len(migrations)})"))
-        yield Opened(environment, database, migrations, feed, fault)
+        yield Opened(environment, database, migrations, feed, fault, call.at)
     finally:
         feed.close()
         database.close()

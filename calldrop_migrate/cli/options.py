@@ -21,6 +21,7 @@ from typer.core import TyperCommand
 from calldrop_migrate import commands
 from calldrop_migrate.cli import settings
 from calldrop_migrate.cli.settings import Setting
+from calldrop_migrate.engine.course import Hook, nothing
 
 _SETTINGS = "Settings"
 CONNECTION, FILES = settings.CONNECTION, settings.FILES
@@ -37,6 +38,7 @@ class Call:
         flags: the settings that were typed.
         yes: ordinary questions are answered.
         confirm: the keyspace's name, where that was typed beforehand.
+        at: a hook for what is run, of the process that began the command.
     """
 
     flags: Mapping[str, Any]
@@ -44,6 +46,7 @@ class Call:
     name: str
     yes: bool = False
     confirm: str = ""
+    at: Hook = nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,17 +168,18 @@ def command(
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
-        def run(**values: Any) -> None:
+        def run(context: typer.Context, **values: Any) -> None:
             given = {k: values.pop(k) for k in known}
             flags = {k: v for k, v in given.items() if v is not None}
             answers = {k: values.pop(k) for k in _ANSWERS} if page.asks else {}
-            call = Call(flags, values.pop("json"), name, **answers)
+            call = Call(flags, values.pop("json"), name, **answers, at=context.obj or nothing)
             with commands.calling(replace(commands.present(), flags=_as_typed(flags))):
                 function(call, **values)
 
         own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
         kind = inspect.Parameter.KEYWORD_ONLY
-        parameters = [p.replace(kind=kind) for p in own]
+        parameters = [inspect.Parameter("context", kind, annotation=typer.Context)]
+        parameters += [p.replace(kind=kind) for p in own]
         for answer, annotation in _ANSWERS.items() if page.asks else ():
             default = False if answer == "yes" else ""
             parameters.append(

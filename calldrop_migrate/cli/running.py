@@ -92,6 +92,7 @@ class Running:
             is_dead=is_dead,
             emit=place.feed,
             interrupted=self._stop,
+            at=place.at,
         )
         self._runner = Runner(
             place.database,

@@ -11,7 +11,7 @@ the lease has enough left; send. What was read or proven before the wait counts 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from uuid import uuid5
 
 from calldrop_migrate import commands
@@ -25,10 +25,10 @@ from calldrop_migrate.core.rewriting import with_id
 from calldrop_migrate.core.schema import Schema, Table
 from calldrop_migrate.engine.balance import Proven
 from calldrop_migrate.engine.copying import Copier
+from calldrop_migrate.engine.course import Course
 from calldrop_migrate.engine.drift import drift, ways_out
 from calldrop_migrate.engine.journal import Event, Journal
-from calldrop_migrate.engine.lease import Clock
-from calldrop_migrate.engine.news import News, Note, Waiting
+from calldrop_migrate.engine.news import Note, Waiting
 from calldrop_migrate.engine.permissions import Permissions
 from calldrop_migrate.engine.place import Place
 from calldrop_migrate.engine.ports import Database, RangeResult
@@ -61,9 +61,7 @@ class Executor:
         database: Database,
         log: Journal,
         copier: Copier,
-        clock: Clock,
-        between: Callable[[], None],
-        emit: Callable[[News], None],
+        course: Course,
     ) -> None:
         self.schema = Schema(database.keyspace)
         self.made: set[str] = set()
@@ -71,10 +69,11 @@ class Executor:
         self._database = database
         self._log = log
         self._copier = copier
-        self._clock = clock
-        self._between = between
-        self._emit = emit
-        self.permissions = Permissions(database, log, clock, between, emit)
+        self._clock = course.clock
+        self._between = course.between
+        self._emit = course.emit
+        self._at = course.at
+        self.permissions = Permissions(database, log, course.clock, course.between, course.emit)
 
     def digest(self, operation: Operation) -> str | None:
         """The objects that a statement names, with their digests as they are now: JSON."""
@@ -189,6 +188,7 @@ class Executor:
             if effect.drops_table and (fence := attempt.facts.fence(effect.name)):
                 self.permissions.see_fenced(fence)
         self._log.check()
+        self._at("checked", operation.text)
         sent = self._sent(attempt, operation, index)
         try:
             if effect.changes_schema:

@@ -16,13 +16,12 @@ relies on and that this run hasn't made is made once more.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from uuid import UUID
 
 from calldrop_migrate import commands
-from calldrop_migrate.core.comparing import diff
 from calldrop_migrate.core.fencing import is_up, taken_back
 from calldrop_migrate.core.names import is_shadow
 from calldrop_migrate.core.operations import (
@@ -39,15 +38,16 @@ from calldrop_migrate.core.operations import (
 )
 from calldrop_migrate.core.plan import Attempt
 from calldrop_migrate.core.rebuilding import changed_by
-from calldrop_migrate.core.schema import Table, from_json, to_json
+from calldrop_migrate.core.schema import Table, to_json
 from calldrop_migrate.engine.balance import Proven, Read
 from calldrop_migrate.engine.copying import Copier
+from calldrop_migrate.engine.course import Course
 from calldrop_migrate.engine.drift import without
 from calldrop_migrate.engine.executing import Executor
 from calldrop_migrate.engine.history import History
 from calldrop_migrate.engine.journal import Event, Journal, unsettled
-from calldrop_migrate.engine.lease import Clock
-from calldrop_migrate.engine.news import Began, Finished, News, Note
+from calldrop_migrate.engine.landing import landed
+from calldrop_migrate.engine.news import Began, Finished, Note
 from calldrop_migrate.engine.place import Place
 from calldrop_migrate.engine.ports import RangeResult
 from calldrop_migrate.engine.resuming import verified
@@ -70,9 +70,7 @@ class Doing:
     history: History
     executor: Executor
     copier: Copier
-    clock: Clock
-    between: Callable[[], None]
-    emit: Callable[[News], None]
+    course: Course
 
 
 class Passage:
@@ -97,18 +95,19 @@ class Passage:
         Raises:
             CalldropError: with what is applied now in its `state`.
         """
-        attempt, do = self._attempt, self._do
-        started = do.clock.monotonic()
+        attempt, do, course = self._attempt, self._do, self._do.course
+        started = course.clock.monotonic()
         results: dict[int, RangeResult] = {}
         try:
             if attempt.resumed:
-                do.history.take_over(attempt.migration.number, attempt.id, do.clock.now())
+                do.history.take_over(attempt.migration.number, attempt.id, course.clock.now())
                 self._recall(do.log.events(detail=True))
             for index, operation in enumerate(attempt.operations):
                 if index < attempt.done:
                     continue
-                do.between()
-                do.emit(Began(attempt.label, index + 1, len(attempt.operations), operation.label))
+                course.between()
+                total = len(attempt.operations)
+                course.emit(Began(attempt.label, index + 1, total, operation.label))
                 result = self._operation(index)
                 self._done = index + 1
                 if result is not None:
@@ -117,12 +116,9 @@ class Passage:
                 state = f"{attempt.label}: all its operations are applied."
                 hint = f"To bring them back:  {commands.restore()}"
                 refuse_lacking(do.log, do.executor.schema, state, hint)
-            notes = [*attempt.notes, *self._notes, *self._landed(), *counted(attempt, results)]
-            match attempt.direction:
-                case "up":
-                    do.history.finish_up(attempt.migration, attempt.id, do.clock.now())
-                case "down":
-                    do.history.remove(attempt.migration.number, attempt.id)
+            back = landed(attempt, do.log, do.executor.schema)
+            notes = [*attempt.notes, *self._notes, *back, *counted(attempt, results)]
+            self._finish()
         except CalldropError as error:
             self.stopped(error)
             raise
@@ -131,10 +127,10 @@ class Passage:
             attempt.migration.title,
             attempt.direction,
             summary(attempt, results),
-            do.clock.monotonic() - started,
+            course.clock.monotonic() - started,
             tuple(notes),
         )
-        do.emit(finished)
+        course.emit(finished)
         return finished
 
     def _recall(self, journal: Sequence[Event]) -> None:
@@ -191,16 +187,32 @@ class Passage:
         self._append("before", index, detail=self._detail(index, place))
         if index == 0 and not self._attempt.resumed:
             self._mark()
-        started = do.clock.monotonic()
+        started = do.course.clock.monotonic()
+        result = self._carry_out(index, place, unsettled=before is not None)
+        self._give_back(operation)
+        took = int((do.course.clock.monotonic() - started) * 1000)
+        self._append("applied", index, recorded=True, duration_ms=took)
+        self._is_open = False
+        if isinstance(operation, Verify) and place and result and result.counted:
+            self._proven[index] = Read(operation, place.parts, result.counted, emptied)
+        return result
+
+    def _carry_out(self, index: int, place: Place | None, *, unsettled: bool) -> RangeResult | None:
+        """Has an operation done. What kept it from that goes into the journal, too.
+
+        Args:
+            unsettled: an earlier run may have sent the statement, and it may still arrive.
+        """
+        do, operation = self._do, self._attempt.operations[index]
         self._is_open = isinstance(operation, Run)
         try:
             proven = self._proven_by(index)
-            result = do.executor.do(
-                self._attempt, index, place, proven, unsettled=before is not None
-            )
+            do.course.at("before", operation.text)
+            result = do.executor.do(self._attempt, index, place, proven, unsettled=unsettled)
+            do.course.at("after", operation.text)
         except CalldropError as error:
             kind = "refused" if isinstance(error, StatementRefused) else "unknown"
-            if isinstance(operation, Run) and before is None and not do.executor.sent:
+            if isinstance(operation, Run) and not unsettled and not do.executor.sent:
                 kind = "refused"  # by ourselves
             self._is_open = self._is_open and isinstance(error, OutcomeUnknown | Unreachable)
             try:
@@ -210,12 +222,6 @@ class Passage:
             except CalldropError:
                 pass  # the error that is on its way says more
             raise
-        self._give_back(operation)
-        took = int((do.clock.monotonic() - started) * 1000)
-        self._append("applied", index, recorded=True, duration_ms=took)
-        self._is_open = False
-        if isinstance(operation, Verify) and place and result and result.counted:
-            self._proven[index] = Read(operation, place.parts, result.counted, emptied)
         return result
 
     def _proven_by(self, index: int) -> Proven | None:
@@ -263,6 +269,8 @@ class Passage:
                 row = replace(row, detail=json.dumps({"ids": {made.name: str(made.id)}}))
         self._events += 1
         self._do.log.append(replace(row, **more), schema)  # type: ignore[arg-type]
+        if event == "applied":
+            self._do.course.at("noted", operation.text)
 
     def _recorded(self, name: str) -> str | None:
         """What becomes the recorded schema behind a change of that object; None: it stays.
@@ -290,7 +298,7 @@ class Passage:
         before = self._attempt.before.table(name)
         for line in changed_by(before, made) if before else ():
             if line not in (*self._attempt.notes, *self._notes):
-                self._do.emit(Note(line))
+                self._do.course.emit(Note(line))
                 self._notes.append(line)
 
     def _detail(self, index: int, place: Place | None) -> str:
@@ -323,7 +331,9 @@ class Passage:
             name = operation.effect.name
             refused = self._do.executor.permissions.give_back(name, self._grants.get(name, ()))
             for note in refused:
-                self._do.emit(Note(note))  # also of a run that ends before it can say what it did
+                self._do.course.emit(
+                    Note(note)
+                )  # also of a run that ends before it can say what it did
             self._notes += refused
 
     def _place(self, index: int) -> Place | None:
@@ -360,9 +370,18 @@ class Passage:
         attempt, history = self._attempt, self._do.history
         match attempt.direction:
             case "up":
-                history.begin_up(attempt.migration, attempt.id, self._do.clock.now())
+                history.begin_up(attempt.migration, attempt.id, self._do.course.clock.now())
             case "down":
                 history.begin_down(history.read()[attempt.migration.number], attempt.id)
+
+    def _finish(self) -> None:
+        """In the history: the revision is there, or gone."""
+        attempt, history = self._attempt, self._do.history
+        match attempt.direction:
+            case "up":
+                history.finish_up(attempt.migration, attempt.id, self._do.course.clock.now())
+            case "down":
+                history.remove(attempt.migration.number, attempt.id)
 
     def stopped(self, error: CalldropError) -> None:
         """Says in an error what is applied now; a refused revision of which nothing was is pending
@@ -423,25 +442,3 @@ class Passage:
         revoked = [taken_back(op).text for op in done if isinstance(op, Run) and is_up(op)]
         granted = {op.text for op in done}
         return ", ".join(text.rpartition(" TO ")[2] for text in revoked if text not in granted)
-
-    def _landed(self) -> list[str]:
-        """On the way down: how the schema differs from the one recorded before the revision went
-        up.
-        """
-        attempt = self._attempt
-        if attempt.direction != "down":
-            return []
-        number, name = attempt.migration.number, attempt.migration.name
-        ups = [
-            event.details
-            for event in self._do.log.events(detail=True)
-            if event.operation == 0 and event.revision == number and event.direction == "up"
-        ]
-        found = [detail["before"] for detail in ups if "before" in detail]
-        if not found:
-            return [f"no schema was recorded before {name} went up"]
-        before = from_json(found[-1])
-        return [
-            f"differs from before {name} went up: {line}"
-            for line in diff(before.comparable(), self._do.executor.schema.comparable())
-        ]

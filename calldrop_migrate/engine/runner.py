@@ -14,6 +14,7 @@ from calldrop_migrate.core.names import is_shadow
 from calldrop_migrate.core.plan import Attempt
 from calldrop_migrate.engine import keyspace
 from calldrop_migrate.engine.copying import Copier
+from calldrop_migrate.engine.course import Course, Hook, nothing
 from calldrop_migrate.engine.executing import Executor
 from calldrop_migrate.engine.history import History
 from calldrop_migrate.engine.jobs import Job, Jobs
@@ -63,6 +64,7 @@ class Tools:
     is_dead: Callable[[Holder], bool]
     emit: Callable[[News], None]
     interrupted: Callable[[], bool]
+    at: Hook = nothing
 
 
 class Runner:
@@ -99,11 +101,10 @@ class Runner:
             max_rows_per_second=max_rows_per_second,
             spread=helpers and Spread(*helpers, database.keyspace, lambda: self._log.token),
         )
-        self._executor = Executor(database, self._log, copier, clock, self._between, emit)
+        course = Course(clock, self._between, emit, tools.at)
+        self._executor = Executor(database, self._log, copier, course)
         self.jobs = Jobs(database, migrations, wishes, self._log, history, copier, self._executor)
-        self._doing = Doing(
-            *(self._log, history, self._executor, copier), *(clock, self._between, emit)
-        )
+        self._doing = Doing(self._log, history, self._executor, copier, course)
         self._leased = False
 
     def review(self, job: Job, wait: float) -> Review:

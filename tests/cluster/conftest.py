@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cassandra import ConsistencyLevel
@@ -17,9 +16,11 @@ from cassandra.io.asyncioreactor import AsyncioConnection
 from cassandra.policies import ConstantReconnectionPolicy, WhiteListRoundRobinPolicy
 from cassandra.query import dict_factory
 
-from tests.asking import asking_again
-from tests.cluster.ring import NODES, Ring, ring
-from tests.conftest import DATA, Address, Cli
+from tests.support.asking import asking_again
+from tests.support.cli import Cli
+from tests.support.places import DATA
+from tests.support.ring import NODES, Ring, ring
+from tests.support.servers import Address
 
 TIMES = {
     "CALLDROP_DDL_TIMEOUT": "20",
@@ -101,14 +102,3 @@ def make_ring_cli(make_cli: Callable[[str], Cli], nodes: Ring) -> Callable[[str]
 @pytest.fixture
 def cli(make_ring_cli: Callable[[str], Cli], keyspace: str) -> Cli:
     return make_ring_cli(keyspace)
-
-
-def through(nodes: Ring, at: int) -> dict[str, str]:
-    """One node to connect to."""
-    return {"CALLDROP_HOSTS": nodes.hosts[at]}
-
-
-def ids_of(each: list[Any], keyspace: str) -> list[dict[str, Any]]:
-    """Every table's id, as each node has it."""
-    asked = "SELECT table_name AS n, id FROM system_schema.tables WHERE keyspace_name = %s"
-    return [{r["n"]: r["id"] for r in s.execute(asked, [keyspace])} for s in each]

@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 from cassandra.cluster import NoHostAvailable
 
-from tests import cells
-from tests.cluster.conftest import ids_of, through
-from tests.cluster.ring import Ring
-from tests.conftest import Cli
-from tests.told import ok, told
+from tests.support import cells
+from tests.support.cli import Cli
+from tests.support.ring import Ring, ids_of, through
+from tests.support.settings import GO, SHORT
+from tests.support.told import ok, told
 
-GO = ("--yes", "--outage-accepted")
-QUICK = {"CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_LEASE_TTL": "20", "CALLDROP_SETTLE_TIME": "1"}
+LEASE_OF_20_S = SHORT | {"CALLDROP_LEASE_TTL": "20"}
 TABLE = "call_records"
 
 
@@ -43,12 +42,12 @@ def test_no_agreement_is_no_success(cli: Cli, nodes: Ring, each: list[Any]) -> N
     """A node takes no new schema: exit 10, and again 10, until it does."""
     ok(cli("up", "2"))
     with nodes.frozen(2):
-        first = cli("up", "3", env=QUICK | through(nodes, 0))
+        first = cli("up", "3", env=LEASE_OF_20_S | through(nodes, 0))
         if "does not answer" in first.err:  # the others had not noticed yet that it stands still
             told(first, 10)
-            first = cli("up", "3", env=QUICK | through(nodes, 0))
+            first = cli("up", "3", env=LEASE_OF_20_S | through(nodes, 0))
         told(first, 10, nodes.hosts[2], "did not take over", "0003 was begun")
-        again = cli("up", "3", env=QUICK | through(nodes, 0))
+        again = cli("up", "3", env=LEASE_OF_20_S | through(nodes, 0))
         told(again, 10, nodes.hosts[2], "did not take over")
     until_agreed(each)
     ok(cli("up", env=through(nodes, 0)))
@@ -78,7 +77,7 @@ def test_a_node_that_lags_between_a_schema_change_and_its_recovery(
     fill(client, cli)
     before = cells.read(client, cli.keyspace)
     with nodes.frozen(2):
-        killed = cli.at(f"kill | {at}", "up", *GO, env=QUICK | through(nodes, 0))
+        killed = cli.at(f"kill | {at}", "up", *GO, env=LEASE_OF_20_S | through(nodes, 0))
         assert killed.code in (-signal.SIGKILL, 10)
     # The one that lagged is asked at once.
     result = cli("up", *GO, env=through(nodes, 2))
@@ -101,7 +100,7 @@ def test_a_node_dies_before_during_and_after_a_run(
 
     nodes.kill(2)  # before: its replicas can't be read, so nothing may be dropped
     try:
-        result = cli("up", *GO, env=QUICK | through(nodes, 0))
+        result = cli("up", *GO, env=LEASE_OF_20_S | through(nodes, 0))
         assert result.code == 10, result
         assert f"DROP TABLE {TABLE}" not in ran(client, cli)
     finally:
@@ -111,7 +110,7 @@ def test_a_node_dies_before_during_and_after_a_run(
     killer = threading.Timer(4, nodes.kill, (1,))  # during, whatever it is at
     killer.start()
     try:
-        result = cli("up", *GO, env=QUICK | through(nodes, 0))
+        result = cli("up", *GO, env=LEASE_OF_20_S | through(nodes, 0))
         assert result.code in (0, 8, 10), result
     finally:
         killer.join()
@@ -149,13 +148,13 @@ def test_the_pinned_node_dies_and_another_run_takes_another(
     killer = threading.Timer(3, nodes.kill, (0,))
     killer.start()
     try:
-        first = cli("up", *GO, "--repaired", env=QUICK | hosts)
+        first = cli("up", *GO, "--repaired", env=LEASE_OF_20_S | hosts)
     finally:
         killer.join()
     try:
         assert first.code in (0, 8, 10), first
         # A replica is away: what would be dropped can't be read from all of them.
-        told(cli("up", *GO, env=QUICK | through(nodes, 1)), 10) if first.code else None
+        told(cli("up", *GO, env=LEASE_OF_20_S | through(nodes, 1)), 10) if first.code else None
     finally:
         nodes.start(0)
     until_agreed(each)

@@ -6,7 +6,6 @@ so by its exit code: 6, or with --wait-for-lease 0.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -14,11 +13,10 @@ from uuid import uuid4
 
 import pytest
 
-from tests.cluster.conftest import ids_of, through
-from tests.cluster.ring import Ring
-from tests.conftest import Cli
+from tests.support.cli import Cli
+from tests.support.ring import Ring, ids_of, through
+from tests.support.settings import FULL
 
-FULL = os.environ.get("CALLDROP_TESTS") == "full"
 ROUNDS = 10 if FULL else 1
 RUNNERS = 8
 APPLIED = [

@@ -6,73 +6,23 @@ from __future__ import annotations
 
 import os
 import shutil
-import ssl
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from cassandra.auth import PlainTextAuthProvider
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
-from cassandra.io.asyncioreactor import AsyncioConnection
-from cassandra.policies import FallthroughRetryPolicy, RoundRobinPolicy
-from cassandra.query import dict_factory
+from cassandra.cluster import Session
 
 from calldrop_migrate.embedded import server as embedded
-from tests.conftest import DATA, Address, Cli
-from tests.secured import certificates, trigger
-from tests.secured.certificates import Pki
-
-SUPERUSER = "cassandra"  # its password, too
-_AUTHORIZED = {
-    "authenticator": "PasswordAuthenticator",
-    "authorizer": "CassandraAuthorizer",
-    "dynamic_data_masking_enabled": "true",
-    # What is granted or taken counts at once, more or less.
-    **{f"{what}_validity": "100ms" for what in ("permissions", "roles", "credentials")},
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Secured:
-    """The server, its process, and the CA that it trusts and that has signed its certificate."""
-
-    address: Address
-    pki: Pki
-    pid: int
-
-    @property
-    def tls(self) -> dict[str, str]:
-        """The settings that its TLS takes."""
-        pki = self.pki
-        files = {"CA": pki.ca, "CERT": pki.cert, "KEY": pki.key}
-        return {f"CALLDROP_TLS_{name}": str(path) for name, path in files.items()}
-
-    @property
-    def context(self) -> ssl.SSLContext:
-        """The same for a client of the test's own."""
-        made = ssl.create_default_context(cafile=self.pki.ca)
-        made.load_cert_chain(self.pki.cert, self.pki.key)
-        return made
-
-    def cluster(self, role: str) -> Cluster:
-        """The driver's way to it, as a role whose password is its name; each request goes once."""
-        profile = ExecutionProfile(
-            RoundRobinPolicy(),
-            retry_policy=FallthroughRetryPolicy(),
-            row_factory=dict_factory,
-            request_timeout=60,
-        )
-        return Cluster(
-            list(self.address.hosts),
-            port=self.address.port,
-            connection_class=AsyncioConnection,
-            execution_profiles={EXEC_PROFILE_DEFAULT: profile},
-            auth_provider=PlainTextAuthProvider(role, role),
-            ssl_context=self.context,
-            connect_timeout=20,
-        )
+from tests.support import certificates, trigger
+from tests.support.cli import Cli
+from tests.support.places import DATA
+from tests.support.roles import KNOWS, SUPERUSER, as_role, listed
+from tests.support.secured import AUTHORIZED, Secured
+from tests.support.servers import Address
+from tests.support.told import ok
 
 
 @pytest.fixture(scope="package")
@@ -87,7 +37,7 @@ def secured() -> Iterator[Secured]:
             home=home,
             host=host,
             heap_mb=512,
-            extra_config={**_AUTHORIZED, **pki.of_cassandra(host)},
+            extra_config={**AUTHORIZED, **pki.of_cassandra(host)},
             say=lambda line: None,
         )
         yield Secured(Address(started.hosts, started.port, "embedded"), pki, *started.pids)
@@ -113,18 +63,6 @@ def datacenter() -> str:
     return "datacenter1"
 
 
-def seen_as(cli: Cli, **settings: str) -> Cli:
-    """The same command line with other settings; an empty one is left out."""
-    named = {f"CALLDROP_{name.upper()}": value for name, value in settings.items()}
-    environment = {k: v for k, v in {**cli.environment, **named}.items() if v}
-    return replace(cli, environment=environment)
-
-
-def as_role(cli: Cli, name: str) -> Cli:
-    """As a role whose password is its name."""
-    return seen_as(cli, username=name, password=name)
-
-
 @pytest.fixture
 def cli(make_cli: Callable[[str], Cli], keyspace: str, secured: Secured) -> Cli:
     """The command line of the superuser."""
@@ -141,3 +79,48 @@ def role(client: Session, keyspace: str) -> Iterator[str]:
     client.execute(f"CREATE ROLE {name} WITH PASSWORD = '{name}' AND LOGIN = true")
     yield name
     client.execute(f"DROP ROLE {name}")
+
+
+ROWS = 3000
+
+
+@pytest.fixture
+def mine(cli: Cli, client: Any, role: str) -> Cli:
+    """The migrator at 0001, with rows; it made the table, and so it may grant it."""
+    client.execute(
+        f"CREATE KEYSPACE {cli.keyspace} WITH replication ="
+        " {'class': 'NetworkTopologyStrategy', 'datacenter1': 1}"
+    )
+    for grant in listed("migrator", cli.keyspace, role):
+        client.execute(grant)
+    client.execute(f"{KNOWS} {role}")
+    for table in ("system_auth.roles", "system_views.settings"):
+        client.execute(f"GRANT SELECT ON TABLE {table} TO {role}")
+    made = as_role(cli, role)
+    ok(made("up", "1"))
+    ok(made("seed", "--rows", str(ROWS), "--random-seed", "1"))
+    return made
+
+
+@pytest.fixture
+def make_role(client: Any, role: str) -> Iterator[Callable[[str, bool], str]]:
+    """Makes roles beside the migrator's."""
+    made: list[str] = []
+
+    def make(name: str, login: bool = True) -> str:
+        full = f"{role}_{name}"
+        client.execute(f"CREATE ROLE {full} WITH PASSWORD = '{full}' AND LOGIN = {login}")
+        made.append(full)
+        return full
+
+    yield make
+    for name in made:
+        client.execute(f"DROP ROLE {name}")
+
+
+@pytest.fixture
+def written(mine: Cli, client: Any, make_role: Callable[..., str]) -> tuple[str, str]:
+    """The table, and a role that may write to it."""
+    table, app = f"{mine.keyspace}.call_records", make_role("app")
+    client.execute(f"GRANT MODIFY ON TABLE {table} TO {app}")
+    return table, app

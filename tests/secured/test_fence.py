@@ -14,61 +14,11 @@ from typing import Any
 import pytest
 from cassandra import DriverException, Unauthorized
 
-from tests.conftest import Cli
-from tests.secured.conftest import SUPERUSER, Secured, as_role
-from tests.secured.test_roles import KNOWS, listed
-from tests.told import ok, told, until
-
-ROWS = 3000
-GO = ("--outage-accepted", "--yes")
-FENCED = ("--fence", "--no-writer", SUPERUSER, *GO)
-
-
-@pytest.fixture
-def mine(cli: Cli, client: Any, role: str) -> Cli:
-    """The migrator at 0001, with rows; it made the table, and so it may grant it."""
-    client.execute(
-        f"CREATE KEYSPACE {cli.keyspace} WITH replication ="
-        " {'class': 'NetworkTopologyStrategy', 'datacenter1': 1}"
-    )
-    for grant in listed("migrator", cli.keyspace, role):
-        client.execute(grant)
-    client.execute(f"{KNOWS} {role}")
-    for table in ("system_auth.roles", "system_views.settings"):
-        client.execute(f"GRANT SELECT ON TABLE {table} TO {role}")
-    made = as_role(cli, role)
-    ok(made("up", "1"))
-    ok(made("seed", "--rows", str(ROWS), "--random-seed", "1"))
-    return made
-
-
-@pytest.fixture
-def make_role(client: Any, role: str) -> Iterator[Callable[[str, bool], str]]:
-    """Makes roles beside the migrator's."""
-    made: list[str] = []
-
-    def make(name: str, login: bool = True) -> str:
-        full = f"{role}_{name}"
-        client.execute(f"CREATE ROLE {full} WITH PASSWORD = '{full}' AND LOGIN = {login}")
-        made.append(full)
-        return full
-
-    yield make
-    for name in made:
-        client.execute(f"DROP ROLE {name}")
-
-
-@pytest.fixture
-def written(mine: Cli, client: Any, make_role: Callable[..., str]) -> tuple[str, str]:
-    """The table, and a role that may write to it."""
-    table, app = f"{mine.keyspace}.call_records", make_role("app")
-    client.execute(f"GRANT MODIFY ON TABLE {table} TO {app}")
-    return table, app
-
-
-def may_modify(client: Any, table: str) -> set[str]:
-    rows = client.execute(f"LIST MODIFY PERMISSION ON TABLE {table} NORECURSIVE")
-    return {row["role"] for row in rows if row["resource"] == f"<table {table}>"}
+from tests.support.cli import Cli
+from tests.support.roles import FENCED, FENCED_PLAN, SUPERUSER, may_modify
+from tests.support.secured import Secured
+from tests.support.settings import GO
+from tests.support.told import ok, told, until
 
 
 class Hammer:
@@ -142,7 +92,7 @@ def test_who_could_write_all_the_same_is_named(
     client.execute(f"REVOKE MODIFY ON KEYSPACE {mine.keyspace} FROM {of_keyspace}")
     for role in (of_keyspace, group):
         client.execute(f"GRANT MODIFY ON TABLE {table} TO {role}")
-    plan = mine("plan", "2", *FENCED[:-1])
+    plan = mine("plan", "2", *FENCED_PLAN)
     assert plan.code == 0, plan.err
     assert f"REVOKE MODIFY ON TABLE call_records FROM {group}" in plan.out
     assert f"{group}, {of_keyspace} may not write to it until then" in plan.out

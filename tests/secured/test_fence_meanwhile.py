@@ -11,21 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
-from tests.forks import state_of
-from tests.secured.conftest import SUPERUSER
-from tests.secured.test_fence import (
-    FENCED,
-    GO,
-    make_role,
-    may_modify,
-    mine,
-    written,
-)
-from tests.told import ok, told, until
-
-__all__ = ["make_role", "mine", "written"]
-SHORT = {"CALLDROP_LEASE_TTL": "6", "CALLDROP_DDL_TIMEOUT": "3", "CALLDROP_SETTLE_TIME": "1"}
+from tests.support.cli import Cli
+from tests.support.forks import state_of
+from tests.support.roles import FENCED, FENCED_PLAN, SUPERUSER, may_modify
+from tests.support.settings import GO, SHORT
+from tests.support.told import ok, told, until
 
 
 def test_interrupted_while_it_waits_until_nobody_writes(
@@ -80,7 +70,7 @@ def test_a_file_that_grants_in_front_of_its_rebuild(
     text = file.read_text(encoding="utf-8")
     grant = f"GRANT MODIFY ON TABLE call_records TO {other};\n"
     file.write_text(text.replace("-- migrate:rebuild", f"{grant}-- migrate:rebuild", 1))
-    plan = mine("plan", "2", *FENCED[:-1])
+    plan = mine("plan", "2", *FENCED_PLAN)
     assert plan.code == 9
     told(mine("up", "2", *FENCED), 9, "changes roles or grants in front of a rebuild")
     assert mine.json("status")["revisions"][1]["state"] == "pending"

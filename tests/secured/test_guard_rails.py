@@ -10,17 +10,15 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
-from tests.guards import closed
-from tests.secured.conftest import Secured, as_role
-from tests.secured.test_roles import listed
-from tests.server.test_half_way import killed
-from tests.server.test_late import OTHERS as KEEPING
-from tests.server.test_schedules import GO
-from tests.server.test_upkeep import internal
-from tests.told import ok, only, told
+from tests.support.cli import Cli
+from tests.support.guards import closed
+from tests.support.killing import killed
+from tests.support.roles import as_role, listed
+from tests.support.schema import internal
+from tests.support.secured import Secured
+from tests.support.settings import GO, OTHERS
+from tests.support.told import ok, only, told
 
-OTHERS = KEEPING | {"CALLDROP_KEEP_SHADOW": "0"}
 MADE = "CREATE TABLE t (a int PRIMARY KEY, b int, c text)"
 VIEW = (
     "CREATE MATERIALIZED VIEW {} AS SELECT * FROM t WHERE {} IS NOT NULL AND a IS NOT NULL AND"
@@ -41,7 +39,7 @@ ROWS = [(1, 10, "x"), (2, 20, "y"), (3, 30, "z")]
 
 
 @pytest.fixture
-def filled(
+def make_indexed(
     make_cli: Callable[[str], Cli], client: Any, keyspace: str, role: str, secured: Secured
 ) -> Iterator[Callable[..., Cli]]:
     """Makes keyspaces at revision 1, with rows, an index and two views, and command lines of an
@@ -98,13 +96,13 @@ NOT_BEGUN = ("drop_truncate_table_enabled", "table_properties")
     ids=lambda case: case if isinstance(case, str) else "",
 )
 def test_it_is_said_before_anything_is_dropped(
-    filled: Callable[..., Cli],
+    make_indexed: Callable[..., Cli],
     client: Any,
     secured: Secured,
     closing: dict[str, str],
     said: str,
 ) -> None:
-    cli = filled()
+    cli = make_indexed()
     with closed(secured.pid, **closing):
         told(cli("up", *GO, env=OTHERS), 7, f"({said})", "run the same command again")
         whole(client, cli)
@@ -122,11 +120,11 @@ def test_it_is_said_before_anything_is_dropped(
 
 
 def test_a_drop_or_truncate_is_asked_for_before_rows_go_aside(
-    filled: Callable[..., Cli], client: Any, secured: Secured
+    make_indexed: Callable[..., Cli], client: Any, secured: Secured
 ) -> None:
     dropping = "DROP MATERIALIZED VIEW w;\nDROP MATERIALIZED VIEW v;\nDROP TABLE t;\n"
     cases = [
-        filled(f"-- migrate:up\n{text}-- migrate:irreversible it is gone\n")
+        make_indexed(f"-- migrate:up\n{text}-- migrate:irreversible it is gone\n")
         for text in (dropping, "TRUNCATE t;\n")
     ]
     with closed(secured.pid, DropTruncateTableEnabled="false"):
@@ -152,10 +150,10 @@ BEHIND: dict[str, tuple[str, dict[str, str]]] = {
 
 
 def test_behind_the_drop_the_way_on_is_named(
-    filled: Callable[..., Cli], client: Any, secured: Secured
+    make_indexed: Callable[..., Cli], client: Any, secured: Secured
 ) -> None:
     runs = [("up", *GO), ("down", "1", *GO)] * 2
-    clis = [filled() for _ in BEHIND]
+    clis = [make_indexed() for _ in BEHIND]
     for cli, at, run in zip(clis, BEHIND, runs, strict=True):
         if run[0] == "down":
             ok(cli("up", *GO, env=OTHERS))
@@ -175,10 +173,10 @@ def test_behind_the_drop_the_way_on_is_named(
 
 
 def test_a_copy_that_cannot_be_dropped_again(
-    filled: Callable[..., Cli], client: Any, secured: Secured
+    make_indexed: Callable[..., Cli], client: Any, secured: Secured
 ) -> None:
     """A guard rail that comes up in the middle keeps `abort` from dropping the copy, too."""
-    cli = filled()
+    cli = make_indexed()
     killed(cli, "noted | COPY t TO t__0002", "up", *GO, env=OTHERS)
     with closed(secured.pid, DropTruncateTableEnabled="false"):
         told(cli("abort", "--yes", env=OTHERS), 7, "drop_truncate_table_enabled", "abort")
@@ -190,10 +188,10 @@ def test_a_copy_that_cannot_be_dropped_again(
 
 
 def test_rows_that_the_server_gives_up_reading(
-    filled: Callable[..., Cli], client: Any, secured: Secured
+    make_indexed: Callable[..., Cli], client: Any, secured: Secured
 ) -> None:
     """More deleted rows in one partition than it reads over."""
-    cli = filled()
+    cli = make_indexed()
     only(
         cli,
         r0001_t=FIRST,
@@ -217,9 +215,9 @@ def test_rows_that_the_server_gives_up_reading(
 
 @pytest.mark.parametrize("permission", ["DROP", "CREATE"])
 def test_a_permission_that_is_missing_is_asked_for_first(
-    filled: Callable[..., Cli], client: Any, role: str, permission: str
+    make_indexed: Callable[..., Cli], client: Any, role: str, permission: str
 ) -> None:
-    cli = filled()
+    cli = make_indexed()
     where = f"{permission} ON KEYSPACE {cli.keyspace}"
     client.execute(f"REVOKE {where} FROM {role}")
     told(cli("up", *GO, env=OTHERS), 7, f"GRANT {where} TO {role};", "run the same command again")
@@ -232,9 +230,9 @@ def test_a_permission_that_is_missing_is_asked_for_first(
 
 
 def test_a_permission_that_is_taken_behind_the_drop(
-    filled: Callable[..., Cli], client: Any, role: str
+    make_indexed: Callable[..., Cli], client: Any, role: str
 ) -> None:
-    cli = filled()
+    cli = make_indexed()
     killed(cli, "noted | DROP TABLE t", "up", *GO, env=OTHERS)
     create = f"CREATE ON KEYSPACE {cli.keyspace}"
     client.execute(f"REVOKE {create} FROM {role}")

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from calldrop_migrate.cluster.access import sees_unmasked
-from tests.conftest import Cli
-from tests.secured.conftest import Secured, as_role
-from tests.secured.test_roles import listed
-from tests.secured.trigger import NAME
-from tests.told import ok, only, told
+from tests.support.cli import Cli
+from tests.support.roles import as_role, listed
+from tests.support.secured import Secured
+from tests.support.told import ok, only, told
+from tests.support.trigger import NAME
 
 SHAPE = "CREATE TABLE users (id int, team text, mail text{}, pin int, PRIMARY KEY {})"
 MASKED = SHAPE.format(" MASKED WITH DEFAULT", "(id)")

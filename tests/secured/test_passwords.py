@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Cli, Result
-from tests.secured.conftest import SUPERUSER, seen_as
-from tests.terminal import Terminal
-from tests.told import told, told_as_json
+from tests.support.cli import Cli, Result
+from tests.support.roles import SUPERUSER, seen_as
+from tests.support.terminal import Terminal
+from tests.support.told import told, told_as_json
 
 WRONG = "wr0ng-secret"
 

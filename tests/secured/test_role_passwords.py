@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
-from tests.told import ok, only, told
+from tests.support.cli import Cli
+from tests.support.told import ok, only, told
 
 SECRET = "s3cret-of-the-app"
 

@@ -10,22 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import PROJECT, Cli
-from tests.secured.conftest import as_role
-from tests.told import told
+from tests.support.cli import Cli
+from tests.support.roles import KNOWS, as_role, listed
+from tests.support.told import told
 
-KNOWS = "GRANT SELECT ON TABLE system_auth.role_permissions TO"
 KEEP = ("--set-aside", "--outage-accepted")
-_PAGE = (PROJECT / "docs" / "grants.md").read_text(encoding="utf-8")
-
-
-def listed(who: str, keyspace: str, role: str) -> list[str]:
-    """The statements of docs/grants.md for the migrator, the creator or the reader."""
-    found = re.findall(rf"^(GRANT .* TO {who});$", _PAGE, re.MULTILINE)
-    found = [grant for grant in found if KNOWS not in grant]  # that one isn't needed
-    assert found, who
-    named = [re.sub(rf"\b{who}$", role, grant) for grant in found]
-    return [grant.replace("KEYSPACE calldrop ", f"KEYSPACE {keyspace} ") for grant in named]
 
 
 def ok(cli: Cli, *args: str) -> str:

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Cli
-from tests.secured import certificates
-from tests.secured.conftest import Secured, seen_as
-from tests.secured.front import front
-from tests.told import told, told_as_json
+from tests.support import certificates
+from tests.support.cli import Cli
+from tests.support.front import front
+from tests.support.roles import seen_as
+from tests.support.secured import Secured
+from tests.support.told import told, told_as_json
 
 LONGEST = 20  # seconds, with the start of the process; a machine under load takes its time
 NO_FILES = {"tls_ca": "", "tls_cert": "", "tls_key": ""}

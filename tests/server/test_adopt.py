@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,41 +13,18 @@ from uuid import uuid4
 
 import pytest
 
-from tests.conftest import Address, Cli, Result
-from tests.server.test_compat import peer
-from tests.server.test_kills import Killing, history
-from tests.server.test_late import First
-from tests.told import ok, told
-from tests.wire import Fault
+from tests.support.bookkeeping import history
+from tests.support.cli import Cli, Result
+from tests.support.held import First
+from tests.support.killing import Killing
+from tests.support.servers import Address
+from tests.support.theirs import THEIRS
+from tests.support.told import ok, told
+from tests.support.wire import Fault
 
-__all__ = ["peer"]
 YES = ("adopt", "--yes")
-ONE = """-- The first one.
-CREATE TABLE KS.users (id int PRIMARY KEY, name text);
-INSERT INTO KS.users (id, name) VALUES (1, 'KS.users; -- no comment');
-"""
-THEIRS = {
-    "v1_create_users.cql": ONE,
-    "v2_AddTowers.cql": "CREATE TABLE towers (id text PRIMARY KEY)",
-    "v10_more.cql": "ALTER TABLE users ADD email text;\n",
-}
 OURS = ["0001_create_users.cql", "0002_addtowers.cql", "0003_more.cql"]
 Peer = Callable[..., Result]
-
-
-@pytest.fixture
-def project(cli: Cli, client: Any, datacenter: str) -> Path:
-    """Its files, and a keyspace, which its own default would give another data centre."""
-    folder = cli.folder / "migrations"
-    shutil.rmtree(folder)
-    folder.mkdir()
-    for name, text in THEIRS.items():
-        (folder / name).write_text(text.replace("KS", cli.keyspace), encoding="utf-8")
-    client.execute(
-        f"CREATE KEYSPACE {cli.keyspace} WITH replication ="
-        f" {{'class': 'NetworkTopologyStrategy', '{datacenter}': 1}}"
-    )
-    return folder
 
 
 @pytest.fixture

@@ -1,14 +1,14 @@
-"""A Cassandra that answers as ScyllaDB does (tests/scylla.py), from the first command on."""
+"""A Cassandra that answers as ScyllaDB does (support/scylla.py), from the first command on."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tests import cells
-from tests.conftest import Cli
-from tests.told import ok, only, told
+from tests.support import cells
+from tests.support.cli import Cli
+from tests.support.settings import GO
+from tests.support.told import ok, only, told
 
-GO = ("--yes", "--outage-accepted")
 T = "CREATE TABLE t (a int, b int, v text, w text, PRIMARY KEY (a, b));"
 INTO_ONE = "CREATE TABLE t (a int, b int, v text, w text, PRIMARY KEY ((a, b)));"
 

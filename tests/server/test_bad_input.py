@@ -17,19 +17,10 @@ from typing import Any
 import pytest
 from cassandra.cluster import Session
 
-from tests.conftest import Cli, Result
-from tests.told import ok, only, tables, told, told_as_json, write
-
-NOWHERE = {"CALLDROP_HOSTS": "127.0.0.1", "CALLDROP_PORT": "1"}
-
-
-def tables_of(client: Session, keyspace: str) -> set[str]:
-    """All but the tool's own, and those that ScyllaDB has beside these."""
-    asked = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s"
-    found = {row["table_name"] for row in client.execute(asked, (keyspace,))}
-    internal = ("database_migrations", "migration_journal", "migration_progress")
-    return {name for name in found if not name.startswith(internal)}
-
+from tests.support.cli import Cli, Result
+from tests.support.schema import tables_of
+from tests.support.settings import NOWHERE
+from tests.support.told import ok, only, tables, told, told_as_json, write
 
 # -- the call -------------------------------------------------------------------------------------
 

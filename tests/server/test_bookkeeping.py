@@ -9,12 +9,12 @@ from uuid import uuid4
 
 import pytest
 
-from tests.conftest import Cli
-from tests.server.test_schedules import GO, SHORT
-from tests.told import ok, told
+from tests.support.bookkeeping import APART
+from tests.support.cli import Cli
+from tests.support.settings import GO, SHORT
+from tests.support.told import ok, told
 
 OWN = ("database_migrations", "migration_journal", "migration_progress")
-APART = "CALLDROP_BOOKKEEPING_KEYSPACE"
 
 
 @pytest.fixture

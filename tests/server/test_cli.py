@@ -8,18 +8,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from cassandra.cluster import Session
 
-from tests.conftest import Cli, Result
-from tests.terminal import Terminal
-from tests.told import only, tables, told, until
+from tests.support.bookkeeping import lease_of_another
+from tests.support.cli import Cli, Result
+from tests.support.terminal import Terminal
+from tests.support.told import only, tables, told, until
 
 pytestmark = pytest.mark.as_installed
 CONFIRM = "confirm = true\nkeep_shadow = 0\n\n[replication]\n{} = 1\n"
@@ -200,34 +198,6 @@ def test_interrupted_while_waiting_for_a_server(cli: Cli) -> None:
     process.send_signal(signal.SIGINT)
     told(ends(process), 130, "interrupted", "Nothing was changed.", "Run the same command again")
     assert time.monotonic() - began < 30  # not the 60 that it would have waited
-
-
-@contextmanager
-def lease_of_another(client: Session, keyspace: str) -> Iterator[None]:
-    """As the journal takes it, from a machine that nobody here can look at."""
-    holder = {
-        "user": "ci",
-        "host": "build-7",
-        "boot": "b",
-        "namespace": "n",
-        "pid": 4121,
-        "started": "1",
-        "command": "calldrop-migrate up",
-    }
-    token = uuid4()
-    take = (
-        f"UPDATE {keyspace}.migration_journal USING TTL 300 SET owner = %s, holder = %s, "
-        "since = toTimestamp(now()) WHERE keyspace_name = %s IF owner = null"
-    )
-    assert client.execute(take, (token, json.dumps(holder), keyspace)).was_applied
-    try:
-        yield
-    finally:
-        client.execute(
-            f"UPDATE {keyspace}.migration_journal SET owner = null, holder = null, since = null "
-            "WHERE keyspace_name = %s IF owner = %s",
-            (keyspace, token),
-        )
 
 
 def test_a_lease_that_another_holds(cli: Cli, client: Session) -> None:

@@ -13,17 +13,16 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Address, Cli
-from tests.server.test_kills import FULL, Keyspace
-from tests.server.test_late import SHORT as LATE
-from tests.server.test_late import WAIT, First
-from tests.server.test_rebuild_misfits import write_collisions
-from tests.told import ok, told
-from tests.wire import Fault
+from tests.support.cli import Cli
+from tests.support.held import First
+from tests.support.misfits import write_collisions
+from tests.support.rounds import Keyspace
+from tests.support.servers import Address
+from tests.support.settings import BRIEF, FULL, QUICK, WAIT
+from tests.support.told import ok, told
+from tests.support.wire import Fault
 
 OFF = 10  # seconds
-NOT_KEPT = LATE | {"CALLDROP_KEEP_SHADOW": "0"}
-SHORT = {"CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_LEASE_TTL": "10", "CALLDROP_SETTLE_TIME": "0.3"}
 
 TURNS = (
     *(("up", -OFF), ("down", OFF), ("up", -OFF), ("down", -OFF), ("up", OFF)),
@@ -42,7 +41,7 @@ def test_clocks_ahead_and_behind_alternately(cli: Cli, client: Any) -> None:
         turn = time.time()
 
         def run(command: tuple[str, ...], off: int = off) -> str:
-            return ok(runner(*command, env=SHORT | clock(off)))
+            return ok(runner(*command, env=QUICK | clock(off)))
 
         keyspace.pass_through(way, run)
         if at == 0:
@@ -84,10 +83,10 @@ def test_a_lease_excludes_a_runner_whose_clock_is_off(
     drop = Fault(1, "none", of=r"^DROP TABLE call_records__", act=first.stop)
 
     def run(command: tuple[str, ...]) -> str:
-        with first.begun(drop, *command, env=NOT_KEPT | clock(ahead)):
+        with first.begun(drop, *command, env=BRIEF | clock(ahead)):
             assert first.stopped.wait(60)
-            told(runner(*command, env=NOT_KEPT | clock(-ahead)), 6, "is held by")
-            second = runner(*command, *WAIT, env=NOT_KEPT | clock(-ahead))
+            told(runner(*command, env=BRIEF | clock(-ahead)), 6, "is held by")
+            second = runner(*command, *WAIT, env=BRIEF | clock(-ahead))
             said = told(first.ended(), 6, "lost")
         return said + ok(second)
 

@@ -17,15 +17,13 @@ from typing import Any
 import pytest
 
 from calldrop_migrate import commands
-from tests.conftest import Address, Cli, Result
-from tests.server.test_adopt import project
-from tests.server.test_cli import lease_of_another
-from tests.server.test_compat import peer
-from tests.server.test_schedules import GO, SHORT, filled
-from tests.server.test_upkeep import KEPT, ddl
-from tests.told import ok, only, tables, told, write
+from tests.support.bookkeeping import lease_of_another
+from tests.support.cli import Cli, Result
+from tests.support.schema import ddl
+from tests.support.servers import Address
+from tests.support.settings import GO, KEPT, SHORT
+from tests.support.told import ok, only, tables, told, write
 
-__all__ = ["filled", "peer", "project"]
 YES = ("--yes",)
 BROKEN = """\
 -- migrate:up

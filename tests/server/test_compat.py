@@ -6,17 +6,13 @@ It runs from the same environment, where its `cassandra` is scylla-driver's.
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.conftest import Address, Cli, Result
+from tests.support.cli import Cli, Result
 
 REVISIONS = (
     "0001_initial.cql",
@@ -34,41 +30,6 @@ class Applied:
     name: str
     state: str
     checksum: str
-
-
-@pytest.fixture
-def peer(cli: Cli, server: Address) -> Callable[..., Result]:
-    """Runs `cassandra-migrate` beside us: the same folder, keyspace and server."""
-    (cli.folder / "cassandra-migrate.yml").write_text(
-        f"keyspace: {cli.keyspace}\nmigrations_path: migrations\n", encoding="utf-8"
-    )
-
-    def run(*args: str) -> Result:
-        done = subprocess.run(
-            [
-                # By its interpreter: its first line can't name one below a folder with blanks.
-                *(sys.executable, str(Path(sys.executable).with_name("cassandra-migrate"))),
-                *("--hosts", ",".join(server.hosts), "--port", str(server.port)),
-                *reaching(cli),
-                *args,
-            ],
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            stdin=subprocess.DEVNULL,
-            cwd=cli.folder,
-            env=dict(cli.environment),
-            timeout=120,
-            check=False,
-        )
-        return Result(done.returncode, done.stdout, done.stderr)
-
-    return run
-
-
-def reaching(cli: Cli) -> list[str]:
-    user, password = (cli.environment.get(f"CALLDROP_{n}", "") for n in ("USERNAME", "PASSWORD"))
-    return ["--user", user, "--password", password] if user else []
 
 
 def applied(out: str) -> list[Applied]:

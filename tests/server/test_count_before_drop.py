@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
-from tests.told import ok, only
+from tests.support.cli import Cli
+from tests.support.settings import FULL, GO_ASIDE
+from tests.support.told import ok, only
 
 SLOW = ("--max-rows-per-second", "200")  # something ends between one side and the other
-GO = ("--yes", "--outage-accepted", "--set-aside", *SLOW)
+GO_SLOWLY = (*GO_ASIDE, *SLOW)
 A_SECOND, FROM, TO = 5, 5, 65  # rows that end, first and last second
 KEY = "id int, c int"
-FULL = os.environ.get("CALLDROP_TESTS") == "full"
 ENDING = [
     (how, rest, values)
     for rest, values in (
@@ -75,7 +74,7 @@ def test_values_that_go_aside_and_end(cli: Cli, client: Any) -> None:
         "INSERT INTO {} (id, c, name) VALUES (?, ?, 'n')",
         "UPDATE {} USING TTL ? SET session = 's' WHERE id = ?",
     )
-    ok(cli("up", *GO))
+    ok(cli("up", *GO_SLOWLY))
     assert count(client, cli) == ALL
 
 
@@ -84,7 +83,7 @@ def test_rows_that_outlive_their_cells(cli: Cli, client: Any) -> None:
     only(cli, **keyed("t", rest="v text,"))
     ok(cli("up", "1"))
     fill(client, cli, FOR_EVER, "UPDATE {} USING TTL ? SET v = 'x' WHERE id = ? AND c = ?")
-    ok(cli("up", *GO))
+    ok(cli("up", *GO_SLOWLY))
 
 
 @pytest.mark.parametrize(("how", "rest", "values"), ENDING if FULL else ENDING[::2])
@@ -96,4 +95,4 @@ def test_rows_that_end_before_their_copies(
     only(cli, **keyed("t", rest=rest))
     ok(cli("up", "1"))
     fill(client, cli, f"INSERT INTO {{}} {values} USING TTL ?")
-    ok(cli("up", *GO))
+    ok(cli("up", *GO_SLOWLY))

@@ -28,8 +28,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import PROJECT, Cli, Result
-from tests.told import ok
+from tests.support.cli import Cli, Result
+from tests.support.places import PROJECT
+from tests.support.told import ok
 
 BLOCK = re.compile(
     r"(?:^<!-- run: (?P<how>.*?) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$",

@@ -17,7 +17,7 @@ from calldrop_migrate.core.cql import Statement, split
 from calldrop_migrate.core.ddl import read
 from calldrop_migrate.core.options import comparable_compaction
 from calldrop_migrate.core.schema import Table
-from tests.conftest import Cli
+from tests.support.cli import Cli
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 DEMO_SEED = "507"

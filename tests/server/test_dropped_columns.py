@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
-from tests.server.test_half_way import killed
-from tests.server.test_late import OTHERS
-from tests.server.test_schedules import GO
-from tests.server.test_upkeep import internal
-from tests.told import ok, only
+from tests.support.cli import Cli
+from tests.support.killing import killed
+from tests.support.schema import internal
+from tests.support.settings import GO, OTHERS_KEPT
+from tests.support.told import ok, only
 
 COLUMNS = {
     "d": "int",
@@ -50,13 +49,13 @@ def test_values_of_a_dropped_column_come_back(cli: Cli, client: Any, killed_at: 
     client.execute(f"{into} (a, b, c, d, m) VALUES (1, 2, 1, 8, {{'three': 3}}) USING TTL 5000")
     client.execute(f"{into} (a, b, c, d) VALUES (2, 1, 1, 9)")
     before = rows(client, cli)
-    ok(cli("up", "2", *GO, "--set-aside", env=OTHERS))
+    ok(cli("up", "2", *GO, "--set-aside", env=OTHERS_KEPT))
     client.execute(f"DELETE FROM {cli.keyspace}.t WHERE a = 2")
     if killed_at:
-        killed(cli, killed_at, "down", "1", *GO, env=OTHERS)
+        killed(cli, killed_at, "down", "1", *GO, env=OTHERS_KEPT)
         client.execute(f"UPDATE {cli.keyspace}.t SET d = 70 WHERE a = 1 AND b = 1")
         before = [row.replace('"d": 7,', '"d": 70,') for row in before]
-    said = ok(cli("down", "1", *GO, env=OTHERS))
+    said = ok(cli("down", "1", *GO, env=OTHERS_KEPT))
     assert rows(client, cli) == before[:2]
     found = client.execute(
         f"SELECT TTL(d) AS d, TTL(m) AS m FROM {cli.keyspace}.t WHERE b = 2 ALLOW FILTERING"
@@ -89,8 +88,8 @@ def test_rows_that_come_back_onto_such_a_table(
     client.execute(f"{into} (a, c, d, s) VALUES (1, 1, 1, {{1, 2}})")
     client.execute(f"{into} (a, d) VALUES (2, 1)")
     client.execute(f"{into} (a, s) VALUES (3, {{3}})")
-    ok(cli("up", "2", *GO, "--set-aside", env=OTHERS))
-    ok(cli("down", "1", *GO, env=OTHERS))
+    ok(cli("up", "2", *GO, "--set-aside", env=OTHERS_KEPT))
+    ok(cli("down", "1", *GO, env=OTHERS_KEPT))
     found = client.execute(f"SELECT a, c, d, s FROM {cli.keyspace}.t")
     got = {(r["a"], r["c"], r["d"], tuple(r["s"] or ())) for r in found}
     assert got == {(1, 1, 1, (1, 2)), (2, None, 1, ()), (3, None, None, (3,))}
@@ -114,11 +113,11 @@ def test_values_come_back_to_columns_that_were_dropped_one_after_the_other(
     into = f"INSERT INTO {cli.keyspace}.t"
     client.execute(f"{into} (a, c, d, s, l) VALUES (1, 1, 1, {{1, 2}}, [2, 1])")
     client.execute(f"{into} (a, c, s, l) VALUES (2, 1, {{3}}, [4])")
-    ok(cli("up", "2", *GO, "--set-aside", env=OTHERS))
+    ok(cli("up", "2", *GO, "--set-aside", env=OTHERS_KEPT))
     for column in ("s set<int>", "l list<int>"):
         client.execute(f"ALTER TABLE {cli.keyspace}.t ADD {column}")
         client.execute(f"ALTER TABLE {cli.keyspace}.t DROP {column.split()[0]}")
-    ok(cli("down", "1", *GO, env=OTHERS))
+    ok(cli("down", "1", *GO, env=OTHERS_KEPT))
     found = client.execute(f"SELECT a, d, s, l FROM {cli.keyspace}.t")
     got = {(r["a"], r["d"], tuple(r["s"] or ()), tuple(r["l"] or ())) for r in found}
     assert got == {(1, 1, (1, 2), (2, 1)), (2, None, (3,), (4,))}

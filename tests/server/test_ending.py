@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.conftest import Cli
+from tests.support.cli import Cli
 
 pytestmark = pytest.mark.as_installed
 STALL = 3.0  # seconds; the stall is 5, everything else about a second on a busy machine

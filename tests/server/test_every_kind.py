@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
-from tests.told import ok, only
+from tests.support.cli import Cli
+from tests.support.told import ok, only
 
 TIMES = {"CALLDROP_LEASE_TTL": "10", "CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_SETTLE_TIME": "0.1"}
 UP = (
@@ -36,7 +36,7 @@ DOWN = (
     "DROP TABLE a",
     "DROP TYPE place",
 )
-GO = ("--yes", "--discard-rows")
+DISCARDING = ("--yes", "--discard-rows")
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -44,16 +44,16 @@ def test_killed_at_each_statement(cli: Cli, client: Any, when: str) -> None:
     text = "-- migrate:up\n{};\n-- migrate:down\n{};\n".format(";\n".join(UP), ";\n".join(DOWN))
     only(cli, r0001_all=text)
     for statement in UP:
-        killed = cli.at(f"kill | {when} | {statement[:30]}", "up", *GO, env=TIMES)
+        killed = cli.at(f"kill | {when} | {statement[:30]}", "up", *DISCARDING, env=TIMES)
         assert killed.code == -signal.SIGKILL, (statement, killed)
-    ok(cli("up", *GO, env=TIMES))
+    ok(cli("up", *DISCARDING, env=TIMES))
     ok(cli("verify"))
     rows = client.execute(f"SELECT k, d, v FROM {cli.keyspace}.a")
     assert sorted((r["k"], r["d"], r["v"]) for r in rows) == [(1, 2, "x"), (1, 3, "y")]
     shown = ok(cli("show", "1", "--schema"))
     assert "more int" in shown
     for statement in DOWN:
-        killed = cli.at(f"kill | {when} | {statement}", "down", "base", *GO, env=TIMES)
+        killed = cli.at(f"kill | {when} | {statement}", "down", "base", *DISCARDING, env=TIMES)
         assert killed.code == -signal.SIGKILL, (statement, killed)
-    ok(cli("down", "base", *GO, env=TIMES))
+    ok(cli("down", "base", *DISCARDING, env=TIMES))
     ok(cli("verify"))

@@ -15,26 +15,22 @@ from typing import Any
 import pytest
 from cassandra.query import BatchStatement, BatchType
 
-from tests import cells
-from tests.conftest import Address, Cli, Result
-from tests.server.test_rebuild_misfits import (
+from tests.support import cells
+from tests.support.calls import AT_1, AT_2, Writer, calls, write_mixed
+from tests.support.cli import Cli, Result
+from tests.support.misfits import (
     DOUBLE,
     WITHOUT,
     newest_of_each,
     write_collisions,
     write_without_destination,
 )
-from tests.server.test_rebuild_rows import AT_1, AT_2, Writer, calls, write_mixed
-from tests.told import ok, only
-from tests.wire import HARMS, Fault, Harm, Request, tapped
+from tests.support.schema import tables_in
+from tests.support.servers import Address
+from tests.support.settings import BRIEF, FULL, GO_ASIDE
+from tests.support.told import ok, only
+from tests.support.wire import HARMS, Fault, Harm, Request, tapped
 
-FULL = os.environ.get("CALLDROP_TESTS") == "full"
-GO = ("--yes", "--outage-accepted", "--set-aside")
-SHORT = {
-    "CALLDROP_DDL_TIMEOUT": "1.5",
-    "CALLDROP_LEASE_TTL": "4",
-    "CALLDROP_SETTLE_TIME": "0.3",
-}
 # For the run behind it nothing is short: it shares the machine with others.
 AGAIN = {"CALLDROP_SETTLE_TIME": "0.3"}
 DRAWN = 20
@@ -47,7 +43,7 @@ CODES = (0, 6, 8, 10)
 class Up:
     """From 1 to 4; some rows have no destination."""
 
-    command = ("up", *GO)
+    command = ("up", *GO_ASIDE)
     revision = 4
 
     def __init__(self, cli: Cli, client: Any) -> None:
@@ -71,7 +67,7 @@ class Up:
 class Down:
     """From 4 to 1; some rows share their key there."""
 
-    command = ("down", "1", *GO)
+    command = ("down", "1", *GO_ASIDE)
     revision = 1
 
     def __init__(self, cli: Cli, client: Any) -> None:
@@ -97,7 +93,7 @@ def struck(cli: Cli, server: Address, fault: Fault, *command: str) -> tuple[Resu
     with tapped(server.hosts[0], server.port, fault) as tap:
         result = cli(
             *command,
-            env={**SHORT, "CALLDROP_HOSTS": tap.host, "CALLDROP_PORT": str(tap.port)},
+            env={**BRIEF, "CALLDROP_HOSTS": tap.host, "CALLDROP_PORT": str(tap.port)},
             timeout=120,
         )
         return result, tap.struck
@@ -120,14 +116,9 @@ def passes(cli: Cli, client: Any, server: Address, way: str, fault: Fault) -> bo
     assert [r["state"] for r in status["revisions"]].count("applied") == leg.revision, told
     leg.check()
     ok(cli("verify"))
-    left = [n for n in tables(client, cli) if "__" in n and "aside" not in n]
+    left = [n for n in tables_in(client, cli) if "__" in n and "aside" not in n]
     assert left == [], told
     return request is not None
-
-
-def tables(client: Any, cli: Cli) -> list[str]:
-    asked = "SELECT table_name AS n FROM system_schema.tables WHERE keyspace_name = %s"
-    return [row["n"] for row in client.execute(asked, [cli.keyspace])]
 
 
 def count(make_cli: Any, client: Any, server: Address, way: str) -> int:
@@ -136,7 +127,7 @@ def count(make_cli: Any, client: Any, server: Address, way: str) -> int:
     try:
         leg = WAYS[way](cli, client)
         with tapped(server.hosts[0], server.port) as tap:
-            env = {**SHORT, "CALLDROP_HOSTS": tap.host, "CALLDROP_PORT": str(tap.port)}
+            env = {**BRIEF, "CALLDROP_HOSTS": tap.host, "CALLDROP_PORT": str(tap.port)}
             ok(cli(*leg.command, env=env))
         return sum(r.kind not in ("STARTUP", "OPTIONS", "REGISTER") for r in tap.requests)
     finally:
@@ -215,8 +206,8 @@ def test_what_was_too_much_is_tried_again_in_smaller_parts(
     for row in rows:
         client.execute(insert, row)
     with tapped(server.hosts[0], server.port, Fault(2, "swallow reply", of=r"^BATCH \d\d")) as tap:
-        env = {**SHORT, "CALLDROP_HOSTS": tap.host, "CALLDROP_PORT": str(tap.port)}
-        ok(cli("up", "2", *GO, env=env))
+        env = {**BRIEF, "CALLDROP_HOSTS": tap.host, "CALLDROP_PORT": str(tap.port)}
+        ok(cli("up", "2", *GO_ASIDE, env=env))
     sizes = [request.statements for request in tap.requests if request.statements > 9]
     assert sizes[0] == max(sizes) == 100
     assert sizes.count(50) > 6, sizes
@@ -245,5 +236,5 @@ def test_a_row_that_ends_before_its_batch_is_refused(
     fault = Fault(1, "refuse", of=r"^BATCH [1-9]\d", says="the batch is too large")
     with tapped(server.hosts[0], server.port, fault) as tap:
         env = {"CALLDROP_HOSTS": tap.host, "CALLDROP_PORT": str(tap.port)}
-        ok(cli("up", "2", *GO, env=env))
+        ok(cli("up", "2", *GO_ASIDE, env=env))
     assert tap.struck is not None

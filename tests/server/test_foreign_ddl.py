@@ -12,14 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
-from tests.server.test_kills import FULL
-from tests.server.test_late import GO, Calls, filled
-from tests.server.test_late import SHORT as LATE
-from tests.told import ok, told
+from tests.support.calls import Calls
+from tests.support.cli import Cli
+from tests.support.settings import BRIEF, FULL, GO
+from tests.support.told import ok, told
 
-__all__ = ["filled"]
-SHORT = LATE | {"CALLDROP_KEEP_SHADOW": "0"}
 COLUMN = ("ALTER TABLE KS.call_records ADD sneaked int", "call_records: column sneaked added")
 OTHER = ("CREATE TABLE KS.other (a int PRIMARY KEY)", "other: exists")
 LIFE = ("ALTER TABLE KS.call_records WITH default_time_to_live = 99", "default_time_to_live: 0 ->")
@@ -46,37 +43,37 @@ CHOSEN = [(COPIED, COLUMN, "--accept"), (DROPPING, LIFE, "--restore"), (DROPPED,
 
 @pytest.mark.parametrize(("point", "foreign", "out"), CASES if FULL else CHOSEN)
 def test_foreign_schema_changes_stop_the_next_run(
-    filled: Calls, cli: Cli, client: Any, point: str, foreign: tuple[str, str], out: str
+    mixed_calls: Calls, cli: Cli, client: Any, point: str, foreign: tuple[str, str], out: str
 ) -> None:
     statement, differs = foreign
-    killed = cli.at(f"kill | {point}", "up", "2", *GO, env=SHORT)
+    killed = cli.at(f"kill | {point}", "up", "2", *GO, env=BRIEF)
     assert killed.code == -signal.SIGKILL
     client.execute(statement.replace("KS", cli.keyspace))
     for command in (("up", "2", *GO), ("verify",)):
-        told(filled.cli(*command, env=SHORT), 5, differs)
+        told(mixed_calls.cli(*command, env=BRIEF), 5, differs)
     if out == "by hand":
         client.execute(BACK[foreign].replace("KS", cli.keyspace))
     else:
-        ok(filled.cli("repair", out, "--yes", env=SHORT))
+        ok(mixed_calls.cli("repair", out, "--yes", env=BRIEF))
     if foreign is COLUMN and out == "--accept":
         # It was accepted, and the run that began before that would lose it.
-        told(filled.cli("up", "2", *GO, env=SHORT), 9, "sneaked", "calldrop-migrate abort")
-        ok(filled.cli("abort", "--yes", env=SHORT))
-        told(filled.cli("up", "2", *GO, env=SHORT), 4, "doesn't take call_records.sneaked")
+        told(mixed_calls.cli("up", "2", *GO, env=BRIEF), 9, "sneaked", "calldrop-migrate abort")
+        ok(mixed_calls.cli("abort", "--yes", env=BRIEF))
+        told(mixed_calls.cli("up", "2", *GO, env=BRIEF), 4, "doesn't take call_records.sneaked")
         client.execute(BACK[foreign].replace("KS", cli.keyspace))
-        ok(filled.cli("repair", "--accept", "--yes", env=SHORT))
-    ok(filled.cli("up", "2", *GO, env=SHORT))
-    filled.check(2)
+        ok(mixed_calls.cli("repair", "--accept", "--yes", env=BRIEF))
+    ok(mixed_calls.cli("up", "2", *GO, env=BRIEF))
+    mixed_calls.check(2)
 
 
 def test_a_table_of_that_name_made_by_somebody_else_is_not_ours(
-    filled: Calls, cli: Cli, client: Any
+    mixed_calls: Calls, cli: Cli, client: Any
 ) -> None:
     """The old one is dropped, the new one isn't made yet, and there is one of another shape."""
-    killed = cli.at(f"kill | {DROPPED}", "up", "2", *GO, env=SHORT)
+    killed = cli.at(f"kill | {DROPPED}", "up", "2", *GO, env=BRIEF)
     assert killed.code == -signal.SIGKILL
     client.execute(f"CREATE TABLE {cli.keyspace}.call_records (b text PRIMARY KEY)")
-    told(filled.cli("up", "2", *GO, env=SHORT), 5, "call_records: exists")
+    told(mixed_calls.cli("up", "2", *GO, env=BRIEF), 5, "call_records: exists")
     client.execute(f"DROP TABLE {cli.keyspace}.call_records")
-    ok(filled.cli("up", "2", *GO, env=SHORT))
-    filled.check(2)
+    ok(mixed_calls.cli("up", "2", *GO, env=BRIEF))
+    mixed_calls.check(2)

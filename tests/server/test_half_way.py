@@ -4,45 +4,21 @@ which a statement of one arrives long after it: found by reading the engine, eac
 
 from __future__ import annotations
 
-import re
 import shutil
-import signal
 from typing import Any
 
 import pytest
 
-from tests import cells
-from tests.conftest import Address, Cli
-from tests.server.test_late import First, let_go
-from tests.server.test_schedules import GO, SHORT, TABLE, insert, numbers
-from tests.server.test_upkeep import ddl, internal
-from tests.told import ok, only, told, until
-from tests.wire import Fault
-
-ALL = [f"+1{n}" for n in range(5)]
-KEPT = SHORT | {"CALLDROP_KEEP_SHADOW": "7"}
-
-
-def again(cli: Cli) -> str:
-    """What the application says when it starts: the table as its first revision makes it."""
-    text = (cli.folder / "migrations" / "0001_initial.cql").read_text("utf-8")
-    made = re.search(r"^CREATE TABLE [^;]*", text, re.MULTILINE)
-    assert made
-    return made[0].replace(TABLE, f"KS.{TABLE}", 1)
-
-
-@pytest.fixture
-def filled(cli: Cli, client: Any) -> Cli:
-    """Revision 1 with five calls."""
-    ok(cli("up", "1"))
-    for number in range(5):
-        insert(client, cli, number)
-    return cli
-
-
-def killed(cli: Cli, at: str, *command: str, env: dict[str, str] = SHORT) -> None:
-    assert cli.at(f"kill | {at}", *command, env=env).code == -signal.SIGKILL
-
+from tests.support import cells
+from tests.support.cli import Cli
+from tests.support.handful import ALL, TABLE, numbers
+from tests.support.held import First, let_go
+from tests.support.killing import killed
+from tests.support.schema import again, ddl, internal
+from tests.support.servers import Address
+from tests.support.settings import AWAITED, GO, OTHERS_AWAITED, SHORT, SHORT_KEPT
+from tests.support.told import ok, only, told, until
+from tests.support.wire import Fault
 
 # -- a table that is another one by the same name --------------------------------------------------
 
@@ -87,7 +63,7 @@ def test_a_repair_while_rows_are_copied_back_is_gone_on_with(
 
 
 def test_rows_that_a_table_lacks_stop_the_next_plan(filled: Cli, client: Any) -> None:
-    ok(filled("up", "2", *GO, env=KEPT))
+    ok(filled("up", "2", *GO, env=SHORT_KEPT))
     shown = filled("show", "2", "--schema").out
     text = shown[shown.index("CREATE TABLE call_records") :]
     ddl(
@@ -97,11 +73,11 @@ def test_rows_that_a_table_lacks_stop_the_next_plan(filled: Cli, client: Any) ->
         text.partition(";")[0].replace(TABLE, f"KS.{TABLE}", 1),
     )
     told(filled("verify"), 5, "may lack rows", "repair --restore")
-    told(filled("down", "1", *GO, env=KEPT), 5, "may lack rows", "repair --restore")
-    told(filled("up", env=KEPT), 5, "may lack rows", "clean --discard-rows")
-    ok(filled("repair", "--restore", "--yes", env=KEPT))
+    told(filled("down", "1", *GO, env=SHORT_KEPT), 5, "may lack rows", "repair --restore")
+    told(filled("up", env=SHORT_KEPT), 5, "may lack rows", "clean --discard-rows")
+    ok(filled("repair", "--restore", "--yes", env=SHORT_KEPT))
     assert numbers(client, filled) == ALL
-    ok(filled("up", env=KEPT))
+    ok(filled("up", env=SHORT_KEPT))
 
 
 def test_repair_does_not_wait_for_a_view_that_a_killed_run_dropped(filled: Cli) -> None:
@@ -120,7 +96,7 @@ def test_repair_leaves_alone_what_a_killed_run_dropped(filled: Cli, client: Any)
 
 
 def test_a_repair_that_is_killed_is_finished_by_the_next(filled: Cli, client: Any) -> None:
-    ok(filled("up", *GO, env=KEPT))
+    ok(filled("up", *GO, env=SHORT_KEPT))
     before = cells.read(client, filled.keyspace)
     ddl(
         client,
@@ -128,9 +104,9 @@ def test_a_repair_that_is_killed_is_finished_by_the_next(filled: Cli, client: An
         "DROP MATERIALIZED VIEW KS.calls_by_completion",
         f"DROP TABLE KS.{TABLE}",
     )
-    killed(filled, "noted | CREATE TABLE", "repair", "--restore", "--yes", env=KEPT)
+    killed(filled, "noted | CREATE TABLE", "repair", "--restore", "--yes", env=SHORT_KEPT)
     told(filled("verify"), 5, "repair")
-    ok(filled("repair", "--restore", "--yes", env=KEPT))
+    ok(filled("repair", "--restore", "--yes", env=SHORT_KEPT))
     ok(filled("verify"))
     assert cells.differences(before, cells.read(client, filled.keyspace)) == []
     assert "nothing to repair" in ok(filled("repair"))
@@ -140,12 +116,12 @@ def test_a_repair_that_is_killed_is_finished_by_the_next(filled: Cli, client: An
 
 
 def test_an_older_copy_brings_nothing_back_that_was_deleted_since(filled: Cli, client: Any) -> None:
-    ok(filled("up", "2", *GO, env=KEPT))
+    ok(filled("up", "2", *GO, env=SHORT_KEPT))
     ddl(client, filled, f"DELETE FROM KS.{TABLE} WHERE source_phone_number = '+11'")
-    ok(filled("down", "1", *GO, env=KEPT))
+    ok(filled("down", "1", *GO, env=SHORT_KEPT))
     assert len(internal(client, filled)) == 2
     ddl(client, filled, f"DROP TABLE KS.{TABLE}")
-    ok(filled("repair", "--restore", "--yes", env=KEPT))
+    ok(filled("repair", "--restore", "--yes", env=SHORT_KEPT))
     assert numbers(client, filled) == ["+10", "+12", "+13", "+14"]
 
 
@@ -260,9 +236,6 @@ def test_an_older_folder_stamps_nothing_away(cli: Cli) -> None:
 
 # -- what arrives late -----------------------------------------------------------------------------
 
-LATE = {"CALLDROP_DDL_TIMEOUT": "1.5", "CALLDROP_LEASE_TTL": "6", "CALLDROP_SETTLE_TIME": "4"}
-OTHERS = LATE | {"CALLDROP_DDL_TIMEOUT": "10", "CALLDROP_LEASE_TTL": "20"}
-
 
 def test_the_row_of_a_stamp_comes_late(filled: Cli, client: Any, server: Address) -> None:
     ok(filled("up", "2", *GO))
@@ -270,17 +243,17 @@ def test_the_row_of_a_stamp_comes_late(filled: Cli, client: Any, server: Address
         ddl(client, filled, f"DROP TABLE KS.{table}")
     first = First(filled, server)
     fault = Fault(3, "hold request", of=r"^INSERT INTO .*database_migrations", act=first.stop)
-    with first.begun(fault, "stamp", "2", "--yes", env=LATE) as tap:
+    with first.begun(fault, "stamp", "2", "--yes", env=AWAITED) as tap:
         assert first.stopped.wait(60)
         wait = ("--wait-for-lease", "60")
-        ok(filled("stamp", "2", "--yes", *wait, env=OTHERS))
-        ok(filled("down", "1", *GO, env=OTHERS))
+        ok(filled("stamp", "2", "--yes", *wait, env=OTHERS_AWAITED))
+        ok(filled("down", "1", *GO, env=OTHERS_AWAITED))
         let_go(tap)
         told(first.ended(), 6, "lost")
-    ok(filled("down", "1", *GO, env=OTHERS))
+    ok(filled("down", "1", *GO, env=OTHERS_AWAITED))
     assert [r["state"] for r in filled.json("status")["revisions"]][:2] == ["applied", "pending"]
     ok(filled("verify"))
-    ok(filled("up", "2", *GO, env=OTHERS))
+    ok(filled("up", "2", *GO, env=OTHERS_AWAITED))
     assert numbers(client, filled) == ALL
 
 
@@ -292,10 +265,10 @@ def test_a_change_that_comes_late_is_waited_for_before_its_opposite(
     """
     ok(filled("up", "2", *GO))
     first = First(filled, server)
-    with first.begun(Fault(1, "hold request", of=r"^ALTER TABLE"), "up", "3", env=LATE) as tap:
+    with first.begun(Fault(1, "hold request", of=r"^ALTER TABLE"), "up", "3", env=AWAITED) as tap:
         told(first.ended(), 8, "not known yet")
-        ok(filled("up", "3", env=OTHERS))
-        third = filled.start("down", "2", "--yes", env=OTHERS)
+        ok(filled("up", "3", env=OTHERS_AWAITED))
+        third = filled.start("down", "2", "--yes", env=OTHERS_AWAITED)
         until(lambda: (filled.json("status")["lease"] or {}).get("pid") == third.pid)
         let_go(tap)
         out, err = third.communicate(timeout=60)

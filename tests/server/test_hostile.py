@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from cassandra.cluster import Session
 
-from tests.conftest import Cli
-from tests.server.test_bad_input import NOWHERE
-from tests.told import told
+from tests.support.cli import Cli
+from tests.support.settings import NOWHERE
+from tests.support.told import told
 
 CASES = Path(__file__).parents[1] / "cases" / "hostile"
 APPLIED = (

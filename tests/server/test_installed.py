@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROJECT, Cli, Result
+from tests.support.cli import Cli, Result
+from tests.support.places import PROJECT
 
 BORROWED = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
 

@@ -12,13 +12,12 @@ from typing import Any
 
 import pytest
 from cassandra import InvalidRequest
-from cassandra.cqltypes import BytesType
 
 from calldrop_migrate.cluster.session import ClusterDatabase, Endpoint, connect
-from calldrop_migrate.cluster.wire import RawHandler
 from calldrop_migrate.core.keys import CASSANDRA, SCYLLA, KeyLimits, canonical, is_loose
-from tests.conftest import Address
-from tests.values import NATIVE, Values, sized
+from tests.support.raw_values import prepared, raw_rows
+from tests.support.servers import Address
+from tests.support.values import NATIVE, Values, sized
 
 USER_TYPES = {"spot": ["decimal", "text"], "inner": ["frozen<spot>", "int"]}
 NESTED = [
@@ -52,25 +51,6 @@ def database(client: Any, keyspace: str, server: Address) -> Iterator[ClusterDat
     connected = connect(Endpoint(server.hosts, server.port, keyspace), waiting=print)
     yield connected
     connected.close()
-
-
-def prepared(client: Any, cql: str) -> Any:
-    """A statement that takes each value as bytes."""
-    statement = client.prepare(cql)
-    statement.column_metadata = [
-        column._replace(type=BytesType) for column in statement.column_metadata
-    ]
-    statement.routing_key_indexes = None
-    return statement
-
-
-def raw_rows(client: Any, cql: str) -> list[Any]:
-    """Rows whose values are bytes."""
-    handler, client.client_protocol_handler = client.client_protocol_handler, RawHandler
-    try:
-        return list(client.execute(client.prepare(cql)))
-    finally:
-        client.client_protocol_handler = handler
 
 
 @pytest.mark.parametrize("kinds", [list(NATIVE), NESTED], ids=["native", "nested"])

@@ -4,21 +4,20 @@ there and back.
 
 from __future__ import annotations
 
-import os
 import signal
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests import cells
-from tests.conftest import Address, Cli
-from tests.server.test_late import OTHERS
-from tests.server.test_upkeep import internal
-from tests.told import ok, only
-from tests.wire import Fault, tapped
+from tests.support import cells
+from tests.support.cli import Cli
+from tests.support.schema import internal
+from tests.support.servers import Address
+from tests.support.settings import FULL, GO, OTHERS_KEPT
+from tests.support.told import ok, only
+from tests.support.wire import Fault, tapped
 
-GO = ("--yes", "--outage-accepted")
 COLUMNS = (
     "k int, c int, r int, "
     + ", ".join(f"b{n} blob" for n in range(8))
@@ -29,7 +28,6 @@ BEFORE = f"CREATE TABLE t ({COLUMNS}, PRIMARY KEY (k, c))"
 AFTER = f"CREATE TABLE t ({COLUMNS}, PRIMARY KEY (k, r, c))"
 MB = 2**20
 WRITTEN = 1_700_000_000_000_000  # microseconds
-FULL = os.environ.get("CALLDROP_TESTS") == "full"
 # Who answers, what the row consists of, and whether the run is killed or a request of it is cut.
 PARTS = [
     ("cli", "cells", True),
@@ -155,7 +153,7 @@ def test_a_row_of_which_a_part_came_back(
         fault = replace(fault, act=lambda: started[0].kill())
     port = int(cli.environment["CALLDROP_PORT"])
     with tapped(server.hosts[0], port, fault) as tap:
-        env = OTHERS | {"CALLDROP_PORT": str(tap.port)}
+        env = OTHERS_KEPT | {"CALLDROP_PORT": str(tap.port)}
         started.append(cli.start("down", "1", *GO, env=env))
         out, err = started[0].communicate(timeout=120)
         assert started[0].returncode == (-signal.SIGKILL if killed else 0), err + out

@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Address, Cli
-from tests.server.test_half_way import ALL, KEPT, again, filled, killed
-from tests.server.test_late import DROP, OTHERS, First, let_go
-from tests.server.test_meanwhile import done
-from tests.server.test_schedules import GO, SHORT, TABLE, numbers
-from tests.server.test_upkeep import ddl, internal
-from tests.told import ok, only, told, until
-from tests.wire import Fault
+from tests.support.bookkeeping import done
+from tests.support.cli import Cli
+from tests.support.handful import ALL, TABLE, numbers
+from tests.support.held import DROP, First, let_go
+from tests.support.killing import killed
+from tests.support.schema import again, ddl, internal
+from tests.support.servers import Address
+from tests.support.settings import GO, OTHERS_KEPT, SHORT, SHORT_KEPT
+from tests.support.told import ok, only, told, until
+from tests.support.wire import Fault
 
-__all__ = ["filled"]
 T = "CREATE TABLE t (a int, b int, c int, PRIMARY KEY (a, b));\n"
 NARROW = "CREATE TABLE t (a int PRIMARY KEY, b int, c int);\n"
 FIRST = f"-- migrate:up\n{T}-- migrate:down\nDROP TABLE t;\n"
@@ -53,19 +54,19 @@ def test_an_abort_that_was_killed_and_a_drop_that_lands_then(
     with first.begun(Fault(1, "hold request", of=DROP), "up", "2", *GO) as tap:
         told(first.ended(), 8, "not known yet")
         abort = ("abort", "--yes", "--keep-shadow", "0")
-        killed(filled, "before | DROP TABLE call_records__0002", *abort, env=OTHERS)
-        told(filled("up", "2", *GO, env=OTHERS), 5, "is being taken back", "abort")
+        killed(filled, "before | DROP TABLE call_records__0002", *abort, env=OTHERS_KEPT)
+        told(filled("up", "2", *GO, env=OTHERS_KEPT), 5, "is being taken back", "abort")
         let_go(tap)
-    forwards(filled, OTHERS)
+    forwards(filled, OTHERS_KEPT)
     assert numbers(client, filled) == ALL
 
 
 def test_an_abort_that_was_killed_and_somebody_drops_the_table(filled: Cli, client: Any) -> None:
-    killed(filled, "before | DROP TABLE call_records", "up", "2", *GO, env=KEPT)
+    killed(filled, "before | DROP TABLE call_records", "up", "2", *GO, env=SHORT_KEPT)
     abort = ("abort", "--yes", "--keep-shadow", "0")
-    killed(filled, "before | DROP TABLE call_records__0002", *abort, env=KEPT)
+    killed(filled, "before | DROP TABLE call_records__0002", *abort, env=SHORT_KEPT)
     ddl(client, filled, f"DROP TABLE KS.{TABLE}")
-    forwards(filled, KEPT)
+    forwards(filled, SHORT_KEPT)
     assert numbers(client, filled) == ALL
 
 
@@ -80,14 +81,19 @@ def test_what_a_killed_abort_has_taken_back(cli: Cli, client: Any, made: str) ->
         f"-- migrate:down\n{T}DROP {kind} n;\n",
     )
     ok(cli("up", "1"))
-    killed(cli, "before | DROP TABLE t", "up", "2", *GO, env=OTHERS)
+    killed(cli, "before | DROP TABLE t", "up", "2", *GO, env=OTHERS_KEPT)
     abort = ("abort", "--yes", "--keep-shadow", "0")
-    killed(cli, f"noted | DROP {kind} n", *abort, env=OTHERS)
+    killed(cli, f"noted | DROP {kind} n", *abort, env=OTHERS_KEPT)
     client.execute(f"DROP TABLE {cli.keyspace}.t")
-    told(cli("up", "2", *GO, env=OTHERS), 5, "is being taken back", "calldrop-migrate abort")
-    told(cli("abort", "--yes", env=OTHERS), 5, "Nor forwards: n is gone", "calldrop-migrate stamp")
+    told(cli("up", "2", *GO, env=OTHERS_KEPT), 5, "is being taken back", "calldrop-migrate abort")
+    told(
+        cli("abort", "--yes", env=OTHERS_KEPT),
+        5,
+        "Nor forwards: n is gone",
+        "calldrop-migrate stamp",
+    )
     ddl(client, cli, f"CREATE {made.replace('n (', 'KS.n (')}")
-    ok(cli("stamp", "2", "--yes", env=OTHERS))
+    ok(cli("stamp", "2", "--yes", env=OTHERS_KEPT))
     ok(cli("verify"))
 
 
@@ -197,10 +203,10 @@ def test_a_row_that_comes_before_those_of_an_aside(cli: Cli, client: Any) -> Non
     )
     ok(cli("up", "1"))
     insert(client, cli, (1, 1, 1))
-    ok(cli("up", "2", *GO, "--set-aside", env=KEPT))
-    killed(cli, "noted | CREATE TABLE t__0002", "down", "1", *GO, env=KEPT)
+    ok(cli("up", "2", *GO, "--set-aside", env=SHORT_KEPT))
+    killed(cli, "noted | CREATE TABLE t__0002", "down", "1", *GO, env=SHORT_KEPT)
     client.execute(f"INSERT INTO {cli.keyspace}.t (a, c) VALUES (1, 9)")
-    assert "1 rows stay in t__aside_0002_up" in ok(cli("down", "1", *GO, env=KEPT))
+    assert "1 rows stay in t__aside_0002_up" in ok(cli("down", "1", *GO, env=SHORT_KEPT))
     assert rows(client, cli) == {(1, None, 9)}
     assert rows(client, cli, "t__aside_0002_up") == {(1, 1, 1)}
 
@@ -216,11 +222,11 @@ def test_a_key_that_the_file_itself_takes(cli: Cli, client: Any) -> None:
     only(cli, r0001_t=FIRST, r0002_t=TAKEN)
     ok(cli("up", "1"))
     insert(client, cli, (1, 1, 1), (1, 2, 2), (3, 3, 3))
-    ok(cli("up", "2", *GO, "--set-aside", env=KEPT))
-    ok(cli("down", "1", *GO, env=KEPT))
+    ok(cli("up", "2", *GO, "--set-aside", env=SHORT_KEPT))
+    ok(cli("down", "1", *GO, env=SHORT_KEPT))
     assert rows(client, cli) == {(1, 1, None), (1, 2, 2), (3, 3, 3)}
     ddl(client, cli, "DROP TABLE KS.t")
-    ok(cli("repair", "--restore", "--yes", env=KEPT))
+    ok(cli("repair", "--restore", "--yes", env=SHORT_KEPT))
     (aside,) = [n for n in internal(client, cli) if "aside" in n]
     assert rows(client, cli) == {(1, 2, 2), (3, 3, 3)}
     assert rows(client, cli, aside) == {(1, 1, 1)}
@@ -241,15 +247,15 @@ def test_a_drop_that_lands_behind_a_way_back(
     ok(cli("up", "1"))
     every = {(1, 1, 1), (2, 1, 2)}
     insert(client, cli, *every)
-    ok(cli("up", "2", *GO, "--set-aside", env=OTHERS))
+    ok(cli("up", "2", *GO, "--set-aside", env=OTHERS_KEPT))
     client.execute(f"INSERT INTO {cli.keyspace}.t (x) VALUES (1)")
     first = First(cli, server)
     with first.begun(DROP_T, "down", "1", *GO, "--set-aside") as tap:
         told(first.ended(), 8, "not known yet")
-        ok(cli("down", "1", *GO, "--set-aside", env=OTHERS))
+        ok(cli("down", "1", *GO, "--set-aside", env=OTHERS_KEPT))
         assert rows(client, cli) >= every
         let_go(tap)
-    ok(cli("repair", "--restore", "--yes", env=OTHERS))
+    ok(cli("repair", "--restore", "--yes", env=OTHERS_KEPT))
     assert rows(client, cli) >= every
 
 
@@ -265,22 +271,22 @@ def test_a_drop_of_an_aside_that_lands_on_the_next_one(
     ok(cli("up", "1"))
     every = {(1, 1, 1), (2, 1, 2)}
     insert(client, cli, *every)
-    ok(cli("down", "base", *GO, "--set-aside", env=OTHERS))
+    ok(cli("down", "base", *GO, "--set-aside", env=OTHERS_KEPT))
     first = First(cli, server)
     with first.begun(DROP_ASIDE, "up", "1", *GO) as tap:
         told(first.ended(), 8, "not known yet")
-        ok(cli("up", "1", *GO, env=OTHERS))
+        ok(cli("up", "1", *GO, env=OTHERS_KEPT))
         assert rows(client, cli) == every
         if not cleaned:
             insert(client, cli, (3, 3, 3))
             every.add((3, 3, 3))
-        ok(cli("down", "base", *GO, "--set-aside", env=OTHERS))
+        ok(cli("down", "base", *GO, "--set-aside", env=OTHERS_KEPT))
         assert "t__aside_0001_2" in internal(client, cli)
         let_go(tap)
     if cleaned:
         time.sleep(9)  # until its time, 0.0001 days, is over
-        ok(cli("clean", "--yes", env=OTHERS | {"CALLDROP_KEEP_SHADOW": "0.0001"}))
-    ok(cli("up", "1", *GO, env=OTHERS))
+        ok(cli("clean", "--yes", env=OTHERS_KEPT | {"CALLDROP_KEEP_SHADOW": "0.0001"}))
+    ok(cli("up", "1", *GO, env=OTHERS_KEPT))
     assert rows(client, cli) == every
 
 
@@ -299,12 +305,12 @@ def test_a_drop_of_an_empty_aside_that_lands_on_the_next_one(
     first = First(cli, server)
     with first.begun(DROP_ASIDE, "up", "2", *GO, "--set-aside") as tap:
         told(first.ended(), 8, "not known yet")
-        ok(cli("up", "2", *GO, "--set-aside", env=OTHERS))
-        ok(cli("down", "1", *GO, "--set-aside", env=OTHERS))
+        ok(cli("up", "2", *GO, "--set-aside", env=OTHERS_KEPT))
+        ok(cli("down", "1", *GO, "--set-aside", env=OTHERS_KEPT))
         insert(client, cli, (1, 2, 2))
-        ok(cli("up", "2", *GO, "--set-aside", env=OTHERS))
+        ok(cli("up", "2", *GO, "--set-aside", env=OTHERS_KEPT))
         let_go(tap)
-    ok(cli("down", "1", *GO, "--set-aside", env=OTHERS))
+    ok(cli("down", "1", *GO, "--set-aside", env=OTHERS_KEPT))
     assert rows(client, cli) == {(1, 1, 1), (1, 2, 2)}
 
 
@@ -314,17 +320,17 @@ def test_a_spent_name_and_an_attempt_that_began_without_rows(
     only(cli, r0001_t=FIRST)
     ok(cli("up", "1"))
     insert(client, cli, (1, 1, 1))
-    ok(cli("down", "base", *GO, "--set-aside", env=OTHERS))
+    ok(cli("down", "base", *GO, "--set-aside", env=OTHERS_KEPT))
     first = First(cli, server)
     with first.begun(DROP_ASIDE, "up", "1", *GO) as tap:
         told(first.ended(), 8, "not known yet")
-        ok(cli("up", "1", *GO, env=OTHERS))
+        ok(cli("up", "1", *GO, env=OTHERS_KEPT))
         client.execute(f"DELETE FROM {cli.keyspace}.t WHERE a = 1")
-        killed(cli, "before | DROP TABLE t", "down", "base", *GO, "--set-aside", env=OTHERS)
+        killed(cli, "before | DROP TABLE t", "down", "base", *GO, "--set-aside", env=OTHERS_KEPT)
         insert(client, cli, (3, 3, 3), (4, 4, 4))
-        ok(cli("down", "base", *GO, "--set-aside", env=OTHERS))
+        ok(cli("down", "base", *GO, "--set-aside", env=OTHERS_KEPT))
         let_go(tap)
-    ok(cli("up", "1", *GO, env=OTHERS))
+    ok(cli("up", "1", *GO, env=OTHERS_KEPT))
     assert rows(client, cli) == {(3, 3, 3), (4, 4, 4)}
 
 
@@ -332,9 +338,9 @@ def test_a_spent_name_and_an_attempt_that_began_without_rows(
 
 
 def test_an_old_copy_that_is_the_last_one(filled: Cli, client: Any) -> None:
-    ok(filled("up", "2", *GO, env=KEPT))
+    ok(filled("up", "2", *GO, env=SHORT_KEPT))
     (old,) = internal(client, filled)
-    ok(filled("down", "1", *GO, env=KEPT))
+    ok(filled("down", "1", *GO, env=SHORT_KEPT))
     (new,) = [n for n in internal(client, filled) if n != old]
     ddl(client, filled, f"DROP TABLE KS.{new}", f"DROP TABLE KS.{TABLE}")
     said = ok(filled("clean", "--yes", env=AT_ONCE))
@@ -345,7 +351,7 @@ def test_an_old_copy_that_is_the_last_one(filled: Cli, client: Any) -> None:
 def test_old_copies_go_one_after_the_other(filled: Cli, client: Any) -> None:
     """Each while a later one, or the table, has its rows."""
     for command in (("up", "2"), ("down", "1"), ("up", "2")):
-        ok(filled(*command, *GO, "--set-aside", env=KEPT))
+        ok(filled(*command, *GO, "--set-aside", env=SHORT_KEPT))
     assert len(internal(client, filled)) == 3
     ok(filled("clean", "--yes", env=AT_ONCE))
     assert internal(client, filled) == []
@@ -358,7 +364,7 @@ def test_old_copies_whose_rows_went_aside_and_came_back(cli: Cli, client: Any) -
     ok(cli("up", "1"))
     insert(client, cli, (1, 1, 1), (1, 2, 2), (3, 3, 3))
     for command in (("up", "2"), ("down", "1"), ("up", "2"), ("down", "1")):
-        ok(cli(*command, *GO, "--set-aside", env=KEPT))
+        ok(cli(*command, *GO, "--set-aside", env=SHORT_KEPT))
     ok(cli("clean", "--yes", env=AT_ONCE))
     assert internal(client, cli) == []
     assert rows(client, cli) == {(1, 1, 1), (1, 2, 2), (3, 3, 3)}
@@ -366,23 +372,23 @@ def test_old_copies_whose_rows_went_aside_and_came_back(cli: Cli, client: Any) -
 
 def test_a_table_that_never_got_the_rows(filled: Cli, client: Any) -> None:
     """It is there, and an older copy is the last one all the same."""
-    ok(filled("up", "2", *GO, env=KEPT))
+    ok(filled("up", "2", *GO, env=SHORT_KEPT))
     (old,) = internal(client, filled)
-    killed(filled, "before | COPY call_records__0002", "down", "1", *GO, env=KEPT)
+    killed(filled, "before | COPY call_records__0002", "down", "1", *GO, env=SHORT_KEPT)
     (new,) = [n for n in internal(client, filled) if n != old]
     ddl(client, filled, f"DROP TABLE KS.{new}")
-    told(filled("abort", "--yes", env=KEPT), 5, "Nor forwards")
-    ok(filled("stamp", "1", "--yes", env=KEPT))
+    told(filled("abort", "--yes", env=SHORT_KEPT), 5, "Nor forwards")
+    ok(filled("stamp", "1", "--yes", env=SHORT_KEPT))
     ok(filled("clean", "--yes", env=AT_ONCE))
     assert numbers(client, filled, old) == ALL
 
 
 def test_a_copy_of_a_table_that_was_restored_and_then_rebuilt(filled: Cli, client: Any) -> None:
-    ok(filled("up", "2", *GO, env=KEPT))
+    ok(filled("up", "2", *GO, env=SHORT_KEPT))
     (old,) = internal(client, filled)
     ddl(client, filled, f"DROP TABLE KS.{TABLE}")
-    ok(filled("repair", "--restore", "--yes", env=KEPT))
-    ok(filled("down", "1", *GO, env=KEPT))
+    ok(filled("repair", "--restore", "--yes", env=SHORT_KEPT))
+    ok(filled("down", "1", *GO, env=SHORT_KEPT))
     ok(filled("clean", "--yes", env=AT_ONCE))
     assert old not in internal(client, filled)
 
@@ -393,7 +399,7 @@ def test_a_copy_of_a_table_that_was_restored_and_then_rebuilt(filled: Cli, clien
 )
 def test_a_table_of_another_key_that_somebody_made(filled: Cli, client: Any, key: str) -> None:
     """Rows don't go where they have no key, or where two of them would become one."""
-    ok(filled("up", "2", *GO, env=KEPT))
+    ok(filled("up", "2", *GO, env=SHORT_KEPT))
     shape = client.execute(
         "SELECT column_name AS n, type AS t FROM system_schema.columns"
         f" WHERE keyspace_name = '{filled.keyspace}' AND table_name = '{TABLE}'"
@@ -401,7 +407,7 @@ def test_a_table_of_another_key_that_somebody_made(filled: Cli, client: Any, key
     columns = ", ".join([*(f"{row['n']} {row['t']}" for row in shape), "extra int"])
     made = f"CREATE TABLE KS.{TABLE} ({columns}, PRIMARY KEY ({key}))"
     ddl(client, filled, f"DROP TABLE KS.{TABLE}", made)
-    said = filled("repair", "--restore", "--yes", env=KEPT)
+    said = filled("repair", "--restore", "--yes", env=SHORT_KEPT)
     assert "Traceback" not in said.err + said.out, said.err
     assert f"{TABLE} has another key: they stay there" in said.err + said.out
     (copy,) = internal(client, filled)

@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Address, Cli
-from tests.server.test_half_way import ALL, filled
-from tests.server.test_late import DROP, OTHERS, First, let_go
-from tests.server.test_schedules import GO, insert, numbers
-from tests.server.test_upkeep import internal
-from tests.told import ok, only, told
-from tests.wire import Fault
-
-__all__ = ["filled"]
+from tests.support.cli import Cli
+from tests.support.handful import ALL, insert, numbers
+from tests.support.held import DROP, First, let_go
+from tests.support.schema import internal
+from tests.support.servers import Address
+from tests.support.settings import GO, OTHERS_KEPT
+from tests.support.told import ok, only, told
+from tests.support.wire import Fault
 
 
 def test_no_abort_while_a_drop_may_still_land(filled: Cli, client: Any, server: Address) -> None:
@@ -24,26 +23,28 @@ def test_no_abort_while_a_drop_may_still_land(filled: Cli, client: Any, server: 
     first = First(filled, server)
     with first.begun(Fault(1, "hold request", of=DROP), "up", "2", *GO) as tap:
         told(first.ended(), 8, "not known yet")
-        told(filled("abort", "--yes", env=OTHERS), 5, "may still arrive", "calldrop-migrate up")
-        ok(filled("up", "2", *GO, env=OTHERS))
+        told(
+            filled("abort", "--yes", env=OTHERS_KEPT), 5, "may still arrive", "calldrop-migrate up"
+        )
+        ok(filled("up", "2", *GO, env=OTHERS_KEPT))
         let_go(tap)
-    ok(filled("repair", "--restore", "--yes", env=OTHERS))
+    ok(filled("repair", "--restore", "--yes", env=OTHERS_KEPT))
     assert numbers(client, filled) == ALL
 
 
 def test_a_drop_that_lands_behind_a_run_that_brought_rows_back(
     filled: Cli, client: Any, server: Address
 ) -> None:
-    ok(filled("up", "2", *GO, env=OTHERS))
+    ok(filled("up", "2", *GO, env=OTHERS_KEPT))
     insert(client, filled, 0, "+3")  # the second call of one number at one moment
-    ok(filled("down", "1", *GO, "--set-aside", env=OTHERS))
+    ok(filled("down", "1", *GO, "--set-aside", env=OTHERS_KEPT))
     first = First(filled, server)
     with first.begun(Fault(1, "hold request", of=DROP), "up", "2", *GO) as tap:
         told(first.ended(), 8, "not known yet")
-        ok(filled("up", "2", *GO, env=OTHERS))
+        ok(filled("up", "2", *GO, env=OTHERS_KEPT))
         assert numbers(client, filled) == sorted([*ALL, "+10"])
         let_go(tap)
-    ok(filled("repair", "--restore", "--yes", env=OTHERS))
+    ok(filled("repair", "--restore", "--yes", env=OTHERS_KEPT))
     assert numbers(client, filled) == sorted([*ALL, "+10"])
 
 
@@ -55,11 +56,11 @@ def test_a_drop_that_lands_behind_a_way_back_from_base(
     fault = Fault(1, "hold request", of=DROP)
     with first.begun(fault, "down", "base", *GO, "--set-aside") as tap:
         told(first.ended(), 8, "not known yet")
-        ok(filled("down", "base", *GO, "--set-aside", env=OTHERS))
-        ok(filled("up", "1", env=OTHERS))
+        ok(filled("down", "base", *GO, "--set-aside", env=OTHERS_KEPT))
+        ok(filled("up", "1", env=OTHERS_KEPT))
         assert numbers(client, filled) == ALL
         let_go(tap)
-    ok(filled("repair", "--restore", "--yes", env=OTHERS))
+    ok(filled("repair", "--restore", "--yes", env=OTHERS_KEPT))
     assert numbers(client, filled) == ALL
     assert not [name for name in internal(client, filled) if "__aside_" in name]
 
@@ -69,9 +70,9 @@ def test_a_shadow_that_is_made_behind_an_abort(filled: Cli, client: Any, server:
     fault = Fault(1, "hold request", of=r"^CREATE TABLE call_records__0002")
     with first.begun(fault, "up", "2", *GO) as tap:
         told(first.ended(), 8, "not known yet")
-        ok(filled("abort", "--yes", env=OTHERS))
+        ok(filled("abort", "--yes", env=OTHERS_KEPT))
         let_go(tap)
-    ok(filled("clean", "--yes", env=OTHERS))
+    ok(filled("clean", "--yes", env=OTHERS_KEPT))
     assert internal(client, filled) == []
 
 
@@ -99,14 +100,14 @@ def test_rows_and_values_come_back_to_a_second_copy_too(
     every = {(1, 1, 1, 1), (2, 1, 2, 2), (3, 3, 3, 3)}
     for row in every:
         client.execute(f"INSERT INTO {cli.keyspace}.t (a, b, c, d) VALUES {row}")
-    ok(cli("up", "2", *GO, "--set-aside", env=OTHERS))
+    ok(cli("up", "2", *GO, "--set-aside", env=OTHERS_KEPT))
     first = First(cli, server)
     with first.begun(DROP_T, "down", "1", *GO, "--set-aside") as tap:
         told(first.ended(), 8, "not known yet")
-        ok(cli("down", "1", *GO, "--set-aside", env=OTHERS))
+        ok(cli("down", "1", *GO, "--set-aside", env=OTHERS_KEPT))
         assert rows(client, cli) == every
         let_go(tap)
-    ok(cli("repair", "--restore", "--yes", env=OTHERS))
+    ok(cli("repair", "--restore", "--yes", env=OTHERS_KEPT))
     known = 4 if back == WITH_D else 3
     assert {row[:known] for row in rows(client, cli)} == {row[:known] for row in every}
 

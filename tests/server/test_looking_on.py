@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from cassandra.concurrent import execute_concurrent_with_args
 
-from tests.conftest import Cli
-from tests.terminal import Terminal
-from tests.told import ok, until
+from tests.support.cli import Cli
+from tests.support.settings import GO
+from tests.support.terminal import Terminal
+from tests.support.told import ok, until
 
-GO = ("--yes", "--outage-accepted")
 ROWS = 4000
 
 

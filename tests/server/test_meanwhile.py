@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
-from tests.server.test_half_way import again, filled, killed
-from tests.server.test_schedules import GO, SHORT, TABLE, insert, numbers
-from tests.server.test_upkeep import ddl
-from tests.told import ok, only, told, until, write
+from tests.support.bookkeeping import done
+from tests.support.cli import Cli
+from tests.support.handful import TABLE, insert, numbers
+from tests.support.killing import killed
+from tests.support.schema import again, ddl
+from tests.support.settings import GO, SHORT
+from tests.support.told import ok, only, told, until, write
 
-__all__ = ["filled"]
 EXTRA = (
     f"ALTER TABLE KS.{TABLE} ADD extra int",
     f"UPDATE KS.{TABLE} SET extra = 7 WHERE source_phone_number = '+10'"
@@ -29,11 +30,6 @@ def columns(client: Any, cli: Cli, table: str = TABLE) -> set[str]:
         " AND table_name = %s"
     )
     return {row["n"] for row in client.execute(cql, [cli.keyspace, table])}
-
-
-def done(cli: Cli, revision: int, count: int) -> bool:
-    note = cli.json("status")["revisions"][revision - 1]["note"]
-    return bool(note.startswith(f"up, {count} of "))
 
 
 # -- rows ------------------------------------------------------------------------------------------

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
-from tests.told import ok, only
+from tests.support.cli import Cli
+from tests.support.settings import GO, QUICK
+from tests.support.told import ok, only
 
-GO = ("--yes", "--outage-accepted")
 WRITTEN = 1_700_000_000_000_000  # microseconds
 HOUR = 3600
 BY_A, BY_B = (
@@ -18,7 +18,6 @@ BY_A, BY_B = (
     f" WITH default_time_to_live = {HOUR};\n"
     for key in ("a", "a, b")
 )
-SHORT = {"CALLDROP_LEASE_TTL": "10", "CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_SETTLE_TIME": "0.2"}
 REBUILD = "-- migrate:rebuild\n"
 
 
@@ -76,12 +75,12 @@ def test_what_was_removed_from_a_copy_hides_nothing_that_is_written_later(
     killed(cli, "before | DROP TABLE t")
     assert copies(client, cli) == [0]
     insert(f"TIMESTAMP {WRITTEN + 2} AND TTL 0", v=4)
-    ok(cli("up", "2", *GO, env=SHORT))
+    ok(cli("up", "2", *GO, env=QUICK))
     assert client.execute(f"SELECT v FROM {cli.keyspace}.t").one() == {"v": 4}
 
 
 def killed(cli: Cli, at: str) -> None:
-    result = cli.at(f"kill | {at}", "up", "2", *GO, env=SHORT)
+    result = cli.at(f"kill | {at}", "up", "2", *GO, env=QUICK)
     assert result.code == -signal.SIGKILL, result
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from cassandra.cluster import Session
 
-from tests.conftest import Cli
-from tests.server.test_bad_input import tables_of
-from tests.told import only, tables, told, told_as_json
+from tests.support.cli import Cli
+from tests.support.schema import tables_of
+from tests.support.told import only, tables, told, told_as_json
 
 NEWER = """\
 -- migrate:up

@@ -8,18 +8,15 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
-from tests.server.test_half_way import killed
-from tests.server.test_late import OTHERS as KEEPING
-from tests.server.test_schedules import GO
-from tests.server.test_upkeep import internal
-from tests.told import ok, only, told
+from tests.support.cli import Cli
+from tests.support.killing import killed
+from tests.support.schema import internal
+from tests.support.sections import BY_B, MADE, NO_C, ROWS, given
+from tests.support.settings import GO, OTHERS
+from tests.support.told import ok, told
 
-OTHERS = KEEPING | {"CALLDROP_KEEP_SHADOW": "0"}
-MADE = "CREATE TABLE t (a int PRIMARY KEY, b int, c int, d int);\n"
-BY_B = "-- migrate:rebuild\nCREATE TABLE t (a int, b int, {}d int, PRIMARY KEY (b, a));\n"
 BACK = "-- migrate:rebuild\nCREATE TABLE t (a int PRIMARY KEY, b int, {}d int);\n"
-NO_C, ADD_C = "ALTER TABLE t DROP c;\n", "ALTER TABLE t ADD c int;\n"
+ADD_C = "ALTER TABLE t ADD c int;\n"
 # What a section does, and how its opposite is written.
 PAIRS = {
     "column and column": (f"{NO_C}ALTER TABLE t DROP d;\n", f"ALTER TABLE t ADD d int;\n{ADD_C}"),
@@ -33,21 +30,6 @@ PAIRS = {
     "rebuild and table": (BY_B.format("c int, ") + "DROP TABLE t;\n", MADE),
     "table and column": (f"DROP TABLE t;\n{MADE}{NO_C}", ADD_C),
 }
-ROWS = [(1, 10, 100, 1000), (2, 20, None, 2000), (3, None, 300, None), (4, 40, None, None)]
-
-
-def given(cli: Cli, client: Any, up: str, down: str) -> None:
-    """Revision 1 with rows, of which one has no value for what becomes part of the key."""
-    only(
-        cli,
-        r0001_t=f"-- migrate:up\n{MADE}-- migrate:down\nDROP TABLE t;\n",
-        r0002_t=f"-- migrate:up\n{up}-- migrate:down\n{down}",
-    )
-    ok(cli("up", "1"))
-    for row in ROWS:
-        names = [name for name, value in zip("abcd", row, strict=True) if value is not None]
-        values = ", ".join(str(value) for value in row if value is not None)
-        client.execute(f"INSERT INTO {cli.keyspace}.t ({', '.join(names)}) VALUES ({values})")
 
 
 def rows(client: Any, cli: Cli) -> list[tuple[int | None, ...]]:

@@ -8,23 +8,17 @@ import re
 import time
 from typing import Any
 
-from tests.conftest import Address, Cli
-from tests.server.test_half_way import (
-    ALL,
-    KEPT,
-    LATE,
-    MADE,
-    OTHERS,
-    filled,
-    killed,
-)
-from tests.server.test_late import First, let_go
-from tests.server.test_schedules import GO, SHORT, TABLE, insert, numbers
-from tests.server.test_upkeep import ddl, internal
-from tests.told import ok, only, told, until, write
-from tests.wire import Fault
+from tests.support.cli import Cli
+from tests.support.handful import ALL, TABLE, insert, numbers
+from tests.support.held import First, let_go
+from tests.support.killing import killed
+from tests.support.schema import ddl, internal
+from tests.support.servers import Address
+from tests.support.settings import AWAITED, GO, OTHERS_AWAITED, SHORT, SHORT_KEPT
+from tests.support.told import ok, only, told, until, write
+from tests.support.wire import Fault
 
-__all__ = ["filled"]
+MADE = "CREATE TABLE one (a int PRIMARY KEY);\n"
 
 
 def made_at(cli: Cli, revision: int) -> str:
@@ -57,61 +51,61 @@ def test_what_may_be_discarded_is_not_all_that_came_since(filled: Cli, client: A
 def test_a_table_made_anew_behind_the_last_verify_is_not_taken_for_filled(
     filled: Cli, client: Any
 ) -> None:
-    killed(filled, f"noted | VERIFY {TABLE}__", "up", "2", *GO, env=KEPT)
+    killed(filled, f"noted | VERIFY {TABLE}__", "up", "2", *GO, env=SHORT_KEPT)
     by_hand(filled, client, 2)
-    told(filled("up", *GO, env=KEPT), 5, "may lack rows", "repair --restore")
-    ok(filled("repair", "--restore", "--yes", env=KEPT))
-    ok(filled("up", *GO, env=KEPT))
+    told(filled("up", *GO, env=SHORT_KEPT), 5, "may lack rows", "repair --restore")
+    ok(filled("repair", "--restore", "--yes", env=SHORT_KEPT))
+    ok(filled("up", *GO, env=SHORT_KEPT))
     assert numbers(client, filled) == ALL
     ok(filled("verify"))
 
 
 def test_a_table_made_by_hand_and_filled_by_repair_is_the_one(filled: Cli, client: Any) -> None:
-    killed(filled, f"before | COPY {TABLE}__", "up", "2", *GO, env=KEPT)
+    killed(filled, f"before | COPY {TABLE}__", "up", "2", *GO, env=SHORT_KEPT)
     by_hand(filled, client, 2)
-    ok(filled("repair", "--restore", "--yes", env=KEPT))
+    ok(filled("repair", "--restore", "--yes", env=SHORT_KEPT))
     insert(client, filled, 7)
-    ok(filled("up", "2", *GO, env=KEPT))
+    ok(filled("up", "2", *GO, env=SHORT_KEPT))
     assert numbers(client, filled) == [*ALL, "+17"]
     # The second copy still belongs to it: whoever drops it again gets its rows again.
     by_hand(filled, client, 2)
     told(filled("verify"), 5, "may lack rows")
-    ok(filled("repair", "--restore", "--yes", env=KEPT))
+    ok(filled("repair", "--restore", "--yes", env=SHORT_KEPT))
     assert numbers(client, filled) == ALL
 
 
 def test_a_copy_of_what_a_later_run_has_dropped_is_not_offered(filled: Cli, client: Any) -> None:
     """It is days old; what that run has copied is the true one."""
-    ok(filled("up", "2", *GO, env=KEPT))
+    ok(filled("up", "2", *GO, env=SHORT_KEPT))
     ddl(client, filled, f"DELETE FROM KS.{TABLE} WHERE source_phone_number = '+11'")
-    killed(filled, "after | DROP TABLE", "down", "1", *GO, env=KEPT)
+    killed(filled, "after | DROP TABLE", "down", "1", *GO, env=SHORT_KEPT)
     ddl(client, filled, made_at(filled, 2))
     told(filled("verify"), 5, "half-way")
     assert "may lack rows" not in filled("verify").err
     assert "gets back the rows" not in filled("repair").err
     ddl(client, filled, f"DROP TABLE KS.{TABLE}")
-    ok(filled("down", "1", *GO, env=KEPT))
+    ok(filled("down", "1", *GO, env=SHORT_KEPT))
     assert numbers(client, filled) == ["+10", "+12", "+13", "+14"]
 
 
 def test_rows_that_are_not_missed_are_given_up_by_the_command_that_is_told(
     filled: Cli, client: Any
 ) -> None:
-    ok(filled("up", "2", *GO, env=KEPT))
+    ok(filled("up", "2", *GO, env=SHORT_KEPT))
     by_hand(filled, client, 2)
-    said = told(filled("up", env=KEPT), 5, "may lack rows", "clean --discard-rows")
+    said = told(filled("up", env=SHORT_KEPT), 5, "may lack rows", "clean --discard-rows")
     assert "clean --discard-rows" in said
-    ok(filled("clean", "--discard-rows", "--yes", env=KEPT))
+    ok(filled("clean", "--discard-rows", "--yes", env=SHORT_KEPT))
     assert internal(client, filled) == []
-    ok(filled("up", env=KEPT))
+    ok(filled("up", env=SHORT_KEPT))
 
 
 def test_a_copy_with_more_columns_than_the_table_is_told(filled: Cli, client: Any) -> None:
-    ok(filled("up", "2", *GO, env=KEPT))
+    ok(filled("up", "2", *GO, env=SHORT_KEPT))
     by_hand(filled, client, 2)
     ddl(client, filled, f"ALTER TABLE KS.{TABLE} DROP source_phone_imei")
-    ok(filled("repair", "--accept", "--yes", env=KEPT))
-    said = filled("repair", "--restore", "--yes", env=KEPT).err
+    ok(filled("repair", "--accept", "--yes", env=SHORT_KEPT))
+    said = filled("repair", "--restore", "--yes", env=SHORT_KEPT).err
     assert "has no source_phone_imei: they stay there" in said, said
 
 
@@ -166,7 +160,7 @@ def test_what_was_begun_and_then_changed_in_its_file_is_over(cli: Cli) -> None:
 
 
 def test_drift_stays_drift_behind_clean_and_abort(filled: Cli, client: Any) -> None:
-    ok(filled("up", "2", *GO, env=KEPT))
+    ok(filled("up", "2", *GO, env=SHORT_KEPT))
     ddl(client, filled, f"ALTER TABLE KS.{TABLE} ADD by_hand int")
     ok(filled("clean", "--yes", env=SHORT))
     assert internal(client, filled) == []
@@ -194,11 +188,11 @@ def test_a_view_is_not_lost_to_a_drop_that_comes_late(cli: Cli, server: Address)
     ok(cli("up", "1"))
     first = First(cli, server)
     held = Fault(1, "hold request", of=r"^DROP MATERIALIZED")
-    with first.begun(held, "up", env=LATE) as tap:
+    with first.begun(held, "up", env=AWAITED) as tap:
         until(lambda: tap.struck)
         first.kill()
         first.process.wait()
-        second = cli.start("up", "--wait-for-lease", "60", env=OTHERS)
+        second = cli.start("up", "--wait-for-lease", "60", env=OTHERS_AWAITED)
 
         def is_at_the_view() -> bool:
             rows = cli.json("status", "--log")["log"]

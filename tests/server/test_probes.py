@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
-from tests.server.test_half_way import killed
-from tests.server.test_late import OTHERS as KEEPING
-from tests.server.test_schedules import GO
-from tests.server.test_upkeep import internal
-from tests.told import ok, only, told
+from tests.support.cli import Cli
+from tests.support.killing import killed
+from tests.support.schema import internal
+from tests.support.settings import GO, OTHERS
+from tests.support.told import ok, only, told
 
-OTHERS = KEEPING | {"CALLDROP_KEEP_SHADOW": "0"}
 MADE = "CREATE TABLE t (a int PRIMARY KEY, b int, c text)"
 VIEW = (
     "CREATE MATERIALIZED VIEW v AS SELECT * FROM t WHERE b IS NOT NULL AND a IS NOT NULL"
@@ -34,7 +32,7 @@ ROWS = [(1, 10, "x"), (2, 20, "y"), (3, 30, None)]
 
 
 @pytest.fixture
-def filled(cli: Cli, client: Any) -> Cli:
+def indexed(cli: Cli, client: Any) -> Cli:
     """Revision 1 with rows, an index and a view."""
     only(cli, r0001_t=FIRST, r0002_t=REBUILT)
     ok(cli("up", "1"))
@@ -58,8 +56,8 @@ def whole(client: Any, cli: Cli) -> None:
     ok(cli("verify"))
 
 
-def test_a_plan_says_what_is_tried(filled: Cli, client: Any) -> None:
-    said = filled("plan", "2").out
+def test_a_plan_says_what_is_tried(indexed: Cli, client: Any) -> None:
+    said = indexed("plan", "2").out
     for line in (
         "DROP TABLE IF EXISTS no_such_table_",
         "[asks whether tables may be dropped here; none has this name]",
@@ -68,10 +66,10 @@ def test_a_plan_says_what_is_tried(filled: Cli, client: Any) -> None:
         "[tried before anything is dropped]",
     ):
         assert line in said, said
-    ok(filled("up", "2", *GO))
-    whole(client, filled)
-    ok(filled("down", "1", *GO))
-    whole(client, filled)
+    ok(indexed("up", "2", *GO))
+    whole(client, indexed)
+    ok(indexed("down", "1", *GO))
+    whole(client, indexed)
 
 
 @pytest.mark.parametrize(
@@ -84,26 +82,26 @@ def test_a_plan_says_what_is_tried(filled: Cli, client: Any) -> None:
         "noted | CREATE TABLE t (",
     ],
 )
-def test_a_run_that_is_killed_at_it(filled: Cli, client: Any, at: str) -> None:
-    killed(filled, at, "up", "2", *GO, env=OTHERS)
+def test_a_run_that_is_killed_at_it(indexed: Cli, client: Any, at: str) -> None:
+    killed(indexed, at, "up", "2", *GO, env=OTHERS)
     if at.startswith("after"):
-        ok(filled("abort", "--yes", env=OTHERS))
-        whole(client, filled)
-        killed(filled, at, "up", "2", *GO, env=OTHERS)
-    ok(filled("up", "2", *GO, env=OTHERS))
-    whole(client, filled)
-    killed(filled, at, "down", "1", *GO, env=OTHERS)
-    ok(filled("down", "1", *GO, env=OTHERS))
-    whole(client, filled)
+        ok(indexed("abort", "--yes", env=OTHERS))
+        whole(client, indexed)
+        killed(indexed, at, "up", "2", *GO, env=OTHERS)
+    ok(indexed("up", "2", *GO, env=OTHERS))
+    whole(client, indexed)
+    killed(indexed, at, "down", "1", *GO, env=OTHERS)
+    ok(indexed("down", "1", *GO, env=OTHERS))
+    whole(client, indexed)
 
 
-def test_what_is_left_of_it_goes_with_its_shadow(filled: Cli, client: Any) -> None:
+def test_what_is_left_of_it_goes_with_its_shadow(indexed: Cli, client: Any) -> None:
     """Somebody stamps the revision instead of finishing an `abort` of it."""
-    killed(filled, "after | CREATE MATERIALIZED VIEW v__0002", "up", "2", *GO, env=OTHERS)
-    killed(filled, "before | DROP MATERIALIZED VIEW", "abort", "--yes", env=OTHERS)
-    ok(filled("stamp", "1", "--yes", env=OTHERS))
-    ok(filled("clean", "--yes", "--keep-shadow", "0", env=OTHERS))
-    whole(client, filled)
+    killed(indexed, "after | CREATE MATERIALIZED VIEW v__0002", "up", "2", *GO, env=OTHERS)
+    killed(indexed, "before | DROP MATERIALIZED VIEW", "abort", "--yes", env=OTHERS)
+    ok(indexed("stamp", "1", "--yes", env=OTHERS))
+    ok(indexed("clean", "--yes", "--keep-shadow", "0", env=OTHERS))
+    whole(client, indexed)
 
 
 def test_a_value_that_an_index_cannot_take(cli: Cli, client: Any) -> None:
@@ -148,12 +146,12 @@ def test_a_value_that_an_index_of_entries_cannot_take(cli: Cli, client: Any) -> 
     ok(cli("up", "2", *GO, env=OTHERS))
 
 
-def test_a_file_that_is_no_rebuild_any_more(filled: Cli, client: Any) -> None:
+def test_a_file_that_is_no_rebuild_any_more(indexed: Cli, client: Any) -> None:
     """Nothing of it was changed yet: what was only asked is no reason to keep it."""
-    killed(filled, "before | CREATE TABLE t__0002", "up", "2", *GO, env=OTHERS)
-    file = next((filled.folder / "migrations").glob("0002*"))
+    killed(indexed, "before | CREATE TABLE t__0002", "up", "2", *GO, env=OTHERS)
+    file = next((indexed.folder / "migrations").glob("0002*"))
     file.write_text("-- migrate:up\nALTER TABLE t ADD x int;\n-- migrate:irreversible x\n")
-    told(filled("up", "2", *GO, env=OTHERS), 5, "0002", "or begin anew:  calldrop-migrate abort")
-    ok(filled("abort", "--yes", env=OTHERS))
-    ok(filled("up", "2", *GO, env=OTHERS))
-    ok(filled("verify"))
+    told(indexed("up", "2", *GO, env=OTHERS), 5, "0002", "or begin anew:  calldrop-migrate abort")
+    ok(indexed("abort", "--yes", env=OTHERS))
+    ok(indexed("up", "2", *GO, env=OTHERS))
+    ok(indexed("verify"))

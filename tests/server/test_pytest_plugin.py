@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from calldrop_migrate.embedded import ports
-from tests.conftest import PROJECT, Address, Result
+from tests.support.cli import Result
+from tests.support.places import PROJECT
+from tests.support.servers import Address
 
 pytest_plugins = ("pytester",)
 PRINTS = """

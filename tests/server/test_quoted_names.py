@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.conftest import Cli
-from tests.told import ok, only
+from tests.support.cli import Cli
+from tests.support.told import ok, only
 
 KEEP = ("--set-aside", "--outage-accepted", "--yes")
 

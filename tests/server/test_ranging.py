@@ -15,7 +15,7 @@ from calldrop_migrate.core.schema import Column, Table
 from calldrop_migrate.engine.ports import CopyTask, RangeResult
 from calldrop_migrate.engine.ranging import Ranging
 from calldrop_migrate.errors import StatementRefused
-from tests.conftest import Address
+from tests.support.servers import Address
 
 COLUMNS = (Column("a", "int", "partition_key", 0), Column("b", "int"))
 SAME = (("a", "a"), ("b", "b"))

@@ -10,14 +10,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from tests import cells
-from tests.conftest import Cli
-from tests.server.test_key_order import prepared, raw_rows
-from tests.told import ok, only, told, until
-from tests.values import NATIVE, decimal, sized, varint
-
-GO = ("--yes", "--outage-accepted")
-SHORT = {"CALLDROP_LEASE_TTL": "10", "CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_SETTLE_TIME": "0.2"}
+from tests.support import cells
+from tests.support.cli import Cli
+from tests.support.raw_values import prepared, raw_rows
+from tests.support.settings import GO, QUICK
+from tests.support.told import ok, only, told, until
+from tests.support.values import NATIVE, decimal, sized, varint
 
 
 def revisions(cli: Cli, shapes: Mapping[str, tuple[str, str]], types: str = "") -> None:
@@ -196,14 +194,14 @@ def test_the_copy_sees_what_came_after_the_search(cli: Cli, client: Any) -> None
     revisions(cli, {"t": (SHAPE.format("id"), SHAPE.format("a"))})
     for at, text in enumerate(("x", "y")):
         client.execute(f"INSERT INTO {cli.keyspace}.t (id, a, v) VALUES ({at}, '{text}', 1)")
-    run = cli.begin("pause 6 | before | COPY t", "up", *GO, env=SHORT)
+    run = cli.begin("pause 6 | before | COPY t", "up", *GO, env=QUICK)
     until(lambda: shadows(client, cli))
     client.execute(f"INSERT INTO {cli.keyspace}.t (id, a, v) VALUES (7, '', 1)")
     out, err = run.communicate(timeout=60)
     assert run.returncode == 9, err + out
     assert "t: 1 rows do not fit into the new shape" in err
     assert "7  (its partition key would be empty)" in err
-    ok(cli("up", *GO, "--discard-rows", env=SHORT))
+    ok(cli("up", *GO, "--discard-rows", env=QUICK))
     assert set(cells.read(client, cli.keyspace, "t")) == {("x",), ("y",)}
 
 
@@ -220,7 +218,7 @@ def test_a_row_that_the_server_refuses_is_named(cli: Cli, client: Any) -> None:
     client.execute(long, ["x" * 70_000])
     before = cells.read(client, cli.keyspace, "t")
 
-    run = cli.begin("pause 6 | before | COPY t", "up", *GO, env=SHORT)
+    run = cli.begin("pause 6 | before | COPY t", "up", *GO, env=QUICK)
     until(lambda: shadows(client, cli))
     (shadow,) = shadows(client, cli)
     client.execute(f"CREATE INDEX late ON {cli.keyspace}.{shadow} (v)")
@@ -229,7 +227,7 @@ def test_a_row_that_the_server_refuses_is_named(cli: Cli, client: Any) -> None:
     assert "t: the server refuses the row 7: Cannot index value of size 70000" in err
     assert cells.differences(before, cells.read(client, cli.keyspace, "t")) == []
     client.execute(f"DROP INDEX {cli.keyspace}.late")
-    ok(cli("up", *GO, env=SHORT))
+    ok(cli("up", *GO, env=QUICK))
     assert len(cells.read(client, cli.keyspace, "t")) == 40
     assert cells.columns(client, cli.keyspace, "t").key == ("a", "id")
 

@@ -12,31 +12,24 @@ import subprocess
 import time
 from typing import Any
 
-from tests import cells
-from tests.cells import Rows
-from tests.conftest import Cli, Result
-from tests.server.test_rebuild_misfits import (
+from tests.support import cells
+from tests.support.calls import AT_1, AT_2, Writer, calls, write_mixed
+from tests.support.cli import Cli, Result
+from tests.support.misfits import (
     DOUBLE,
-    GO,
     WITHOUT,
     asides,
     newest_of_each,
     read_asides,
-    tables,
+    without_times_of,
     write_collisions,
     write_without_destination,
 )
-from tests.server.test_rebuild_rows import AT_1, AT_2, Writer, calls, write_mixed
-from tests.told import ok
+from tests.support.schema import tables_in
+from tests.support.settings import GO, QUICK
+from tests.support.told import ok
 
 KILLS_PER_LEG = 5
-# Short, so that a run that takes over after a kill doesn't wait long before it may destroy
-# anything.
-QUICK = {
-    "CALLDROP_SETTLE_TIME": "0.5",
-    "CALLDROP_DDL_TIMEOUT": "5",
-    "CALLDROP_LEASE_TTL": "10",
-}
 
 
 def run_killed(cli: Cli, moments: random.Random, short: float, *args: str) -> int:
@@ -58,14 +51,6 @@ def run_killed(cli: Cli, moments: random.Random, short: float, *args: str) -> in
         return kills
     ok(cli(*args, env=QUICK))
     return kills
-
-
-def without_times_of(rows: Rows, column: str) -> Rows:
-    """A column that was key meanwhile: its value alone is kept."""
-    return {
-        key: {n: cells.Cell(c.value, None) if n == column else c for n, c in row.items()}
-        for key, row in rows.items()
-    }
 
 
 def test_killed_and_run_again(cli: Cli, client: Any) -> None:
@@ -101,6 +86,6 @@ def test_killed_and_run_again(cli: Cli, client: Any) -> None:
     assert cells.differences(unfit, back_aside, earlier=3 * cells.EARLIER) == []
     assert kills > KILLS_PER_LEG
     # Nothing else is left behind: no shadow of an attempt that was given up.
-    left = [name for name in tables(client, cli) if "__" in name]
+    left = [name for name in tables_in(client, cli) if "__" in name]
     assert left == asides(client, cli, WITHOUT)
     assert len(left) == 1

@@ -7,49 +7,21 @@ calls of one phone at one moment have one key.
 
 from __future__ import annotations
 
-import re
-from datetime import timedelta
 from typing import Any
 
-from tests import cells
-from tests.cells import Rows
-from tests.conftest import Cli
-from tests.server.test_rebuild_rows import AT_2, BASE, DAY, NEW_YEAR, Writer, calls, write_mixed
-from tests.told import ok
-
-GO = ("--yes", "--outage-accepted")
-WITHOUT = "call_records__aside_0002_up"  # of the way up: rows without a destination
-DOUBLE = "call_records__aside_0002"  # of the way down: rows whose key a newer one has
-
-
-def write_without_destination(writer: Writer, count: int) -> None:
-    for n in range(count):
-        key = writer.key()
-        writer.insert(key, BASE + n, writer.random.choice([0, 40 * DAY]), **writer.some(3))
-        writer.update(key, BASE + 50 + n, 400 * DAY, **writer.some(1))
-        if n % 5 == 0:
-            # had a destination once
-            writer.update(key, BASE + 1, 0, destination_number="+1")
-            writer.delete(key, BASE + 2, "destination_number")
-    writer.wait()
-
-
-def tables(client: Any, cli: Cli) -> set[str]:
-    """But for those that ScyllaDB has beside a table with conditional writes."""
-    asked = "SELECT table_name AS n FROM system_schema.tables WHERE keyspace_name = %s"
-    return {row["n"] for row in client.execute(asked, (cli.keyspace,)) if "$" not in row["n"]}
-
-
-def asides(client: Any, cli: Cli, name: str) -> list[str]:
-    """Tables of that name, or numbered: one whose DROP a killed run has sent is not made again."""
-    return [t for t in sorted(tables(client, cli)) if re.fullmatch(rf"{name}(_\d+)?", t)]
-
-
-def read_asides(client: Any, cli: Cli, name: str) -> Rows:
-    found: Rows = {}
-    for table in asides(client, cli, name):
-        found |= cells.read(client, cli.keyspace, table)
-    return found
+from tests.support import cells
+from tests.support.calls import AT_2, NEW_YEAR, Writer, calls, write_mixed
+from tests.support.cli import Cli
+from tests.support.misfits import (
+    DOUBLE,
+    WITHOUT,
+    newest_of_each,
+    write_collisions,
+    write_without_destination,
+)
+from tests.support.schema import tables_in
+from tests.support.settings import GO
+from tests.support.told import ok
 
 
 def test_rows_without_a_destination_go_aside_and_come_back(cli: Cli, client: Any) -> None:
@@ -91,42 +63,7 @@ def test_rows_without_a_destination_go_aside_and_come_back(cli: Cli, client: Any
         if ".destination_number " not in line
     ]
     assert found == []
-    assert WITHOUT not in tables(client, cli)
-
-
-def write_collisions(client: Any, cli: Cli, groups: int) -> None:
-    """At revision 2 or above: `groups` of three calls of one phone at one moment."""
-    insert = client.prepare(
-        f"INSERT INTO {cli.keyspace}.call_records (source_phone_number, destination_number, "
-        "call_timestamp, call_duration_seconds, source_phone_imei) VALUES (?, ?, ?, ?, ?) "
-        "USING TIMESTAMP ? AND TTL ?"
-    )
-    for n in range(groups):
-        moment = NEW_YEAR + timedelta(seconds=n)
-        for m in range(3):
-            written = BASE + 1000 * n + (10 * m if n % 2 else -10 * m)
-            values = [f"+{n % 7}", f"d{m}", moment, n, f"imei {m}", written, (0, 9 * DAY)[n % 2]]
-            client.execute(insert, values)
-    # Newer by one cell only, and of keys alone but for that.
-    moment = NEW_YEAR + timedelta(days=1)
-    client.execute(insert, ["+0", "a", moment, 1, "old", BASE, 0])
-    client.execute(insert, ["+0", "b", moment, 2, "new", BASE - 5, 0])
-    client.execute(
-        f"UPDATE {cli.keyspace}.call_records USING TIMESTAMP {BASE + 5} SET call_completed = true "
-        "WHERE source_phone_number = '+0' AND destination_number = 'b' AND call_timestamp = %s",
-        [moment],
-    )
-
-
-def newest_of_each(rows: Rows) -> Rows:
-    groups: dict[cells.Key, list[cells.Key]] = {}
-    for key in rows:
-        groups.setdefault((key[0], key[2]), []).append(key)
-    best = [
-        max(keys, key=lambda k: (max((c.written or 0 for c in rows[k].values()), default=0), k))
-        for keys in groups.values()
-    ]
-    return {key: rows[key] for key in best}
+    assert WITHOUT not in tables_in(client, cli)
 
 
 def test_colliding_rows_go_aside_and_come_back(cli: Cli, client: Any) -> None:
@@ -171,7 +108,7 @@ def test_colliding_rows_go_aside_and_come_back(cli: Cli, client: Any) -> None:
 
     # And down again: what is aside already must not hide, nor be hidden by, what comes to it now.
     ok(cli("down", "1", *GO, "--set-aside"))
-    asides = sorted(name for name in tables(client, cli) if name.startswith(DOUBLE))
+    asides = sorted(name for name in tables_in(client, cli) if name.startswith(DOUBLE))
     now_aside = [cells.read(client, cli.keyspace, name) for name in asides]
     assert sum(map(len, now_aside)) + len(calls(client, cli)[0]) == len(again) + 1
     ok(cli("up", *GO))
@@ -195,7 +132,7 @@ def test_discarded_rows_are_gone_and_the_others_are_not(cli: Cli, client: Any) -
     ok(cli("down", "1", *GO, "--discard-rows"))
     wanted = cells.by(newest_of_each(at_4), shape_4, ("source_phone_number", "call_timestamp"))
     assert cells.differences(wanted, calls(client, cli)[0]) == []
-    assert not any("__" in name for name in tables(client, cli))
+    assert not any("__" in name for name in tables_in(client, cli))
 
 
 def test_down_to_base_keeps_all_rows_aside_and_up_brings_them_back(cli: Cli, client: Any) -> None:
@@ -205,10 +142,10 @@ def test_down_to_base_keeps_all_rows_aside_and_up_brings_them_back(cli: Cli, cli
     write_without_destination(writer, 9)
     at_1, _ = calls(client, cli)
     ok(cli("down", "base", *GO, "--set-aside"))
-    assert "call_records" not in tables(client, cli)
+    assert "call_records" not in tables_in(client, cli)
     aside = cells.read(client, cli.keyspace, "call_records__aside_0001")
     assert cells.differences(at_1, aside) == []
     ok(cli("up", "1"))
     again, _ = calls(client, cli)
     assert cells.differences(at_1, again, earlier=2 * cells.EARLIER) == []
-    assert "call_records__aside_0001" not in tables(client, cli)
+    assert "call_records__aside_0001" not in tables_in(client, cli)

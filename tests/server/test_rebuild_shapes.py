@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 from cassandra.query import BatchStatement, BatchType
 
-from tests import cells
-from tests.cells import Rows
-from tests.conftest import Cli
-from tests.server.test_upkeep import internal
-from tests.told import ok
+from tests.support import cells
+from tests.support.cells import Rows
+from tests.support.cli import Cli
+from tests.support.schema import internal
+from tests.support.settings import GO, QUICK
+from tests.support.told import ok
 
-GO = ("--yes", "--outage-accepted")
-QUICK = {"CALLDROP_SETTLE_TIME": "0.5", "CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_LEASE_TTL": "10"}
 ASIDE = "shapes__aside_0002"
 TYPES = """CREATE TYPE leaf (x int, y frozen<list<text>>);
 CREATE TYPE "Spot" (lat double, "Note" text, inner frozen<leaf>);

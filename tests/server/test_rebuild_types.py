@@ -15,8 +15,8 @@ import pytest
 from cassandra.query import UNSET_VALUE
 from cassandra.util import Date, Duration, Time
 
-from tests import cells
-from tests.conftest import Cli, Result
+from tests.support import cells
+from tests.support.cli import Cli, Result
 
 BEFORE = """CREATE TABLE samples (
     tenant text, sensor int, at timestamp, seq smallint,

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
-from tests.told import ok, told
+from tests.support.cli import Cli
+from tests.support.told import ok, told
 
 SEED = ("seed", "--random-seed", "507", "--now", "2026-11-23T00:00:00Z")
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
-from tests.told import ok, only, until
+from tests.support.cli import Cli
+from tests.support.settings import GO_ASIDE
+from tests.support.told import ok, only, until
 
-GO = ("--yes", "--outage-accepted", "--set-aside")
 CASES: dict[str, tuple[str, str, str, str, Any]] = {
     "a narrower type": (
         "(id int PRIMARY KEY, v bigint)",
@@ -65,9 +65,9 @@ def given(cli: Cli, client: Any, case: str, *lives: str) -> str:
 def test_a_row_ends_as_its_cells_did(cli: Cli, client: Any, case: str) -> None:
     t = given(cli, client, case, "TIMESTAMP 1000 AND TTL 600", "TIMESTAMP 2000")
     was = {r["id"]: r["v"] for r in client.execute(f"SELECT id, v FROM {t}")}
-    said = ok(cli("up", *GO))
+    said = ok(cli("up", *GO_ASIDE))
     assert "keys alone" not in said, said
-    ok(cli("down", "1", *GO))
+    ok(cli("down", "1", *GO_ASIDE))
     cql = f"SELECT id, v, WRITETIME(v) AS at, TTL(v) AS s FROM {t}"
     found = {r["id"]: r for r in client.execute(cql)}
     assert {number: r["v"] for number, r in found.items()} == was
@@ -79,7 +79,7 @@ def test_a_row_ends_as_its_cells_did(cli: Cli, client: Any, case: str) -> None:
 @pytest.mark.parametrize("case", ["a narrower type", "left behind, with another key"])
 def test_a_row_that_has_ended_stays_away(cli: Cli, client: Any, case: str) -> None:
     t = given(cli, client, case, "TTL 25", "TTL 0")
-    ok(cli("up", *GO))
+    ok(cli("up", *GO_ASIDE))
     until(lambda: [r["id"] for r in client.execute(f"SELECT id FROM {t}")] == [2])
-    ok(cli("down", "1", *GO))
+    ok(cli("down", "1", *GO_ASIDE))
     assert [r["id"] for r in client.execute(f"SELECT id FROM {t}")] == [2]

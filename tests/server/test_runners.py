@@ -13,10 +13,8 @@ from pathlib import Path
 import pytest
 from cassandra.cluster import Session
 
-from tests.conftest import Cli
-
-# Times short enough for a test: a lease of 10 s allows statements of 5 s.
-SHORT = {"CALLDROP_LEASE_TTL": "10", "CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_SETTLE_TIME": "0.2"}
+from tests.support.cli import Cli
+from tests.support.settings import QUICK
 
 
 def applied(client: Session, keyspace: str) -> list[tuple[int, str]]:
@@ -64,7 +62,7 @@ def test_runners_at_once_apply_each_revision_once(
 
 def test_a_killed_runner_is_taken_over_at_once(cli: Cli, client: Session) -> None:
     """On this machine it is seen to be dead; nobody waits for its lease to end."""
-    lease = SHORT | {"CALLDROP_LEASE_TTL": "60"}
+    lease = QUICK | {"CALLDROP_LEASE_TTL": "60"}
     killed = cli.at("kill | after | CREATE TABLE call_records", "up", env=lease)
     assert killed.code == -signal.SIGKILL
     began = time.monotonic()

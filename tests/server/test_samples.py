@@ -13,8 +13,9 @@ from datetime import datetime
 from typing import Any
 
 from calldrop_migrate.core.cql import split
-from tests.conftest import PROJECT, Cli
-from tests.told import ok
+from tests.support.cli import Cli
+from tests.support.places import PROJECT
+from tests.support.told import ok
 
 SAMPLES = PROJECT / "docs" / "samples"
 SEED = ("seed", "--random-seed", "507", "--now", "2026-11-23T00:00:00Z")

@@ -15,35 +15,11 @@ from typing import Any
 import pytest
 from cassandra.query import BatchStatement, BatchType
 
-from tests import cells
-from tests.conftest import Cli
-from tests.told import ok, only, told
-
-GO = ("--yes", "--outage-accepted")
-SHORT = {"CALLDROP_LEASE_TTL": "10", "CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_SETTLE_TIME": "1"}
-TABLE = "call_records"
-
-
-def insert(client: Any, cli: Cli, number: int, destination: str | None = "+2") -> None:
-    client.execute(
-        f"INSERT INTO {cli.keyspace}.{TABLE} (source_phone_number, call_timestamp, "
-        "destination_number, call_completed) VALUES (%s, %s, %s, true)",
-        [f"+1{number}", 1_700_000_000_000 + number, destination],
-    )
-
-
-@pytest.fixture
-def filled(cli: Cli, client: Any) -> Cli:
-    """Revision 1 with five calls."""
-    ok(cli("up", "1"))
-    for number in range(5):
-        insert(client, cli, number)
-    return cli
-
-
-def numbers(client: Any, cli: Cli, table: str = TABLE) -> list[str]:
-    found = client.execute(f"SELECT source_phone_number AS n FROM {cli.keyspace}.{table}")
-    return sorted(row["n"] for row in found)
+from tests.support import cells
+from tests.support.cli import Cli
+from tests.support.handful import TABLE, insert, numbers
+from tests.support.settings import GO, SHORT
+from tests.support.told import ok, only, told
 
 
 def change(client: Any, cli: Cli) -> None:

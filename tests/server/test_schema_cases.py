@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from calldrop_migrate.core.readding import is_incompatible
-from tests.conftest import Cli
-from tests.told import ok, only, told
+from tests.support.cli import Cli
+from tests.support.told import ok, only, told
 
 READINGS = """CREATE TABLE r
  (sensor int, day date, ts timestamp, v int, PRIMARY KEY ((sensor, day), ts))

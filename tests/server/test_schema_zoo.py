@@ -15,7 +15,7 @@ import pytest
 from calldrop_migrate.cluster.session import Endpoint, connect
 from calldrop_migrate.core.declared import as_cql
 from calldrop_migrate.core.schema import Schema, from_json, to_json
-from tests.conftest import Address
+from tests.support.servers import Address
 
 SEEDS = range(40 if os.environ.get("CALLDROP_TESTS") == "full" else 2)
 NATIVE = (

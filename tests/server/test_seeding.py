@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 from seeds import call_records
-from tests.conftest import Address, Cli, Result
-from tests.processes import children, gone
-from tests.server.test_late import First
-from tests.told import ok, only, tables, told, until
-from tests.wire import Fault
+from tests.support.cli import Cli, Result
+from tests.support.held import First
+from tests.support.processes import children, gone
+from tests.support.servers import Address
+from tests.support.told import ok, only, tables, told, until
+from tests.support.wire import Fault
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 AT = ("--random-seed", "7", "--now", "2026-11-20T12:00:00Z")

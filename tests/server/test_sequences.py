@@ -26,15 +26,17 @@ from cassandra.cluster import NoHostAvailable
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from tests.conftest import Address, Cli
-from tests.server.test_kills import FULL, GO, Killing, history
-from tests.server.test_rebuild_misfits import tables
-from tests.told import ok
-from tests.wire import Fault
+from tests.support.bookkeeping import history
+from tests.support.cli import Cli
+from tests.support.killing import Killing
+from tests.support.schema import tables_in
+from tests.support.servers import Address
+from tests.support.settings import FULL, GO_ASIDE, QUICK
+from tests.support.told import ok
+from tests.support.wire import Fault
 
 SEQUENCES = int(os.environ.get("CALLDROP_ROUNDS") or (200 if FULL else 15))
 SEED = int(os.environ.get("CALLDROP_SEED") or random.randrange(10**6))
-SHORT = {"CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_LEASE_TTL": "10", "CALLDROP_SETTLE_TIME": "0.2"}
 VIEW = "calls_by_completion"
 HEAD = 4
 BASE = 1_700_000_000_000_000  # microseconds
@@ -99,7 +101,7 @@ class Sequence:
         self.revision, self.half = step.target, ()
 
     def abort(self, step: Step) -> None:
-        result = self.cli("abort", "--yes", env=SHORT)
+        result = self.cli("abort", "--yes", env=QUICK)
         self._say("abort", result.code, result.err)
         # 9: rows that were put aside are back already, in a table that it would drop.
         assert result.code in ((0, 2, 5, 9) if self.half else (2,)), self._story()
@@ -109,7 +111,7 @@ class Sequence:
     def stamp(self, step: Step) -> None:
         """By hand to the other side of revision 4, which is one view; anything else is refused."""
         if self.half or self.revision < 3:
-            result = self.cli("stamp", "head", "--yes", env=SHORT)
+            result = self.cli("stamp", "head", "--yes", env=QUICK)
             self._say("stamp head", result.code, result.err)
             assert result.code == 5 or (self.half and result.code == 0), self._story()
             if result.code == 0:
@@ -125,7 +127,7 @@ class Sequence:
             self.client.execute(create)
         self.revision = 7 - self.revision
         self._say("stamp", self.revision)
-        ok(self.cli("stamp", str(self.revision), "--yes", env=SHORT))
+        ok(self.cli("stamp", str(self.revision), "--yes", env=QUICK))
 
     def write(self, step: Step) -> None:
         """At 1 a call with and one without a destination; above it two with one key at 1."""
@@ -164,11 +166,11 @@ class Sequence:
             at = status["current"]
             if half:
                 at = half[0]["number"] - (half[0]["direction"] == "down")
-        return ("up" if target >= at else "down", str(target) if target else "base", *GO)
+        return ("up" if target >= at else "down", str(target) if target else "base", *GO_ASIDE)
 
     def _until_done(self, command: tuple[str, ...]) -> None:
         for _ in range(4):
-            result = self.cli(*command, env=SHORT)
+            result = self.cli(*command, env=QUICK)
             self._say(command, result.code, result.err)
             if result.code == 0:
                 return
@@ -181,7 +183,7 @@ class Sequence:
         self.half = ()
 
     def _has_history(self) -> bool:
-        return "database_migrations" in tables(self.client, self.cli)
+        return "database_migrations" in tables_in(self.client, self.cli)
 
     def _say(self, *what: object) -> None:
         self.told.append(" ".join(map(str, what)))
@@ -228,7 +230,7 @@ class Sequence:
     def _found_now(self) -> dict[str, list[tuple[int, int]]]:
         """All rows of all tables, by their number and write time."""
         found = {}
-        for name in tables(self.client, self.cli):
+        for name in tables_in(self.client, self.cli):
             if name == "call_records" or "__" in name:
                 asked = (
                     "SELECT call_duration_seconds AS n, WRITETIME(call_duration_seconds) AS w "

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
+from tests.support.cli import Cli
 
 pytestmark = pytest.mark.as_installed
 

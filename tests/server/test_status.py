@@ -7,12 +7,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tests.conftest import PROJECT, Cli
-from tests.server.test_schedules import GO, filled, insert
-from tests.server.test_upkeep import KEPT
-from tests.told import ok, only, tables, told, write
-
-__all__ = ["filled"]
+from tests.support.cli import Cli
+from tests.support.handful import insert
+from tests.support.places import PROJECT
+from tests.support.settings import GO, KEPT
+from tests.support.told import ok, only, tables, told, write
 
 
 def test_a_file_that_was_edited_is_named(cli: Cli) -> None:

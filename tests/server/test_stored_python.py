@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
-from tests.conftest import Cli
-from tests.told import only, tables, told
+from tests.support.cli import Cli
+from tests.support.told import only, tables, told
 
 
 def test_python_in_the_history_is_never_run(cli: Cli, client: Any) -> None:

@@ -14,7 +14,7 @@ from calldrop_migrate.cluster.session import ClusterDatabase, Endpoint, connect
 from calldrop_migrate.engine.misfits import Search
 from calldrop_migrate.engine.news import Progress
 from calldrop_migrate.engine.ranging import Ranging
-from tests.conftest import Address
+from tests.support.servers import Address
 
 TABLE = "(k int, c int, s int STATIC, v int, w int, tags set<text>, PRIMARY KEY (k, c))"
 

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Address, Cli, Result
-from tests.server.test_kills import history
-from tests.server.test_late import OTHERS, First, let_go
-from tests.terminal import Terminal
-from tests.told import ok, only, told, until
-from tests.wire import Fault
+from tests.support.bookkeeping import history
+from tests.support.cli import Cli, Result
+from tests.support.held import First, let_go
+from tests.support.servers import Address
+from tests.support.settings import OTHERS_KEPT
+from tests.support.terminal import Terminal
+from tests.support.told import ok, only, told, until
+from tests.support.wire import Fault
 
 FINISH = r"^UPDATE .* SET state = 'SUCCEEDED', applied_at"
 REMOVE = r"^DELETE FROM .*database_migrations.* IF state = 'IN_PROGRESS'"
@@ -50,7 +52,7 @@ def test_an_end_that_arrives_behind_an_abort(killed: Killed, client: Any, tmp_pa
     with killed.begun(held(killed, FINISH), "up") as tap:
         assert killed.stopped.wait(60)
         point = f"sh touch {begun}; sleep 3 | before | DROP TABLE two"
-        abort = cli.begin(point, "abort", "--yes", env=OTHERS)
+        abort = cli.begin(point, "abort", "--yes", env=OTHERS_KEPT)
         until(begun.exists)
         let_go(tap)
         out, err = abort.communicate(timeout=60)
@@ -71,7 +73,7 @@ def test_a_withdrawal_that_arrives_behind_the_mended_file(killed: Killed, client
     with killed.begun(held(killed, REMOVE), "up") as tap:
         assert killed.stopped.wait(60)
         only(cli, r0001_one=ONE, r0002_two=TWO)
-        ok(cli("up", env=OTHERS))
+        ok(cli("up", env=OTHERS_KEPT))
         let_go(tap)
         killed.ended()
     ok(cli("verify"))
@@ -97,13 +99,15 @@ def test_an_answered_accept_records_the_schema(cli: Cli, client: Any) -> None:
 def test_half_way_and_the_journal_lost(cli: Cli, client: Any) -> None:
     only(cli, r0001_one=ONE, r0002_two=TWO)
     ok(cli("up", "1"))
-    gone = cli.at("kill | after | CREATE TABLE two", "up", env=OTHERS)
+    gone = cli.at("kill | after | CREATE TABLE two", "up", env=OTHERS_KEPT)
     assert gone.code == -signal.SIGKILL
     client.execute(f"DROP TABLE {cli.keyspace}.migration_journal")
     for command in (("up",), ("abort", "--yes")):
-        told(cli(*command, env=OTHERS), 5, "journal", "calldrop-migrate stamp")
-    told(cli("stamp", "1", "--yes", env=OTHERS), 5, "two: exists")
-    assert "0002: what was begun of it is forgotten" in ok(cli("stamp", "2", "--yes", env=OTHERS))
+        told(cli(*command, env=OTHERS_KEPT), 5, "journal", "calldrop-migrate stamp")
+    told(cli("stamp", "1", "--yes", env=OTHERS_KEPT), 5, "two: exists")
+    assert "0002: what was begun of it is forgotten" in ok(
+        cli("stamp", "2", "--yes", env=OTHERS_KEPT)
+    )
     ok(cli("verify"))
     ok(cli("down", "base", "--yes", "--discard-rows"))
     assert history(client, cli) == []

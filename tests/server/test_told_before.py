@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
-from tests.server.test_one_section import BY_B, MADE, NO_C, given
-from tests.server.test_schedules import GO
-from tests.told import ok, told
+from tests.support.cli import Cli
+from tests.support.sections import BY_B, MADE, NO_C, given
+from tests.support.settings import GO
+from tests.support.told import ok, told
 
 DISCARD = (*GO, "--discard-rows")
 

@@ -9,19 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests import cells
-from tests.conftest import Cli
-from tests.server.test_schedules import GO, SHORT, TABLE, filled, insert, numbers
-from tests.told import ok, only, tables, told, until
-
-__all__ = ["filled"]
-KEPT = {"CALLDROP_KEEP_SHADOW": "7"}
-
-
-def ddl(client: Any, cli: Cli, *statements: str) -> None:
-    for statement in statements:
-        client.execute(statement.replace("KS", cli.keyspace))
-
+from tests.support import cells
+from tests.support.cli import Cli
+from tests.support.handful import TABLE, insert, numbers
+from tests.support.schema import ddl, internal
+from tests.support.settings import GO, KEPT, SHORT
+from tests.support.told import ok, only, tables, told, until
 
 # -- repair ----------------------------------------------------------------------------------------
 
@@ -200,14 +193,6 @@ def test_what_destroyed_nothing_yet_can_be_aborted(filled: Cli, client: Any, at:
     ok(filled("verify"))
     ok(filled("up", *GO, "--set-aside"))
     assert numbers(client, filled) == [f"+1{n}" for n in range(5)]
-
-
-def internal(client: Any, cli: Cli) -> list[str]:
-    found = client.execute(
-        "SELECT table_name AS n FROM system_schema.tables WHERE keyspace_name = %s",
-        [cli.keyspace],
-    )
-    return [row["n"] for row in found if "__" in row["n"]]
 
 
 def test_behind_the_drop_there_is_no_way_but_forward(filled: Cli, client: Any) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 
 from cassandra import InvalidRequest
 
-from tests import cells
-from tests.conftest import Cli
-from tests.told import ok, only, told, until
-from tests.unit.test_keys import EXACT
+from tests.support import cells
+from tests.support.casts import EXACT
+from tests.support.cli import Cli
+from tests.support.settings import GO
+from tests.support.told import ok, only, told, until
 
-GO = ("--yes", "--outage-accepted")
 WRITTEN = 1_700_000_000_000_000  # microseconds
 VALUES: dict[str, list[Any]] = {
     "tinyint": [-128, 127, 0],

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 
 from cassandra.cluster import Session
 
-from tests.asking import is_scylla
-from tests.conftest import Address, Cli
-from tests.wire import Tap, tapped
+from tests.support.asking import is_scylla
+from tests.support.cli import Cli
+from tests.support.servers import Address
+from tests.support.wire import Tap, tapped
 
 # cassandra-migrate takes 101 for the same four revisions, without lease or journal (its driver's
 # own included). Which ScyllaDB it is, and what it can do, takes a few more.

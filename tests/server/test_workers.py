@@ -16,22 +16,21 @@ from typing import Any
 
 import pytest
 
-from tests import cells
-from tests.cells import Columns, Rows
-from tests.conftest import Cli
-from tests.processes import children, gone
-from tests.server.test_kills import Keyspace
-from tests.server.test_rebuild_misfits import write_collisions
-from tests.server.test_rebuild_rows import AT_2, Writer, calls, write_mixed
-from tests.told import ok, told, until
+from tests.support import cells
+from tests.support.calls import AT_2, Writer, calls, write_mixed
+from tests.support.cells import Columns, Rows
+from tests.support.cli import Cli
+from tests.support.misfits import write_collisions
+from tests.support.processes import children, gone
+from tests.support.rounds import Keyspace
+from tests.support.settings import GO, SHORT
+from tests.support.told import ok, told, until
 
-GO = ("--yes", "--outage-accepted")
-SHORT = {"CALLDROP_LEASE_TTL": "6", "CALLDROP_DDL_TIMEOUT": "3", "CALLDROP_SETTLE_TIME": "1"}
 SLOWLY = ("--max-rows-per-second", "1000")
 PATIENCE = 30  # seconds
 
 
-class Filled:
+class ManyCalls:
     """A keyspace at 0001 with rows of all kinds."""
 
     def __init__(self, cli: Cli, client: Any) -> None:
@@ -56,20 +55,20 @@ class Filled:
 
 
 @pytest.fixture
-def filled(cli: Cli, client: Any) -> Filled:
-    return Filled(cli, client)
+def many_calls(cli: Cli, client: Any) -> ManyCalls:
+    return ManyCalls(cli, client)
 
 
-def working(filled: Filled, *more: str) -> Any:
+def working(many_calls: ManyCalls, *more: str) -> Any:
     """A run whose processes have begun to copy."""
-    runner = filled.cli.start("up", "2", *GO, *SLOWLY, *more, env=SHORT)
-    until(lambda: filled.copied() > 3)
+    runner = many_calls.cli.start("up", "2", *GO, *SLOWLY, *more, env=SHORT)
+    until(lambda: many_calls.copied() > 3)
     return runner
 
 
-def test_several_processes_carry_every_cell(filled: Filled) -> None:
-    ok(filled.cli("up", "2", *GO, "--workers", "2"))
-    filled.is_at_2()
+def test_several_processes_carry_every_cell(many_calls: ManyCalls) -> None:
+    ok(many_calls.cli("up", "2", *GO, "--workers", "2"))
+    many_calls.is_at_2()
 
 
 def test_several_processes_look_for_rows_that_do_not_fit(cli: Cli, client: Any) -> None:
@@ -82,50 +81,50 @@ def test_several_processes_look_for_rows_that_do_not_fit(cli: Cli, client: Any) 
     keyspace.pass_through("down", run)
 
 
-def test_they_end_with_the_run_that_is_killed(filled: Filled) -> None:
-    runner = working(filled, "--workers", "2")
+def test_they_end_with_the_run_that_is_killed(many_calls: ManyCalls) -> None:
+    runner = working(many_calls, "--workers", "2")
     others = children(runner.pid)
     assert len(others) >= 2
     runner.kill()
     runner.communicate()
     until(lambda: gone(others), PATIENCE)
-    ok(filled.cli("up", "2", *GO, "--workers", "2", env=SHORT))
-    filled.is_at_2()
+    ok(many_calls.cli("up", "2", *GO, "--workers", "2", env=SHORT))
+    many_calls.is_at_2()
 
 
-def test_one_that_is_killed_is_replaced(filled: Filled) -> None:
-    runner = working(filled, "--workers", "2")
+def test_one_that_is_killed_is_replaced(many_calls: ManyCalls) -> None:
+    runner = working(many_calls, "--workers", "2")
     os.kill(children(runner.pid)[-1], signal.SIGKILL)
     _, err = runner.communicate(timeout=120)
     assert runner.returncode == 0, err
-    filled.is_at_2()
+    many_calls.is_at_2()
 
 
-def test_they_stop_when_the_lease_is_another_runs(filled: Filled) -> None:
-    runner = working(filled, "--workers", "2")
+def test_they_stop_when_the_lease_is_another_runs(many_calls: ManyCalls) -> None:
+    runner = working(many_calls, "--workers", "2")
     others = children(runner.pid)
     runner.send_signal(signal.SIGSTOP)
-    ok(filled.cli("up", "2", *GO, "--wait-for-lease", "60", env=SHORT))
-    filled.is_at_2()
+    ok(many_calls.cli("up", "2", *GO, "--wait-for-lease", "60", env=SHORT))
+    many_calls.is_at_2()
     runner.send_signal(signal.SIGCONT)
     _, err = runner.communicate(timeout=60)
     assert runner.returncode == 6, err
     until(lambda: gone(others), PATIENCE)
-    filled.is_at_2()
+    many_calls.is_at_2()
 
 
-def test_ctrl_c_ends_them(filled: Filled) -> None:
-    runner = working(filled, "--workers", "2")
+def test_ctrl_c_ends_them(many_calls: ManyCalls) -> None:
+    runner = working(many_calls, "--workers", "2")
     others = children(runner.pid)
     runner.send_signal(signal.SIGINT)
     _, err = runner.communicate(timeout=60)
     assert runner.returncode == 130, err
     assert "0002 is half-way" in err
     until(lambda: gone(others), PATIENCE)
-    done = filled.copied()
-    ok(filled.cli("up", "2", *GO, env=SHORT))
+    done = many_calls.copied()
+    ok(many_calls.cli("up", "2", *GO, env=SHORT))
     assert done > 3
-    filled.is_at_2()
+    many_calls.is_at_2()
 
 
 # -- Dask ------------------------------------------------------------------------------------------
@@ -172,26 +171,26 @@ def has_workers(address: str, count: int) -> bool:
 
 
 def test_a_dask_cluster_carries_rows_and_one_worker_dies(
-    filled: Filled, dask: tuple[str, list[subprocess.Popen[bytes]]]
+    many_calls: ManyCalls, dask: tuple[str, list[subprocess.Popen[bytes]]]
 ) -> None:
     address, workers = dask
     until(lambda: has_workers(address, 2))
-    runner = working(filled, "--dask", address)
+    runner = working(many_calls, "--dask", address)
     workers[0].kill()
     _, err = runner.communicate(timeout=120)
     assert runner.returncode == 0, err
-    filled.is_at_2()
-    ok(filled.cli("down", "1", *GO, "--dask", address, "--set-aside"))
+    many_calls.is_at_2()
+    ok(many_calls.cli("down", "1", *GO, "--dask", address, "--set-aside"))
 
 
-def test_a_dask_cluster_that_is_not_there_or_has_no_workers(filled: Filled) -> None:
+def test_a_dask_cluster_that_is_not_there_or_has_no_workers(many_calls: ManyCalls) -> None:
     told(
-        filled.cli("up", "2", *GO, "--dask", "tcp://127.0.0.1:1", env=SHORT),
+        many_calls.cli("up", "2", *GO, "--dask", "tcp://127.0.0.1:1", env=SHORT),
         10,
         "no Dask scheduler answers",
     )
-    ok(filled.cli("up", "2", *GO, env=SHORT))
-    filled.is_at_2()
+    ok(many_calls.cli("up", "2", *GO, env=SHORT))
+    many_calls.is_at_2()
 
 
 # -- seeds -----------------------------------------------------------------------------------------

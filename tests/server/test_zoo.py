@@ -19,15 +19,15 @@ from cassandra import InvalidRequest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests import cells, raw_cells
-from tests.cells import Cell, Rows
-from tests.conftest import Cli
-from tests.server.test_key_order import prepared
-from tests.told import ok, only
-from tests.values import NATIVE, Values
+from tests.support import cells, raw_cells
+from tests.support.cells import Cell, Rows
+from tests.support.cli import Cli
+from tests.support.raw_values import prepared
+from tests.support.settings import GO_ASIDE
+from tests.support.told import ok, only
+from tests.support.values import NATIVE, Values
 
 ROUNDS = int(os.environ.get("CALLDROP_ROUNDS") or 3)
-GO = ("--yes", "--outage-accepted", "--set-aside")
 WRITTEN = 1_700_000_000_000_000  # microseconds
 USER_TYPES = {"spot": ["decimal", "text"], "inner": ["frozen<spot>", "float"]}
 KEYS = "abcd"  # columns that may be part of a key
@@ -235,7 +235,7 @@ def there_and_back(cli: Cli, client: Any, zoo: Zoo, pick: random.Random) -> int:
         return 0  # of a boolean and such there are no more
     aside = 0
     for nth, target in enumerate(("up 2", "up 3", "down 2", "down 1")):
-        ok(cli(*target.split(), *GO))
+        ok(cli(*target.split(), *GO_ASIDE))
         now, statics_now, there = everywhere(client, cli.keyspace)
         aside += there
         passed = [zoo.key(at) for at in range(min(nth + 2, 3))]

@@ -1,11 +1,11 @@
-"""What holds for any text (tests/any_text.py), tried on texts that look like CQL."""
+"""What holds for any text (tests/support/any_text.py), tried on texts that look like CQL."""
 
 from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests import any_text
+from tests.support import any_text
 
 CHARACTERS = st.characters(codec=None) | st.sampled_from("ab1.-/*'\"$;:?{}() \n\r\t\\_é\0")
 TEXTS = st.lists(st.sampled_from(any_text.FRAGMENTS) | CHARACTERS, max_size=25).map("".join)

@@ -14,7 +14,7 @@ from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.estimating import Estimate, estimates
 from calldrop_migrate.engine.misfits import Misfits, Survey
 from calldrop_migrate.engine.ports import Effort
-from tests.unit.world import loaded
+from tests.support.world import loaded
 
 # 50,000 rows of four cells and two columns of the key, in 500 partitions.
 SURVEY = Survey("t", 50_000, 3_400_000, 2.0, 64, Effort(14 * 50_000, 500, 500))

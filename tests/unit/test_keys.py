@@ -17,7 +17,8 @@ from calldrop_migrate.core.keys import UnknownOrder, canonical, is_loose, size_o
 from calldrop_migrate.core.operations import Copy, Pairs
 from calldrop_migrate.core.schema import Column, Table
 from calldrop_migrate.core.widening import origin
-from tests.values import decimal, sized, varint
+from tests.support.casts import EXACT, SOURCE
+from tests.support.values import decimal, sized, varint
 
 TYPES = {"i": "int", "j": "int", "t": "text", "u": "text", "d": "decimal", "s": "frozen<spot>"}
 CUSTOM = "'org.example.Order'"
@@ -130,13 +131,6 @@ def test_collections_are_compared_part_by_part() -> None:
 
 
 # -- CASTs -----------------------------------------------------------------------------------------
-
-KINDS = (
-    *("tinyint", "smallint", "int", "bigint", "varint", "decimal", "float", "double"),
-    *("ascii", "text", "timestamp", "date"),
-)
-SOURCE = Table("t", (Column("k", "int", "partition_key", 0), *(Column(n, n) for n in KINDS)))
-EXACT = {(n, m) for n in KINDS for m in KINDS if n != m and origin(SOURCE, f"CAST({n} AS {m})")}
 
 
 def test_which_casts_lose_nothing() -> None:

@@ -33,7 +33,7 @@ from calldrop_migrate.core.operations import (
 )
 from calldrop_migrate.core.plan import Attempt, Direction, Facts
 from calldrop_migrate.core.schema import Schema, Table
-from tests.unit.world import Refused, World, folders, loaded
+from tests.support.world import Refused, World, folders, loaded
 
 EMPTY = Schema("k", (("class", "X"),))
 ids = (UUID(int=n << 104) for n in range(1, 10**9))

@@ -21,7 +21,7 @@ from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.keyspace import create_keyspace
 from calldrop_migrate.engine.review import Review
 from calldrop_migrate.errors import CalldropError, ConfigurationError, StatementRefused
-from tests.unit.world import loaded
+from tests.support.world import loaded
 
 PROJECT = Path(__file__).parent.parent.parent
 THREE = {"class": "NetworkTopologyStrategy", "dc1": "3"}

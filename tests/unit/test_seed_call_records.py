@@ -1,6 +1,5 @@
 """The calls that `seed` loads: what the data model document says of them, and that they repeat."""
 
-import hashlib
 import math
 import re
 from collections import Counter
@@ -19,40 +18,15 @@ from hypothesis import strategies as st
 
 from seeds import call_records
 from seeds.call_records import Options, rows
-
-NOW = datetime(2026, 11, 23, 9, 12, 4, 567_000, tzinfo=UTC)
-
-# The smallest random seed with the counts of the document, found by trying them all from 0; the
-# demo uses it.
-DEMO_SEED = 507
+from tests.support.demo import COLUMNS, DEMO_SEED, NOW, Row, digest, moments, seeds
 
 # The text of all 345 rows of the demo. It changes when any draw does: then the demo's seed has to
 # be looked for again, and whoever reproduces a data set by its number has to be told.
 DEMO_DIGEST = "b5358f79594905f1673f89ce7786b2969fda3081015cf03b947993086c075d61"
 
-COLUMNS = {
-    "source_phone_number": str,
-    "destination_number": str,
-    "call_timestamp": datetime,
-    "call_duration_seconds": int,
-    "source_cell_tower_id": str,
-    "destination_cell_tower_id": str,
-    "call_completed": bool,
-    "source_phone_imei": str,
-}
-
-Row = dict[str, Any]
 
 # Each example is dozens of calls, so few examples are many.
 examples = settings(max_examples=25)
-
-seeds = st.integers(0, 2**32)
-# Years in which `now` minus some days, seen from any time zone, is still a date.
-moments = st.datetimes(
-    datetime(1000, 1, 1),  # noqa: DTZ001 - hypothesis adds the zone
-    datetime(9000, 1, 1),  # noqa: DTZ001
-    timezones=st.timezones() | st.just(UTC),
-)
 
 
 @st.composite
@@ -70,19 +44,6 @@ def some_options(draw: st.DrawFn) -> Options:
 
 def made(seed: int = DEMO_SEED, now: datetime = NOW, options: Options | None = None) -> list[Row]:
     return list(rows(Random(seed), now, options or Options()))
-
-
-def digest(some_rows: list[Row]) -> str:
-    """sha256 over one line per row: its columns in the order of the table, times in UTC."""
-
-    def line(row: Row) -> str:
-        values = (row[column] for column in COLUMNS)
-        return "|".join(
-            value.isoformat(timespec="milliseconds") if isinstance(value, datetime) else str(value)
-            for value in values
-        )
-
-    return hashlib.sha256("\n".join(map(line, some_rows)).encode()).hexdigest()
 
 
 def luhn_total(digits: str) -> int:

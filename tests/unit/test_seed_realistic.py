@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seeds.call_records import Options, parts, rows
-from tests.unit.test_seed_call_records import DEMO_SEED, NOW, Row, digest, moments, seeds
+from tests.support.demo import DEMO_SEED, NOW, Row, digest, moments, seeds
 
 # The text of 345 rows. It changes when any draw does: tell whoever reproduces a data set by its
 # number.

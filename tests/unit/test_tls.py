@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives import serialization
 
 from calldrop_migrate.cluster import tls
 from calldrop_migrate.errors import ConfigurationError
-from tests.secured import certificates
-from tests.secured.certificates import Pki
+from tests.support import certificates
+from tests.support.certificates import Pki
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ HARMS: tuple[Harm, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens to the `number`th request, counted from 1, or to its reply.
+    """The harm that is done to the `number`th request, counted from 1, or to its reply.
 
     Attributes:
         delay: seconds that a delayed reply is kept back.
@@ -82,7 +82,7 @@ class Request:
 
     @property
     def changes(self) -> bool:
-        """Whether it is a statement, run or prepared, that can change something."""
+        """It is a statement, run or prepared, that can change something."""
         return self.kind == "BATCH" or bool(
             self.cql and not re.match(r"\s*(SELECT|USE)\b", self.cql, re.IGNORECASE)
         )
@@ -90,7 +90,7 @@ class Request:
 
 @dataclass
 class Tap:
-    """What went through, and where to connect; `struck` is the request that was harmed.
+    """Requests that went through, and where to connect; `struck` is the request that was harmed.
 
     Attributes:
         let_go: a request that is held goes on to the server, whether who sent it still lives or
@@ -128,7 +128,7 @@ class Tap:
 
 
 class Rewriting(Protocol):
-    """What becomes of the bodies of one connection's frames."""
+    """The bodies of one connection's frames, rewritten."""
 
     def asked(self, opcode: int, body: bytes) -> bytes:
         """A request's, as it goes to the server."""

@@ -1,4 +1,4 @@
-"""What must hold for any text that is taken for CQL, for a migration file, for a folder of them.
+"""The rules for any text that is taken for CQL, for a migration file, for a folder of them.
 
 Each function says it by assertions; what raises anything but the kinds of fault that it names is a
 bug too. Two kinds of search call them: tests/unit/test_any_text.py with Hypothesis in each run of
@@ -173,7 +173,7 @@ def effect_is_read(text: str, statement: Statement) -> None:
 
 
 def _reserved(statement: Statement) -> bool:
-    """Whether a reserved word stands where a name must: no server takes that."""
+    """A reserved word stands where a name must: no server takes that."""
     return any(
         token.kind is Kind.WORD and token.is_word("with", "if") and follows.is_symbol("(,)")
         for token, follows in zip(statement.tokens, statement.tokens[1:], strict=False)
@@ -181,7 +181,7 @@ def _reserved(statement: Statement) -> bool:
 
 
 def names_and_strings_come_back(text: str) -> None:
-    """What is quoted is read as what it was."""
+    """A name that is quoted is read as it was."""
     (string,) = tokenize(literal(text))
     assert (string.kind, string.value) == (Kind.STRING, text)
     (name,) = tokenize(quote(text))

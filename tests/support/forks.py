@@ -104,7 +104,7 @@ class Forks:
         self._told()
 
     def begin(self, args: Sequence[str], env: Mapping[str, str], cwd: Path, at: str = "") -> Forked:
-        """`calldrop-migrate` with these arguments; `at` as in tests/at.py."""
+        """`calldrop-migrate` with these arguments; `at` as in tests/support/at.py."""
         number = next(self._numbers)
         files = [Path(self._folder.name) / f"{name} {number}" for name in ("out", "err")]
         asked = {"args": [*args], "env": dict(env), "cwd": str(cwd), "at": at}

@@ -1,6 +1,6 @@
 """Records what the tool reads of a server's own tables, as it is answered: for tests/cases/servers.
 
-    python -m tests.record HOST PORT KEYSPACE > tests/cases/servers/cassandra-5.0.9.json
+    python -m tests.support.record HOST PORT KEYSPACE > tests/cases/servers/cassandra-5.0.9.json
 
 KEYSPACE has been migrated; a table `recording` is made in it for conditional statements, and goes.
 """
@@ -53,7 +53,7 @@ def record(session: Any, keyspace: str) -> dict[str, Any]:
 
 
 def plain(value: object) -> object:
-    """What JSON doesn't know: maps and sets of the driver's; ids and times become text."""
+    """The same for JSON: maps and sets of the driver's as plain ones, ids and times as text."""
     if isinstance(value, Mapping):
         return dict(value.items())
     if isinstance(value, Iterable) and not isinstance(value, bytes):
@@ -75,7 +75,7 @@ def main(host: str, port: str, keyspace: str) -> None:
         found = record(cluster.connect(), keyspace)
     finally:
         cluster.shutdown()
-    about = "Recorded by tests/record.py from a real server."
+    about = "Recorded by tests/support/record.py from a real server."
     json.dump({"about": about, **found}, sys.stdout, indent=1, default=plain)
     sys.stdout.write("\n")
 

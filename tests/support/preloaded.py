@@ -1,4 +1,4 @@
-"""The process that tests/forks.py forks from: it has imported everything, and does as it is asked.
+"""The process that forks.py forks from: it has imported everything, and does as it is asked.
 
 A line of JSON on stdin is a command to begin, answered by its pid, or a pid to wait for, answered
 by its exit code. It never connects and runs no thread: neither would survive a fork.
@@ -20,11 +20,11 @@ from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from calldrop_migrate.cli import inspecting, main, mending, migrating, opening, program, seeding
 from calldrop_migrate.cluster import bulk, session
-from tests import at
+from tests.support import at
 
 _IMPORTED = (bulk, inspecting, mending, migrating, program, seeding, session)
 
@@ -48,7 +48,7 @@ def tell(number: int) -> None:
 
 
 def run(asked: Mapping[str, Any]) -> None:
-    """What a shell does for a command, and the command."""
+    """Does what a shell does for a command, then the command."""
     for number, path in enumerate([os.devnull, *asked["files"]]):
         opened = os.open(path, os.O_RDWR | os.O_CREAT)
         os.dup2(opened, number)
@@ -58,12 +58,11 @@ def run(asked: Mapping[str, Any]) -> None:
     os.chdir(asked["cwd"])
     random.seed()
     shift(float(asked["env"].get("TEST_CLOCK", 0)))
-    if asked["at"]:
-        at.arm(asked["at"])
+    hook = at.hook(asked["at"]) if asked["at"] else None
     sys.argv = ["calldrop-migrate", *asked["args"]]
     code: Any = 1
     try:
-        main.run()
+        main.run(hook)
     except SystemExit as ended:
         code = ended.code
     finally:
@@ -76,7 +75,7 @@ def run(asked: Mapping[str, Any]) -> None:
 
 
 def shift(seconds: float) -> None:
-    """What this process takes for the time; the driver stamps its writes by time.time, too."""
+    """Sets the clock that this process goes by; the driver stamps its writes by time.time, too."""
     clock, clock_ns = time.time, time.time_ns
 
     class Shifted(datetime):

@@ -66,7 +66,7 @@ class World:
         self.rows[name].setdefault(key, {}).update(row)
 
     def adopt_computed(self) -> None:
-        """What an expression filled is data like any other from now on."""
+        """Makes what an expression filled data like any other from now on."""
         for rows in self.rows.values():
             for row in rows.values():
                 for column, (value, number) in row.items():
@@ -237,7 +237,7 @@ LETTERS = "abcdef"
 
 @dataclass
 class Shapes:
-    """What the statements drawn so far have made: (columns, key) by table, key by view."""
+    """The schema that statements drawn so far have made: (columns, key) by table, key by view."""
 
     draw: st.DrawFn
     tables: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)

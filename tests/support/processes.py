@@ -21,7 +21,7 @@ def children(pid: int) -> list[int]:
 
 
 def gone(pids: Iterable[int]) -> bool:
-    """Whether none of them is there any more."""
+    """None of them is there any more."""
     return not any(map(_is_there, pids))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from calldrop_migrate.embedded import jars, java, node, ports, processes, server
 
@@ -78,3 +79,14 @@ def ring(home: Path, host: str) -> Iterator[Ring]:
             except ProcessLookupError:
                 continue
         server.stop(wipe=True, home=home, say=lambda line: None)
+
+
+def through(nodes: Ring, at: int) -> dict[str, str]:
+    """One node to connect to."""
+    return {"CALLDROP_HOSTS": nodes.hosts[at]}
+
+
+def ids_of(each: list[Any], keyspace: str) -> list[dict[str, Any]]:
+    """Every table's id, as each node has it."""
+    asked = "SELECT table_name AS n, id FROM system_schema.tables WHERE keyspace_name = %s"
+    return [{r["n"]: r["id"] for r in s.execute(asked, [keyspace])} for s in each]

@@ -1,5 +1,5 @@
 """Makes a real Cassandra answer as ScyllaDB 2026.1 does, where the two differ in a way that matters
-to us: rules for the proxy of tests/wire.py, which sits between.
+to us: rules for the proxy of tests/support/wire.py, which sits between.
 
 What the server says is rewritten, never made up: a query for a table that only ScyllaDB has is sent
 as one that Cassandra can answer.
@@ -46,7 +46,7 @@ Ask = Callable[[str], list[Any]]
 
 
 class AsScylla:
-    """What becomes of the frames of one connection: a `Rewriting` of tests/wire.py.
+    """The frames of one connection, rewritten: a `Rewriting` of tests/support/wire.py.
 
     Args:
         ask: runs a SELECT on the server itself, for the indexes whose views are to be told of.

@@ -1,5 +1,5 @@
-"""What an independent client sees of a table, as the server's bytes: every cell with value, write
-time and the instant it ends, as tests/cells.py has it of Python's values.
+"""An independent client's view of a table, as the server's bytes: every cell with value, write
+time and the instant it ends, as tests/support/cells.py has it of Python's values.
 
 Of a collection or user type that isn't frozen each element is a cell: of a map by its key, of a set
 by itself, of a user type by the field's name, of a list by its place and without a write time.
@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from cassandra.cqltypes import BytesType
 from cassandra.protocol import ProtocolHandler, ResultMessage
 
-from tests.cells import Cell, Columns, Rows, columns
+from tests.support.cells import Cell, Columns, Rows, columns
 
 _RESULT = ProtocolHandler.message_types_by_opcode[ResultMessage.opcode]
 
@@ -121,7 +121,7 @@ def _number(raw: bytes | None) -> int | None:
 
 
 def parts(raw: bytes | None) -> list[bytes | None]:
-    """What a collection consists of."""
+    """The parts of a collection."""
     return list(_sized(raw, 4)) if raw else []
 
 

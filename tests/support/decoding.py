@@ -1,7 +1,7 @@
 """`calldrop-migrate` as it runs with a driver that decodes rows where it is told to leave them as
 bytes.
 
-    python tests/decoding.py up 2 --yes
+    python tests/support/decoding.py up 2 --yes
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from cassandra.protocol import ProtocolHandler
 

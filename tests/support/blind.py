@@ -2,7 +2,7 @@
 differ, in every place that looks at rows one by one: the counts before a DROP have to see what that
 loses.
 
-    python tests/blind.py up 2 --yes
+    python tests/support/blind.py up 2 --yes
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from calldrop_migrate.cluster import keying
 from calldrop_migrate.cluster.lookup import Lookup

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from tests.conftest import Cli
+from tests.support.cli import Cli
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -50,7 +50,7 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """What was shown, without colours."""
+        """All that was shown, without colours."""
         return _CONTROL.sub("", self.raw).replace("\r\n", "\n")
 
     def shows(self, words: str, seconds: float = 60) -> None:

@@ -15,7 +15,7 @@ _TIMES = 4
 
 @cache
 def is_scylla(session: Session) -> bool:
-    """Whether the server is ScyllaDB."""
+    """The server is ScyllaDB."""
     asked = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'system'"
     return any("scylla" in row["table_name"] for row in session.execute(asked))
 

@@ -1,4 +1,4 @@
-"""What an independent client sees of a table: every cell with value, write time and the instant it
+"""An independent client's view of a table: every cell with value, write time and the instant it
 ends.
 
 Shares nothing with the product but the server. `read` takes the table's columns from system_schema,
@@ -19,7 +19,7 @@ from typing import Any
 
 from cassandra.protocol import _ProtocolHandler
 
-from tests.asking import is_scylla
+from tests.support.asking import is_scylla
 
 # What a copy may take from a life: it writes what is left rounded down, and sends it a little
 # later.
@@ -197,7 +197,7 @@ def by(rows: Rows, shape: Columns, key: Collection[str], *, leave: Collection[st
 def differences(
     before: Rows, after: Rows, *, earlier: float = EARLIER, later: float = LATER
 ) -> list[str]:
-    """What is not the same, a line each. Cells that have ended since, or are about to, may be gone.
+    """The differences, a line each. Cells that have ended since, or are about to, may be gone.
 
     A cell without write time on one side (it was key there) is compared by value alone.
     """

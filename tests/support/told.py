@@ -1,4 +1,4 @@
-"""What a refused command must say, and the files and moments that make it refuse."""
+"""The words that a refused command must say, and the files and moments that make it refuse."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import Cli, Result
+from tests.support.cli import Cli, Result
 
 
 def told(result: Result, code: int, *words: str, out: bool = False) -> str:
-    """That a command ended with `code`, said `words` on stderr in three parts, and no traceback."""
+    """Sees that a command ended with `code` and said `words` on stderr, in three parts."""
     assert result.code == code, result
     assert "Traceback" not in result.err + result.out, result.err
     for word in words:
@@ -23,7 +23,7 @@ def told(result: Result, code: int, *words: str, out: bool = False) -> str:
 
 
 def ok(result: Result) -> str:
-    """That a command ended with 0; what it said."""
+    """Sees that a command ended with 0; gives what it said."""
     assert result.code == 0, f"exit {result.code}\n{result.err}\n{result.out}"
     return result.err + result.out
 

@@ -1,0 +1,115 @@
+"""Helpers live in tests/support: a test module imports no other one, and what many tests need has
+one definition.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+SUPPORT = TESTS / "support"
+ONCE = {"filled": "fixtures.py", "GO": "settings.py", "SHORT": "settings.py"}
+# A function of that module, on the simulated cluster, and no fixture.
+KNOWN = {("simulated/test_runs.py", "filled")}
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in TESTS.rglob("*.py")}
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """The modules that a module imports, wherever in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module or ''}.{alias.name}" for alias in node.names)
+
+
+def defined(tree: ast.AST) -> Iterator[str]:
+    """The names that a module, or a class of it, gives a meaning of its own."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        if isinstance(node, ast.FunctionDef):  # what is local to it is nobody else's
+            for decorator in node.decorator_list:
+                yield from (
+                    str(getattr(word.value, "value", ""))
+                    for word in getattr(decorator, "keywords", ())
+                    if word.arg == "name"
+                )
+            continue
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        if isinstance(node, ast.alias) and node.asname:
+            yield node.asname
+        yield from defined(node)
+
+
+def of_tests(module: str) -> bool:
+    return any(part.startswith("test_") or part == "conftest" for part in module.split("."))
+
+
+def test_no_module_imports_a_test_module_or_a_conftest() -> None:
+    found = {
+        f"{path.relative_to(TESTS)}: {module}"
+        for path, tree in TREES.items()
+        for module in imported(tree)
+        if of_tests(module)
+    }
+    assert not found
+
+
+@pytest.mark.parametrize("name", ONCE)
+def test_what_many_tests_need_is_defined_once(name: str) -> None:
+    where = [
+        str(path.relative_to(TESTS))
+        for path, tree in TREES.items()
+        for each in defined(tree)
+        if each == name and (str(path.relative_to(TESTS)), name) not in KNOWN
+    ]
+    assert where == [f"support/{ONCE[name]}"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from tests.server.test_kills import Killing",
+        "from tests.server import test_kills",
+        "import tests.server.test_kills as kills",
+        "def late() -> None:\n    from tests.conftest import Cli",
+    ],
+)
+def test_an_import_of_a_test_module_is_seen(text: str) -> None:
+    assert any(map(of_tests, imported(ast.parse(text))))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GO = ()",
+        "GO: tuple[str, ...] = ()",
+        "MORE, GO = (), ()",
+        "from tests.support.settings import GO_ASIDE as GO",
+        "class Case:\n    GO = ()",
+        "@pytest.fixture(name='GO')\ndef other(): ...",
+    ],
+)
+def test_a_second_definition_is_seen(text: str) -> None:
+    assert "GO" in defined(ast.parse(text))
+
+
+def test_the_map_of_helpers_names_each_and_none_is_long() -> None:
+    map_of_helpers = ast.get_docstring(TREES[SUPPORT / "__init__.py"]) or ""
+    named = {
+        line.split()[0].strip("/") for line in map_of_helpers.splitlines() if line[:4] == " " * 4
+    }
+    there = {path.stem for path in SUPPORT.iterdir() if path.name[0] not in "_."}
+    assert named == there
+    long = {
+        path.name: count
+        for path in (*SUPPORT.glob("*.py"), *TESTS.rglob("conftest.py"))
+        if (count := len(path.read_text(encoding="utf-8").splitlines())) > 450
+    }
+    assert not long
