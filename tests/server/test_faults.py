@@ -134,6 +134,7 @@ def count(make_cli: Any, client: Any, server: Address, way: str) -> int:
         client.execute(f"DROP KEYSPACE IF EXISTS {cli.keyspace}")
 
 
+@pytest.mark.twin
 def test_one_request_is_lost(make_cli: Any, client: Any, server: Address) -> None:
     seed = int(os.environ.get("CALLDROP_SEED") or random.randrange(10**6))
     print(f"seed: CALLDROP_SEED={seed}")

@@ -72,6 +72,7 @@ CASES = {
 }
 
 
+@pytest.mark.twin
 @pytest.mark.parametrize(
     ("case", "then"),
     [(case, then) for case in CASES for then in ("there", "back", "on")]
@@ -123,6 +124,7 @@ def test_stopped_between_its_last_look_and_sending(
     mixed_calls.check(2, perhaps_gone=True)
 
 
+@pytest.mark.twin
 def test_stopped_at_any_moment(
     make_cli: Callable[[str], Cli], client: Any, server: Address, draw: random.Random
 ) -> None:

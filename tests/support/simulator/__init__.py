@@ -9,6 +9,12 @@
     bulk.py        the port Bulk: copies, comparisons and moves of rows
     database.py    the port Database: one runner's connection to the cluster
     runs.py        one command as the command line would run it, and what came of it
+    ids.py         ids that the engine makes up, from a counter of the cluster
+    remembered.py  answers of pure functions of core, kept between runs
+    together.py    two runners, of which one moves at a time
+    lines.py       a schedule as one line of text
+    exploring.py   schedules carried out from saved states, and judged
+    families.py    all schedules of one kind
 
 It models regular cells, row markers and keys. Statics and collections that aren't frozen are left
 to the real server: a table that has them raises `Unmodelled`.

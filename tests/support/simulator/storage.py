@@ -165,7 +165,6 @@ class Shape:
             keys.sort(key=partial(_part, at), reverse=reverse)
         return keys
 
-
     def getter(self, name: str) -> Getter:
         """Return what gives a column of a row."""
         if name in self.partition_key:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 from tests.support.simulator.faults import Schedule
 from tests.support.simulator.runs import Ended
@@ -17,45 +18,33 @@ PATIENCE = 60  # seconds of the real clock; nothing that is simulated takes one
 class _Runner:
     """A run in a thread of its own, which stands still before one of its statements."""
 
-    def __init__(self, run: Run, stands_at: int) -> None:
-        self._at = stands_at
-        self._turn, self._mine = threading.Event(), threading.Event()
-        self._run = run
-        self._ended: list[Ended | BaseException] = []
-        self._thread = threading.Thread(target=self._work, daemon=True)
-
-    def _work(self) -> None:
-        try:
-            self._ended.append(self._run(Schedule(before=self._before)))
-        except BaseException as error:
-            self._ended.append(error)
-        finally:
-            self._turn.set()
+    def __init__(self, threads: Executor, run: Run, stands_at: int) -> None:
+        self._threads, self._run, self._at = threads, run, stands_at
+        self._stopped, self._mine = threading.Event(), threading.Event()
+        self._work: Future[Ended] | None = None
 
     def _before(self, number: int) -> None:
         if number == self._at:
-            self._turn.set()
+            self._stopped.set()
             self._mine.wait(PATIENCE)
 
     def go(self) -> None:
         """Let it move until it stands still or ends."""
-        self._turn.clear()
-        if self._thread.ident is None:
-            self._thread.start()
-        elif self._thread.is_alive():
-            self._mine.set()
-        else:
+        if self._work is None:
+            self._work = self._threads.submit(self._run, Schedule(before=self._before))
+            self._work.add_done_callback(lambda work: self._stopped.set())
+        elif self._work.done():
             return
-        if not self._turn.wait(PATIENCE):
+        else:
+            self._stopped.clear()
+            self._mine.set()
+        if not self._stopped.wait(PATIENCE):
             raise AssertionError("a runner of the simulator hangs")
 
     def result(self) -> Ended:
         """Return how it ended."""
-        self._thread.join(PATIENCE)
-        (ended,) = self._ended
-        if isinstance(ended, BaseException):
-            raise ended
-        return ended
+        assert self._work is not None
+        return self._work.result(PATIENCE)
 
 
 def together(first: Run, second: Run, first_at: int, second_at: int) -> list[Ended]:
@@ -65,7 +54,8 @@ def together(first: Run, second: Run, first_at: int, second_at: int) -> list[End
     Returns:
         How they ended.
     """
-    runners = [_Runner(first, first_at), _Runner(second, second_at)]
-    for runner in (*runners, *runners):
-        runner.go()
-    return [runner.result() for runner in runners]
+    with ThreadPoolExecutor(2) as threads:
+        runners = [_Runner(threads, first, first_at), _Runner(threads, second, second_at)]
+        for runner in (*runners, *runners):
+            runner.go()
+        return [runner.result() for runner in runners]

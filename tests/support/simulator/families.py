@@ -1,0 +1,60 @@
+"""Families of schedules on one journey, each in the order in which its saved states are shared."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from tests.support.simulator.exploring import Explorer
+from tests.support.simulator.faults import Fate
+from tests.support.simulator.lines import STANDS, Part
+
+Parts = tuple[Part, ...]
+_ONE = (Fate.LOST, Fate.UNANSWERED, Fate.REFUSED, Fate.LATE)
+
+
+def killed(on: Explorer) -> Iterator[Parts]:
+    """Yield: killed before each statement."""
+    for number in range(1, on.length() + 1):
+        yield (Part(Fate.KILLED, number),)
+
+
+def killed_twice(on: Explorer) -> Iterator[Parts]:
+    """Yield: killed before each statement, and the run that resumes before each of its own."""
+    for (first,) in killed(on):
+        for second in range(1, on.length((first,)) + 1):
+            yield first, Part(Fate.KILLED, second)
+
+
+def hindered(on: Explorer) -> Iterator[Parts]:
+    """Yield: each statement lost, applied without an answer, refused, answered late."""
+    for number in range(1, on.length() + 1):
+        for fate in _ONE:
+            yield (Part(fate, number),)
+
+
+def held(on: Explorer) -> Iterator[Parts]:
+    """Yield: each statement of a stopped run arrives before each one of the run that took over,
+    and behind its last.
+    """
+    for number in range(1, on.length() + 1):
+        for at in range(1, on.length((Part(Fate.KILLED, number),)) + 2):
+            yield (Part(Fate.HELD, number, at),)
+
+
+def standing(on: Explorer) -> Iterator[Parts]:
+    """Yield: a run stands still before each statement, another takes over and stands still before
+    each of its own; the first goes on to its end, then the second.
+    """
+    for number in range(1, on.length() + 1):
+        for at in range(1, on.length() + 1):
+            yield (Part(STANDS, number, at),)
+
+
+def drawn(schedules: Iterator[Parts], most: int | None, seed: int) -> tuple[list[Parts], int]:
+    """Return at most so many of the schedules, in their order, and how many there are."""
+    every = list(schedules)
+    if most is None or most >= len(every):
+        return every, len(every)
+    chosen = sorted(random.Random(seed).sample(range(len(every)), most))
+    return [every[at] for at in chosen], len(every)
