@@ -13,8 +13,6 @@ import pytest
 TESTS = Path(__file__).parents[1]
 SUPPORT = TESTS / "support"
 ONCE = {"filled": "fixtures.py", "GO": "settings.py", "SHORT": "settings.py"}
-# A function of that module, on the simulated cluster, and no fixture.
-KNOWN = {("simulated/test_runs.py", "filled")}
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in TESTS.rglob("*.py")}
 
 
@@ -67,7 +65,7 @@ def test_what_many_tests_need_is_defined_once(name: str) -> None:
         str(path.relative_to(TESTS))
         for path, tree in TREES.items()
         for each in defined(tree)
-        if each == name and (str(path.relative_to(TESTS)), name) not in KNOWN
+        if each == name
     ]
     assert where == [f"support/{ONCE[name]}"]
 
