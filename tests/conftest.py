@@ -11,6 +11,7 @@ pytest.register_assert_rewrite("tests.support")
 
 pytest_plugins = [
     "tests.support.distribution",
+    "tests.support.sampling",
     "tests.support.compose",
     "tests.support.fixtures",
     "tests.support.theirs",

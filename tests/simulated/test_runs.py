@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.support.sampling import SCHEDULES
 from tests.support.settings import FULL
 from tests.support.simulator import families
 from tests.support.simulator.exploring import Broken, Explorer
@@ -48,7 +49,7 @@ def test_nothing_is_lost(
             explorer.judge(Line(explorer.journey, parts))
         except Broken as found:
             broken.append(str(found))
-    record_property("schedules", f"{len(chosen)} of {there_are}")
+    record_property(SCHEDULES, (len(chosen), there_are))
     assert chosen
     assert not broken, f"{len(broken)} of {len(chosen)} schedules:\n\n" + "\n\n".join(broken[:5])
 

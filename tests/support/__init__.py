@@ -18,6 +18,7 @@ To work with:
     servers        the server that is given, or one of this run's own
     compose        ScyllaDB by Docker Compose
     distribution   which worker runs what, and on which server
+    sampling       what `make test` leaves out, and how many schedules were judged
     ring           three nodes
     secured        a server with TLS, passwords and grants
     certificates   its CA and certificates

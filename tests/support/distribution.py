@@ -9,8 +9,6 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.support.settings import FULL
-
 RAN_ON = pytest.StashKey[str]()
 
 
@@ -27,15 +25,6 @@ class _ByServer(LoadScopeScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         folder = Path(nodeid.partition("::")[0]).parent.name
         return folder if folder in ("cluster", "secured") else nodeid
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave to `make test-faults` what the simulator shows as well,."""
-    if FULL or config.option.markexpr:
-        return
-    twins = [item for item in items if item.get_closest_marker("twin")]
-    config.hook.pytest_deselected(items=twins)
-    items[:] = [item for item in items if item not in set(twins)]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -30,7 +30,7 @@ _HOMES = DATA / f"calldrop-migrate-tests-{os.getuid()}"
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the server is; `kind` is given, compose or embedded."""
+    """The address of a server; `kind` is given, compose or embedded."""
 
     hosts: tuple[str, ...]
     port: int
@@ -93,5 +93,5 @@ def _free_address() -> tuple[str, int]:
 
 
 def named(address: Address) -> str:
-    """How a report calls a server."""
+    """Return the name of a server in a report."""
     return f"{address.kind} server {','.join(address.hosts)}:{address.port}"

@@ -1,4 +1,4 @@
-"""How tests run the command: flags, times of the lease, and how much of what is drawn.
+"""The settings of tests: flags of the command, times of the lease, all that is drawn or a sample.
 
 Each name is defined here alone. What differs from SHORT or GO has a name that says how.
 """

@@ -7,6 +7,7 @@ names; each row is there once, with its cells and their write times; the history
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -37,8 +38,8 @@ INSERT = (
 # Caller, day, callee, TTL. The third has no place in 0002's key.
 CALLS = (("+1", 1, "+9", 0), ("+1", 2, "+8", 5_000_000), ("+2", 1, None, 0), ("+3", 1, "+7", 0))
 FIRST_WRITTEN = 1_700_000_000_000_000  # microseconds
-# What a run says that was hindered, and can be run again: see errors.py.
 _PATIENCE = 6  # commands until all must have come to an end
+# What a run says that was hindered, and can be run again: see errors.py.
 _MAY_END = (0, KILLED, 5, 6, 7, 8, 9, 10)
 Rows = dict[str, list[tuple[object, ...]]]
 
@@ -63,19 +64,6 @@ class Trace:
 
 
 @dataclass(slots=True)
-class Count:
-    """How many schedules were judged.
-
-    Attributes:
-        alike: of them those that reach a state that another one has reached: a held statement
-            arrives, and nothing is changed by it.
-    """
-
-    schedules: int = 0
-    alike: int = 0
-
-
-@dataclass(slots=True)
 class Explorer:
     """Carries out schedules on one journey.
 
@@ -84,7 +72,6 @@ class Explorer:
     """
 
     journey: Journey
-    count: Count = field(default_factory=Count)
     start: Cluster = field(init=False)
     wanted: Rows = field(init=False)
     _traces: dict[tuple[Part, ...], Trace] = field(default_factory=dict)
@@ -182,13 +169,11 @@ class Explorer:
         Raises:
             Broken: something doesn't hold behind it.
         """
-        self.count.schedules += 1
         last = line.parts[-1]
         if last.what == Fate.HELD and len(line.parts) == 1 and self._is_nothing(last):
-            self.count.alike += 1
             return
         try:
-            self._settle(self._after(line.parts))
+            self._settle(self._after(line.parts), line.parts)
         except Broken as broken:
             raise Broken(f"{line}\n{broken}") from None
 
@@ -200,7 +185,7 @@ class Explorer:
         at = trace.states[part.at - 1] if part.at <= len(trace.states) else trace.end
         return not changes(at, self.trace(()).sent[part.number - 1])
 
-    def _settle(self, cluster: Cluster) -> None:
+    def _settle(self, cluster: Cluster, parts: Sequence[Part]) -> None:
         said = [self.step(cluster)]
         while said[-1].code and len(said) < _PATIENCE:
             if len(said) > 1 and said[-1] == said[-2]:
@@ -208,8 +193,9 @@ class Explorer:
             said.append(self.step(cluster))
         if said[-1].code:
             raise Broken(f"neither the same command nor what its message names ends it: {said}")
-        if self.journey.keep and live(cluster) != self.wanted:
-            # A DROP has landed behind the run: the second copy has the rows.
+        late = any(part.what in (Fate.HELD, STANDS) for part in parts)
+        if late and self.journey.keep and live(cluster) != self.wanted:
+            # A DROP may have landed behind the run: the second copy has the rows.
             said.append(self._who(cluster).restore())
         if (found := live(cluster)) != self.wanted:
             raise Broken(f"rows: {found}\nwanted: {self.wanted}\n{said}")

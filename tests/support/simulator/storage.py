@@ -144,7 +144,7 @@ def token_of(partition: Key) -> int:
 
 
 class Shape:
-    """What is looked up of a table again and again."""
+    """The parts of a table that each statement asks for."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
