@@ -1,6 +1,6 @@
 """What each write of the lease and of the checkpoints is for: without it one of these fails.
 
-tests/mutations.py leaves them out one by one; what a mutation of the journal or of the history does
+tests/support/mutations.py leaves them out one by one, on the simulator; what a mutation of the journal or of the history does
 shows in other tests already.
 """
 

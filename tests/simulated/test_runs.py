@@ -1,6 +1,7 @@
 """The four CallDrop revisions on the simulated cluster: a run is killed at any statement, or one of
 its statements is lost, refused, answered late, or arrives behind later ones, or another run comes
-between. What must hold is in tests/support/simulator/exploring.py.
+between; and then the same command comes again, or an `abort`. What must hold is in
+tests/support/simulator/judging.py.
 
 `CALLDROP_TESTS=full` takes every schedule, otherwise some are drawn; `CALLDROP_SEED` draws them
 again. A schedule that breaks something is printed as a line: `python -m tests.support.replay LINE`
@@ -17,26 +18,44 @@ import pytest
 from tests.support.sampling import SCHEDULES
 from tests.support.settings import FULL
 from tests.support.simulator import families
-from tests.support.simulator.exploring import Broken, Explorer
+from tests.support.simulator.exploring import Explorer
 from tests.support.simulator.families import Parts
+from tests.support.simulator.judging import Broken, judge
 from tests.support.simulator.lines import Line, parse
 
 SEED = int(os.environ.get("CALLDROP_SEED") or 507)
 Family = Callable[[Explorer], Iterator[Parts]]
 
 
+# A family, its journey, and how many of its schedules are drawn each way; None: all of them.
+DRAWN = (
+    (families.killed, "keep=0", None),
+    (families.killed, "keep=0 elsewhere", None),
+    (families.killed, "keep=0 abort", None),
+    (families.killed, "keep=0 slow=15", 20),
+    (families.killed, "keep=0 clock=-10", 20),
+    (families.killed_twice, "keep=0", 100),
+    (families.killed_twice, "keep=0 abort", 60),
+    (families.killed_twice, "keep=0 abort again", 60),
+    (families.hindered, "keep=0", 80),
+    (families.hindered, "keep=0 abort", 40),
+    (families.delayed, "keep=0", 60),
+    (families.delayed, "keep=0 abort", 40),
+    (families.met, "keep=0", 20),
+    (families.held, "keep=7 elsewhere", 500),
+    (families.held, "keep=7 elsewhere abort", 100),
+    (families.standing, "keep=7 elsewhere", 40),
+    (families.standing, "keep=7 elsewhere abort", 40),
+    (families.pausing, "keep=0 elsewhere", 60),
+    (families.pausing, "keep=0 elsewhere abort", 60),
+)
+
+
 @pytest.mark.parametrize("way", ["up", "down"])
 @pytest.mark.parametrize(
     ("family", "rest", "most"),
-    [
-        (families.killed, "keep=0", None),
-        (families.killed, "keep=0 elsewhere", None),
-        (families.killed_twice, "keep=0", 400),
-        (families.hindered, "keep=0", 120),
-        (families.held, "keep=7 elsewhere", None),
-        (families.standing, "keep=7 elsewhere", 120),
-    ],
-    ids=["killed", "killed elsewhere", "killed twice", "hindered", "held", "standing"],
+    DRAWN,
+    ids=[f"{family.__name__} {rest}" for family, rest, _ in DRAWN],
 )
 def test_nothing_is_lost(
     way: str, family: Family, rest: str, most: int | None, record_property: Callable[..., None]
@@ -46,7 +65,7 @@ def test_nothing_is_lost(
     broken = []
     for parts in chosen:
         try:
-            explorer.judge(Line(explorer.journey, parts))
+            judge(explorer, Line(explorer.journey, parts))
         except Broken as found:
             broken.append(str(found))
     record_property(SCHEDULES, (len(chosen), there_are))
@@ -55,13 +74,20 @@ def test_nothing_is_lost(
 
 
 @pytest.mark.parametrize(
-    "text", ["up keep=0; killed 14; killed 9", "down keep=7 elsewhere scylla; held 9 arrives 20"]
+    "text",
+    [
+        "up keep=0; killed 14; killed 9",
+        "down keep=7 elsewhere scylla; held 9 arrives 20",
+        "up keep=0 slow=15 clock=-10 abort again; pauses 3 while 9; delayed 4 by 44",
+    ],
 )
 def test_a_line_is_read_as_it_is_printed(text: str) -> None:
     assert str(parse(text)) == text
 
 
-@pytest.mark.parametrize("text", ["", "sideways", "up; killed", "up; held 9", "up; killed 1 at 2"])
+@pytest.mark.parametrize(
+    "text", ["", "sideways", "up; killed", "up; held 9", "up; killed 1 at 2", "up slow=1 slow=2"]
+)
 def test_what_is_no_line_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no "):
         parse(text)

@@ -55,6 +55,8 @@ Faults:
 Without a server:
     simulator/     a deterministic cluster in memory, behind the ports of the engine
     replay         one line of a schedule, made again on the simulator
+    mutations      mutations of the engine, and the schedule that notices each
+    mutating       one of them in a process of its own
     world          a small model of a database that runs a plan
     any_text       what holds for any text
     record         records what a server's own tables answer

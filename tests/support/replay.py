@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 
-from tests.support.simulator.exploring import Broken, Explorer
+from tests.support.simulator.exploring import Explorer
+from tests.support.simulator.judging import Broken, judge
 from tests.support.simulator.lines import parse
 
 
@@ -26,7 +27,7 @@ def main(text: str) -> int:
         about = sent[part.number - 1].text if part.number <= len(sent) else "(none: it has ended)"
         print(f"{part}: {about}")
     try:
-        explorer.judge(line)
+        judge(explorer, line)
     except Broken as broken:
         print(broken)
         return 1

@@ -13,7 +13,8 @@
     remembered.py  answers of pure functions of core, kept between runs
     together.py    two runners, of which one moves at a time
     lines.py       a schedule as one line of text
-    exploring.py   schedules carried out from saved states, and judged
+    exploring.py   schedules carried out from saved states
+    judging.py     what must hold behind a run, and behind a whole schedule
     families.py    all schedules of one kind
 
 It models regular cells, row markers and keys. Statics and collections that aren't frozen are left

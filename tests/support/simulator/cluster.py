@@ -8,8 +8,6 @@ database.py.
 
 from __future__ import annotations
 
-import hashlib
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,6 +18,7 @@ from calldrop_migrate.core.ddl import Effect, read
 from calldrop_migrate.core.effects import after
 from calldrop_migrate.core.schema import Schema, Table
 from tests.support.simulator import storage
+from tests.support.simulator.faults import Sent
 from tests.support.simulator.statements import Select, Unmodelled, Write, parse
 from tests.support.simulator.storage import MICROSECONDS, Moment, Refusal, TableData
 
@@ -39,6 +38,7 @@ class Cluster:
         lagging: nodes that still show an older schema, with that schema.
         data: the rows of tables by the table's id; those of a dropped table are gone.
         ids: how many ids its runners have made up.
+        on_its_way: statements whose senders are gone, and when each arrives.
     """
 
     scylla: bool = False
@@ -48,6 +48,7 @@ class Cluster:
     lagging: dict[int, dict[str, Schema]] = field(default_factory=dict)
     data: Data = field(default_factory=dict)
     ids: int = 0
+    on_its_way: list[tuple[float, Sent]] = field(default_factory=list)
     _shared: set[UUID] = field(default_factory=set)
     _last_written: int = 0
     _made: int = 0
@@ -63,15 +64,11 @@ class Cluster:
             dict(self.lagging),
             dict(self.data),
             self.ids,
+            list(self.on_its_way),
             set(self.data),
             self._last_written,
             self._made,
         )
-
-    def digest(self) -> bytes:
-        """Return a fingerprint of schemas and rows, without the clock."""
-        parts = (self.schemas, self.lagging, sorted(self.data.items(), key=lambda i: i[0].bytes))
-        return hashlib.blake2b(pickle.dumps(parts), digest_size=16).digest()
 
     # -- time --------------------------------------------------------------------------------------
 

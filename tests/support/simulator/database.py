@@ -7,7 +7,9 @@ what happens to it. A process that was killed has no effect any more, whatever i
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, NoReturn
 
 from calldrop_migrate.core.fencing import Access
@@ -20,7 +22,7 @@ from tests.support.simulator.carried import Life, RowWrite
 from tests.support.simulator.cells import NEVER, Cell, Partition, RowData
 from tests.support.simulator.cluster import Cluster
 from tests.support.simulator.faults import Fate, Killed, Schedule, Sent
-from tests.support.simulator.storage import UNSET, Key, Refusal
+from tests.support.simulator.storage import MICROSECONDS, UNSET, Key, Refusal
 
 TAKES = 0.004  # seconds that a statement takes
 
@@ -49,6 +51,18 @@ def deliver(cluster: Cluster, sent: Sent) -> bool:
         else:
             _remove(cluster, table, row)
     return True
+
+
+def let_pass(cluster: Cluster, seconds: float) -> None:
+    """Let time pass, and what is on its way arrive when it is due."""
+    until = cluster.now + seconds
+    for due, sent in sorted(cluster.on_its_way, key=itemgetter(0)):
+        if due <= until:
+            cluster.wait(max(0.0, due - cluster.now))
+            cluster.on_its_way.remove((due, sent))
+            with suppress(Refusal):
+                deliver(cluster, sent)
+    cluster.wait(until - cluster.now)
 
 
 def _put(cluster: Cluster, table: Table, write: RowWrite) -> None:
@@ -85,11 +99,12 @@ class SimulatedDatabase:
         self.cluster = cluster
         self.keyspace = self.bookkeeping = keyspace
         self.user = ""
+        self.ahead = 0.0  # seconds, of the clock that gives plain writes their times
         self.schedule = schedule
         name, version = ("ScyllaDB", "2026.1.11") if cluster.scylla else ("Cassandra", "5.0.9")
         here = {"datacenter1": cluster.nodes}
         self.platform = Platform(name, version, "", "127.0.0.1", here, {"datacenter1": 1})
-        self._bulk = SimulatedBulk(cluster, keyspace, self._alive, self._send_rows)
+        self._bulk = SimulatedBulk(cluster, keyspace, self._read, self._send_rows)
         self._dead = False
 
     # -- sending -----------------------------------------------------------------------------------
@@ -97,6 +112,11 @@ class SimulatedDatabase:
     def _alive(self) -> None:
         if self._dead:
             raise Killed
+
+    def _read(self) -> None:
+        self._alive()
+        if self.schedule.reads_take:
+            let_pass(self.cluster, self.schedule.reads_take)
 
     def _die(self) -> NoReturn:
         self._dead = True
@@ -109,7 +129,7 @@ class SimulatedDatabase:
         """Send one statement that changes something."""
         self._alive()
         fate = self.schedule.next(sent)
-        self.cluster.wait(TAKES)
+        let_pass(self.cluster, TAKES)
         match fate:
             case Fate.KILLED:
                 self._die()
@@ -117,7 +137,7 @@ class SimulatedDatabase:
                 self.schedule.held.append(sent)
                 self._die()
             case Fate.LOST:
-                self.cluster.wait(self.schedule.delay)
+                let_pass(self.cluster, self.schedule.delay)
                 raise OutcomeUnknown("no answer")
             case Fate.REFUSED:
                 raise StatementRefused("the server says no")
@@ -126,14 +146,14 @@ class SimulatedDatabase:
         except Refusal as refused:
             raise StatementRefused(str(refused)) from None
         if fate in (Fate.UNANSWERED, Fate.LATE):
-            self.cluster.wait(self.schedule.delay)
+            let_pass(self.cluster, self.schedule.delay)
         if fate is Fate.UNANSWERED:
             raise OutcomeUnknown("no answer")
         return answer
 
     def write(self, cql: str, values: Sequence[object] = ()) -> None:
         """See `Database`."""
-        written = self.cluster.moment().written
+        written = self.cluster.moment().written + int(self.ahead * MICROSECONDS)
         self.send(Sent("rows", cql, _bound(values), self.keyspace, written=written))
 
     def compare_and_set(self, cql: str, values: Sequence[object]) -> bool:
@@ -189,7 +209,7 @@ class SimulatedDatabase:
         self, table: Table, *, prove: bool = False, between: Callable[[], None] = lambda: None
     ) -> bool:
         """See `Database`."""
-        self._alive()
+        self._read()
         try:
             there = self.cluster.table(self.keyspace, table.name)
         except Refusal as refused:

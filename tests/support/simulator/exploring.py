@@ -1,32 +1,28 @@
-"""Schedules carried out: each begins at a saved state, and is judged by what must always hold.
-
-What holds: the same command, run again, ends with 0, if need be behind the command that its message
-names; each row is there once, with its cells and their write times; the history is true.
-"""
+"""Schedules carried out, each from a saved state. What must hold behind one is in judging.py."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 
-from calldrop_migrate.core.names import is_internal
 from tests.support.simulator.cluster import Cluster
-from tests.support.simulator.database import TAKES, deliver
+from tests.support.simulator.database import TAKES, deliver, let_pass
 from tests.support.simulator.faults import Fate, Schedule, Sent
-from tests.support.simulator.lines import STANDS, Journey, Line, Part
-from tests.support.simulator.runs import (
-    KEYSPACE,
-    KILLED,
-    Ended,
-    Operator,
-    history,
-    packaged,
-    rows,
+from tests.support.simulator.judging import (
+    Broken,
+    Kept,
+    changes,
+    differ,
+    kept,
+    see_finished,
+    see_met,
+    see_said,
 )
+from tests.support.simulator.lines import DELAYED, MET, PAUSES, STANDS, Journey, Line, Part
+from tests.support.simulator.runs import KEYSPACE, KILLED, Ended, Operator, packaged
 from tests.support.simulator.storage import Refusal
 from tests.support.simulator.together import together
 
@@ -38,14 +34,11 @@ INSERT = (
 # Caller, day, callee, TTL. The third has no place in 0002's key.
 CALLS = (("+1", 1, "+9", 0), ("+1", 2, "+8", 5_000_000), ("+2", 1, None, 0), ("+3", 1, "+7", 0))
 FIRST_WRITTEN = 1_700_000_000_000_000  # microseconds
-_PATIENCE = 6  # commands until all must have come to an end
+_NEVER = 10**6  # the number of no statement
 # What a run says that was hindered, and can be run again: see errors.py.
 _MAY_END = (0, KILLED, 5, 6, 7, 8, 9, 10)
-Rows = dict[str, list[tuple[object, ...]]]
-
-
-class Broken(AssertionError):
-    """A schedule after which something doesn't hold; its text has the line that makes it again."""
+# The same, of an `abort`: nothing is half-way, or it is too late for it.
+_ABORTED = (*_MAY_END, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +48,13 @@ class Trace:
     Attributes:
         states: the cluster before each of its statements.
         sent: these statements.
+        points: how many points between statements it had.
         end: the cluster behind it.
     """
 
     states: tuple[Cluster, ...]
     sent: tuple[Sent, ...]
+    points: int
     end: Cluster
 
 
@@ -68,179 +63,159 @@ class Explorer:
     """Carries out schedules on one journey.
 
     Attributes:
-        wanted: the rows behind it.
+        start: the cluster at its beginning.
+        wanted: by revision, what there is behind it.
     """
 
     journey: Journey
     start: Cluster = field(init=False)
-    wanted: Rows = field(init=False)
+    wanted: dict[int, Kept] = field(init=False)
     _traces: dict[tuple[Part, ...], Trace] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.start = _start(self.journey)
-        self.wanted = live(self.trace(()).end)
+        self.wanted = self._by_revision()
+
+    @property
+    def goal(self) -> int:
+        """The revision that the command leads to."""
+        return 4 if self.journey.way == "up" else 1
+
+    def _by_revision(self) -> dict[int, Kept]:
+        cluster = self.start.copy()
+        found = {5 - self.goal: kept(cluster)}
+        way = self.journey.way
+        for revision in (2, 3, 4) if way == "up" else (3, 2, 1):
+            who = self.who(cluster)
+            ended = who.up(str(revision)) if way == "up" else who.down(str(revision))
+            if ended.code:
+                raise Broken(f"{self.journey}: {way} {revision}: {ended}")
+            found[revision] = kept(cluster)
+        return found
 
     # -- running -----------------------------------------------------------------------------------
 
     def step(self, cluster: Cluster, schedule: Schedule | None = None, wait: float = 0) -> Ended:
         """Run the command."""
-        who = self._who(cluster, wait)
+        schedule = schedule or Schedule()
+        schedule.reads_take = self.journey.slow
+        who = self.who(cluster, wait)
         if self.journey.way == "up":
             return who.up("head", schedule)
         return who.down("1", schedule)
 
-    def _who(self, cluster: Cluster, wait: float = 0) -> Operator:
+    def next(self, cluster: Cluster, schedule: Schedule | None = None, wait: float = 0) -> Ended:
+        """Run what comes behind the first run: the command again, or an `abort`."""
+        if not self.journey.abort:
+            return self.step(cluster, schedule, wait)
+        return self.who(cluster, wait).abort(schedule)
+
+    def who(self, cluster: Cluster, wait: float = 0) -> Operator:
+        """Return who types on this journey."""
         return Operator(
             cluster,
             packaged(),
             keep_shadow=self.journey.keep,
             alive=self.journey.elsewhere,
             wait=wait,
+            ahead=self.journey.clock,
         )
 
     def trace(self, parts: tuple[Part, ...]) -> Trace:
-        """Run the command without faults behind a schedule."""
+        """Run without faults behind a schedule."""
         if parts not in self._traces:
             if len(self._traces) > 2:  # schedules come in the order of their first parts
                 for known in [known for known in self._traces if known]:
                     del self._traces[known]
-            cluster, states = self._after(parts), list[Cluster]()
+            cluster, states = self.after(parts), list[Cluster]()
             schedule = Schedule(before=lambda number: states.append(cluster.copy()))
-            ended = self.step(cluster, schedule)
-            if ended.code:
+            ended = (self.next if parts else self.step)(cluster, schedule)
+            if ended.code not in (_ABORTED if parts and self.journey.abort else (0,)):
                 raise Broken(f"{Line(self.journey, parts)}: {ended}")
-            self._traces[parts] = Trace(tuple(states), tuple(schedule.all), cluster)
+            if not parts:
+                see_finished(cluster, cluster.now - self.start.now - self.journey.slow * 60)
+            self._traces[parts] = Trace(
+                tuple(states), tuple(schedule.all), schedule.points, cluster
+            )
         return self._traces[parts]
 
     def length(self, parts: tuple[Part, ...] = ()) -> int:
         """Return how many statements the run behind a schedule sends."""
         return len(self.trace(parts).sent)
 
-    def _after(self, parts: tuple[Part, ...]) -> Cluster:
+    def after(self, parts: Sequence[Part]) -> Cluster:
         """Return a cluster behind a schedule, when the next run may begin."""
         if not parts:
             return self.start.copy()
         *before, last = parts
         prefix = tuple(before)
-        if last.what == Fate.KILLED:
-            states = self.trace(prefix).states
-            if last.number > len(states):
-                return self.trace(prefix).end.copy()
-            cluster = states[last.number - 1].copy()
-            cluster.wait(TAKES)
+        if last.what in (Fate.KILLED, DELAYED):
+            trace = self.trace(prefix)
+            if last.number > len(trace.states):
+                return trace.end.copy()
+            cluster = trace.states[last.number - 1].copy()
+            if last.what == DELAYED:
+                sent = trace.sent[last.number - 1]
+                cluster.on_its_way.append((cluster.now + last.at, sent))
+            let_pass(cluster, TAKES)
         else:
-            cluster = self._after(prefix)
-            self._hindered(cluster, last)
+            cluster = self.after(prefix)
+            self._hindered(cluster, last, first=not prefix)
         if self.journey.elsewhere:
-            cluster.wait(LEASE_IS_OVER)
+            let_pass(cluster, LEASE_IS_OVER)
         return cluster
 
-    def _hindered(self, cluster: Cluster, part: Part) -> None:
-        schedule = Schedule({part.number: Fate(part.what)} if part.what != STANDS else {})
-        if part.what == STANDS:
-            first = partial(self.step, cluster)
-            second = partial(self.step, cluster, wait=2 * LEASE_IS_OVER)
-            ends = together(first, second, part.number, part.at)
-        elif part.what == Fate.HELD:
-            ends = self._held(cluster, schedule, part)
-        else:
-            ends = [self.step(cluster, schedule)]
-        if any(ended.code not in _MAY_END for ended in ends):
+    def _hindered(self, cluster: Cluster, part: Part, *, first: bool) -> None:
+        step = self.step if first else self.next
+        run, other = partial(step, cluster), partial(self.next, cluster, wait=2 * LEASE_IS_OVER)
+        match part.what:
+            case what if what in (STANDS, PAUSES):
+                ends = together(run, other, part.number, part.at, point=what == PAUSES)
+            case what if what == MET:
+                ends = self._met(cluster, part)
+            case Fate.HELD:
+                ends = self._held(cluster, part, first=first)
+            case _:
+                schedule = Schedule({part.number: Fate(part.what)})
+                ends = [run(schedule)]
+                see_said(cluster, schedule, part.number, ends[0])
+        may = _ABORTED if self.journey.abort else _MAY_END
+        if any(ended.code not in may for ended in ends):
             raise Broken(f"{self.journey}; {part}: {ends}")
 
-    def _held(self, cluster: Cluster, schedule: Schedule, part: Part) -> list[Ended]:
-        ends = [self.step(cluster, schedule)]
-        cluster.wait(LEASE_IS_OVER)
+    def _met(self, cluster: Cluster, part: Part) -> list[Ended]:
+        """Have the command typed while it is running: it must say so, and change nothing."""
+        stranger = replace(self.who(cluster), alive=True)
+
+        def meet(_schedule: Schedule) -> Ended:
+            before = cluster.copy()
+            ended = stranger.up() if self.journey.way == "up" else stranger.down("1")
+            see_met(ended, unchanged=not differ(before, cluster))
+            return ended
+
+        return together(partial(self.step, cluster), meet, part.number, _NEVER)
+
+    def _held(self, cluster: Cluster, part: Part, *, first: bool) -> list[Ended]:
+        schedule = Schedule({part.number: Fate.HELD})
+        ends = [(self.step if first else self.next)(cluster, schedule)]
+        let_pass(cluster, LEASE_IS_OVER)
 
         def arrive(number: int) -> None:
             if schedule.held and number >= part.at:
                 with suppress(Refusal):
                     deliver(cluster, schedule.held.pop())
 
-        ends.append(self.step(cluster, Schedule(before=arrive)))
+        ends.append(self.next(cluster, Schedule(before=arrive)))
         arrive(part.at)  # the run was over sooner
         return ends
 
-    # -- judging -----------------------------------------------------------------------------------
-
-    def judge(self, line: Line) -> None:
-        """Carry out a schedule.
-
-        Raises:
-            Broken: something doesn't hold behind it.
-        """
-        last = line.parts[-1]
-        if last.what == Fate.HELD and len(line.parts) == 1 and self._is_nothing(last):
-            return
-        try:
-            self._settle(self._after(line.parts), line.parts)
-        except Broken as broken:
-            raise Broken(f"{line}\n{broken}") from None
-
-    def _is_nothing(self, part: Part) -> bool:
+    def is_nothing(self, part: Part) -> bool:
         """Return whether a held statement changes nothing where it arrives: then the run that took
         over goes on as without it.
         """
         trace = self.trace((Part(Fate.KILLED, part.number),))
         at = trace.states[part.at - 1] if part.at <= len(trace.states) else trace.end
         return not changes(at, self.trace(()).sent[part.number - 1])
-
-    def _settle(self, cluster: Cluster, parts: Sequence[Part]) -> None:
-        said = [self.step(cluster)]
-        while said[-1].code and len(said) < _PATIENCE:
-            if len(said) > 1 and said[-1] == said[-2]:
-                said.append(self._follow(cluster, said[-1]))
-            said.append(self.step(cluster))
-        if said[-1].code:
-            raise Broken(f"neither the same command nor what its message names ends it: {said}")
-        late = any(part.what in (Fate.HELD, STANDS) for part in parts)
-        if late and self.journey.keep and live(cluster) != self.wanted:
-            # A DROP may have landed behind the run: the second copy has the rows.
-            said.append(self._who(cluster).restore())
-        if (found := live(cluster)) != self.wanted:
-            raise Broken(f"rows: {found}\nwanted: {self.wanted}\n{said}")
-        known = history(cluster)
-        revisions = range(1, 5 if self.journey.way == "up" else 2)
-        if known != dict.fromkeys(revisions, "SUCCEEDED"):
-            raise Broken(f"history: {known}\n{said}")
-
-    def _follow(self, cluster: Cluster, ended: Ended) -> Ended:
-        """Run the first command that a message names."""
-        who, named = self._who(cluster), re.findall(r"calldrop-migrate ([a-z]+)(.*)", ended.hint)
-        for command, rest in named:
-            match command, rest.split():
-                case "repair", ["--restore", *_]:
-                    return who.restore()
-                case "abort", _:
-                    return who.abort()
-                case "up" | "down" as way, [target]:
-                    return who.up(target) if way == "up" else who.down(target)
-        return ended
-
-
-def changes(cluster: Cluster, sent: Sent) -> bool:
-    """Return whether a statement changes anything when it arrives now."""
-    after = cluster.copy()
-    try:
-        deliver(after, sent)
-    except Refusal:
-        return False
-    before = cluster.data
-    return after.schemas != cluster.schemas or any(
-        rows is not before.get(table) and rows != before.get(table)
-        for table, rows in after.data.items()
-    )
-
-
-def live(cluster: Cluster) -> Rows:
-    """Return the rows of tables that are no second copies, which are named anew in each run; an
-    empty table that is the tool's own holds nothing of anybody.
-    """
-    return {
-        name: its
-        for name, its in rows(cluster).items()
-        if "__0002_" not in name and (its or not is_internal(name))
-    }
 
 
 def _start(journey: Journey) -> Cluster:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tests.support.simulator.exploring import Explorer
 from tests.support.simulator.faults import Fate
-from tests.support.simulator.lines import STANDS, Part
+from tests.support.simulator.lines import DELAYED, MET, PAUSES, STANDS, Part
 
 Parts = tuple[Part, ...]
 _ONE = (Fate.LOST, Fate.UNANSWERED, Fate.REFUSED, Fate.LATE)
@@ -49,6 +49,32 @@ def standing(on: Explorer) -> Iterator[Parts]:
     for number in range(1, on.length() + 1):
         for at in range(1, on.length() + 1):
             yield (Part(STANDS, number, at),)
+
+
+def pausing(on: Explorer) -> Iterator[Parts]:
+    """Yield: a run stands still at each point between two statements, another takes over and
+    stands still before each of its own; the first goes on, and finds its lease gone.
+    """
+    for point in range(1, on.trace(()).points + 1):
+        for at in range(1, on.length() + 2):
+            yield (Part(PAUSES, point, at),)
+
+
+def met(on: Explorer) -> Iterator[Parts]:
+    """Yield: somebody else types the command before each statement of a run but the first, which
+    takes the lease, and the last, which gives it back.
+    """
+    for number in range(2, on.length()):
+        yield (Part(MET, number),)
+
+
+def delayed(on: Explorer) -> Iterator[Parts]:
+    """Yield: a run is killed, and the statement that it had sent arrives while the next one, which
+    begins at once, is at work: soon, or as late as is waited for.
+    """
+    for number in range(1, on.length() + 1):
+        for seconds in (1, 44):
+            yield (Part(DELAYED, number, seconds),)
 
 
 def drawn(schedules: Iterator[Parts], most: int | None, seed: int) -> tuple[list[Parts], int]:

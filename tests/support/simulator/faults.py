@@ -65,6 +65,8 @@ class Schedule:
         delay: seconds that a late answer takes.
         before: called with each number before the statement is applied: where states are saved
             and held statements delivered.
+        point: called with each number of a point between two statements (engine/course.py).
+        reads_take: seconds that each read of rows takes.
         sent: how many statements were sent so far.
         held: those that are on their way.
         all: what was sent, in order.
@@ -73,7 +75,10 @@ class Schedule:
     fates: Mapping[int, Fate] = field(default_factory=dict)
     delay: float = 20.0
     before: Callable[[int], None] = lambda number: None
+    point: Callable[[int], None] = lambda number: None
+    reads_take: float = 0.0
     sent: int = 0
+    points: int = 0
     held: list[Sent] = field(default_factory=list)
     all: list[Sent] = field(default_factory=list)
 
@@ -83,3 +88,11 @@ class Schedule:
         self.all.append(statement)
         self.before(self.sent)
         return self.fates.get(self.sent)
+
+    def at(self, when: str, _text: str) -> None:
+        """Be at the next point, as a hook of the engine. Behind "checked" a statement is as good as
+        sent, and may come as late as any.
+        """
+        if when != "checked":
+            self.points += 1
+            self.point(self.points)

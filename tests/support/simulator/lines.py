@@ -3,12 +3,15 @@
     up keep=0; killed 14; killed 9
     down keep=7 elsewhere; held 9 arrives 20
     up keep=7; stands 14 while 9
+    down keep=0 abort; killed 14; killed 3
 
 The first part is the journey: which way through the four CallDrop revisions, for how many days
 second copies are kept, whether who comes next is on another machine (and waits for the end of the
-lease), and whether the servers are ScyllaDB. Each further part is a run of the command and what
-happens to one of its statements, counted from 1. Behind the last one the command is run again,
-without faults, until it ends with 0.
+lease), whether the servers are ScyllaDB, how many seconds each read of rows takes and the clock of
+the tool's machine is ahead, and whether what was begun is taken back: then each run behind the
+first is an `abort`. Each further part is a run of the command and what happens to one of its
+statements, counted from 1. Behind the last one the command is run again, without faults, until it
+ends with 0; with `again` it is the first command, whatever was taken back.
 """
 
 from __future__ import annotations
@@ -20,8 +23,16 @@ from typing import Literal
 from tests.support.simulator.faults import Fate
 
 Way = Literal["up", "down"]
-STANDS = "stands"  # the run stands still while another one takes over, and then goes on
-_BETWEEN = {Fate.HELD.value: "arrives", STANDS: "while"}
+# The run stands still while another one takes over, and then goes on: before a statement arrives,
+# or between two of them, at a point of `engine/course.py`, counted from 1.
+STANDS, PAUSES = "stands", "pauses"
+MET = "met"  # somebody else runs the command before that statement, and waits for nothing
+DELAYED = "delayed"  # the process is killed, and the statement arrives so many seconds later
+_BETWEEN = {Fate.HELD.value: "arrives", STANDS: "while", PAUSES: "while", DELAYED: "by"}
+_WORDS = (*Fate, STANDS, PAUSES, MET, DELAYED)
+
+
+_NUMBERS, _FLAGS = ("keep", "slow", "clock"), ("elsewhere", "scylla", "abort", "again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +41,26 @@ class Journey:
 
     Attributes:
         keep: for how many days second copies are kept.
+        slow: seconds that each read of rows takes.
+        clock: seconds that the clock of the tool's machine is ahead of the servers'.
         elsewhere: whether each run is on a machine of its own.
+        abort: whether what was begun is taken back.
+        again: whether the way is gone all the same, behind the last part.
     """
 
     way: Way
     keep: int = 0
+    slow: int = 0
+    clock: int = 0
     elsewhere: bool = False
     scylla: bool = False
+    abort: bool = False
+    again: bool = False
 
     def __str__(self) -> str:
-        words = [self.way, f"keep={self.keep}"]
-        words += ["elsewhere"] * self.elsewhere + ["scylla"] * self.scylla
+        numbers = [(name, getattr(self, name)) for name in _NUMBERS]
+        words = [self.way, *(f"{name}={n}" for name, n in numbers if n or name == "keep")]
+        words += [name for name in _FLAGS if getattr(self, name)]
         return " ".join(words)
 
 
@@ -49,10 +69,10 @@ class Part:
     """One run, and what happens to one of its statements.
 
     Attributes:
-        what: a `Fate`, or `STANDS`.
-        number: of the statement, from 1.
+        what: a `Fate`, or one of the words above.
+        number: of the statement, from 1; of PAUSES, of the point.
         at: of the run that takes over: the statement before which the held one arrives, or before
-            which it stands still itself until the first has ended.
+            which it stands still itself until the first has ended. Of DELAYED: seconds.
     """
 
     what: str
@@ -82,20 +102,29 @@ def parse(text: str) -> Line:
         ValueError: it is none.
     """
     first, *rest = (part.strip() for part in text.split(";"))
-    words = first.split()
-    way = words.pop(0) if words else ""
-    keep = [word for word in words if re.fullmatch(r"keep=\d+", word)]
-    more = set(words) - set(keep)
-    if way not in ("up", "down") or len(keep) > 1 or not more <= {"elsewhere", "scylla"}:
+    number, flag = "|".join(_NUMBERS), "|".join(_FLAGS)
+    found = re.fullmatch(rf"(up|down)((?: (?:(?:{number})=-?\d+|{flag}))*)", first)
+    words = found[2].split() if found else []
+    given = [word.partition("=")[0] for word in words]
+    if not found or len(set(given)) < len(given):
         raise ValueError(f"no journey: {first!r}")
-    days = int(keep[0].partition("=")[2]) if keep else 0
-    direction: Way = "up" if way == "up" else "down"
-    journey = Journey(direction, days, "elsewhere" in more, "scylla" in more)
+    values = dict(zip(given, (word.partition("=")[2] for word in words), strict=True))
+    direction: Way = "up" if found[1] == "up" else "down"
+    journey = Journey(
+        direction,
+        keep=int(values.get("keep", 0)),
+        slow=int(values.get("slow", 0)),
+        clock=int(values.get("clock", 0)),
+        elsewhere="elsewhere" in values,
+        scylla="scylla" in values,
+        abort="abort" in values,
+        again="again" in values,
+    )
     return Line(journey, tuple(map(_part, rest)))
 
 
 def _part(text: str) -> Part:
     found = re.fullmatch(r"(\w+) (\d+)(?: (\w+) (\d+))?", text)
-    if not found or found[1] not in (*Fate, STANDS) or _BETWEEN.get(found[1]) != found[3]:
+    if not found or found[1] not in _WORDS or _BETWEEN.get(found[1]) != found[3]:
         raise ValueError(f"no part of a schedule: {text!r}")
     return Part(found[1], int(found[2]), int(found[4] or 0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from calldrop_migrate.core import folder
@@ -18,7 +18,7 @@ from calldrop_migrate.engine.runner import Runner, Tools
 from calldrop_migrate.errors import CalldropError
 from tests.support.simulator.cells import Cell
 from tests.support.simulator.cluster import BEGIN, Cluster
-from tests.support.simulator.database import SimulatedDatabase
+from tests.support.simulator.database import SimulatedDatabase, let_pass
 from tests.support.simulator.faults import Killed, Schedule
 from tests.support.simulator.ids import take_from
 from tests.support.simulator.remembered import remember
@@ -35,6 +35,7 @@ class Ended:
     code: int
     said: str = ""
     hint: str = ""
+    state: str = ""
 
 
 @dataclass(slots=True)
@@ -45,6 +46,7 @@ class Operator:
         alive: whether an earlier process of this machine counts as alive: then its lease isn't
             taken over at once.
         wait: seconds that it waits for a lease that somebody else holds.
+        ahead: seconds that the clock of its machine is ahead of the servers'.
     """
 
     cluster: Cluster
@@ -54,6 +56,7 @@ class Operator:
     keep_shadow: float = 0
     alive: bool = False
     wait: float = 0
+    ahead: float = 0
     timing: Timing = field(default_factory=Timing)
 
     def up(self, target: str = "head", schedule: Schedule | None = None) -> Ended:
@@ -77,11 +80,12 @@ class Operator:
         take_from(self.cluster)
         remember()
         database = SimulatedDatabase(self.cluster, KEYSPACE, schedule)
-        cluster = self.cluster
+        database.ahead = self.ahead
+        cluster, ahead = self.cluster, self.ahead
         clock = Clock(
-            now=lambda: datetime.fromtimestamp(cluster.now, UTC),
+            now=lambda: datetime.fromtimestamp(cluster.now + ahead, UTC),
             monotonic=lambda: cluster.now,
-            sleep=cluster.wait,
+            sleep=partial(let_pass, cluster),
         )
         alive = self.alive
         tools = Tools(
@@ -91,6 +95,7 @@ class Operator:
             is_dead=lambda holder: not alive,
             emit=lambda news: None,
             interrupted=lambda: False,
+            at=schedule.at,
         )
         wishes = Wishes(
             REPLICATION,
@@ -107,7 +112,7 @@ class Operator:
         except Killed:
             return Ended(KILLED)
         except CalldropError as error:
-            return Ended(error.exit_code, error.message, error.hint)
+            return Ended(error.exit_code, error.message, error.hint, error.state)
         return Ended(0)
 
 

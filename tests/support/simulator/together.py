@@ -16,10 +16,17 @@ PATIENCE = 60  # seconds of the real clock; nothing that is simulated takes one
 
 
 class _Runner:
-    """A run in a thread of its own, which stands still before one of its statements."""
+    """A run in a thread of its own, which stands still before one of its statements, or at one of
+    the points between them.
+    """
 
-    def __init__(self, threads: Executor, run: Run, stands_at: int) -> None:
+    def __init__(self, threads: Executor, run: Run, stands_at: int, *, point: bool = False) -> None:
         self._threads, self._run, self._at = threads, run, stands_at
+        self._schedule = Schedule()
+        if point:
+            self._schedule.point = self._before
+        else:
+            self._schedule.before = self._before
         self._stopped, self._mine = threading.Event(), threading.Event()
         self._work: Future[Ended] | None = None
 
@@ -31,7 +38,7 @@ class _Runner:
     def go(self) -> None:
         """Let it move until it stands still or ends."""
         if self._work is None:
-            self._work = self._threads.submit(self._run, Schedule(before=self._before))
+            self._work = self._threads.submit(self._run, self._schedule)
             self._work.add_done_callback(lambda work: self._stopped.set())
         elif self._work.done():
             return
@@ -47,15 +54,23 @@ class _Runner:
         return self._work.result(PATIENCE)
 
 
-def together(first: Run, second: Run, first_at: int, second_at: int) -> list[Ended]:
+def together(
+    first: Run, second: Run, first_at: int, second_at: int, *, point: bool = False
+) -> list[Ended]:
     """Let the first move until before its statement of that number; then the second, until before
     its own; then the first to its end, and the second to its.
+
+    Args:
+        point: the first one's number is of a point between two statements.
 
     Returns:
         How they ended.
     """
     with ThreadPoolExecutor(2) as threads:
-        runners = [_Runner(threads, first, first_at), _Runner(threads, second, second_at)]
+        runners = [
+            _Runner(threads, first, first_at, point=point),
+            _Runner(threads, second, second_at),
+        ]
         for runner in (*runners, *runners):
             runner.go()
         return [runner.result() for runner in runners]
