@@ -10,20 +10,21 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid5
 
 from calldrop_migrate.core.cql import Statement, split
 from calldrop_migrate.core.ddl import Effect, read
-from calldrop_migrate.core.effects import after
+from calldrop_migrate.core.effects import after, needed_by
 from calldrop_migrate.core.schema import Schema, Table
-from tests.support.simulator import storage
+from tests.support.simulator import storage, views
 from tests.support.simulator.statements import Select, Unmodelled, Write, parse
 from tests.support.simulator.storage import MICROSECONDS, Moment, Refusal, TableData
 
 BEGIN = 1_790_000_000.0  # seconds since 1970
+BUILDS = 0.3  # seconds that a view takes to be built
 _IDS = UUID("7e5d0f4c-6a35-4ad6-9d52-0f8f4bb9b1a5")
 Data = dict[UUID, TableData]
 
@@ -38,6 +39,7 @@ class Cluster:
         schemas: by keyspace, as the nodes that don't lag show them.
         lagging: nodes that still show an older schema, with that schema.
         data: the rows of tables by the table's id; those of a dropped table are gone.
+        built: when views are built, or were, by the view's id.
         ids: how many ids its runners have made up.
     """
 
@@ -47,6 +49,7 @@ class Cluster:
     schemas: dict[str, Schema] = field(default_factory=dict)
     lagging: dict[int, dict[str, Schema]] = field(default_factory=dict)
     data: Data = field(default_factory=dict)
+    built: dict[UUID, float] = field(default_factory=dict)
     ids: int = 0
     _shared: set[UUID] = field(default_factory=set)
     _last_written: int = 0
@@ -62,6 +65,7 @@ class Cluster:
             dict(self.schemas),
             dict(self.lagging),
             dict(self.data),
+            dict(self.built),
             self.ids,
             set(self.data),
             self._last_written,
@@ -140,15 +144,29 @@ class Cluster:
         if effect.verb == "create" and table is not None:
             self._made += 1
             made = UUID(effect.id) if effect.id else uuid5(_IDS, f"{keyspace} {self._made}")
+            if made in self.data:
+                raise Refusal(f"there is a table with the id {made}")
             changed = changed.put(replace(table, id=made))
-            self.data.setdefault(made, TableData())
+            self.data[made] = TableData()
+            if table.base:
+                self.built[made] = self.now + BUILDS
         elif effect.verb == "drop" and before is not None and before.id is not None:
             self.data.pop(before.id, None)
-        elif effect.verb == "alter" and effect.drop and before and before.id:
-            hidden = self.moment().written // 1000 * 1000
-            rows = self._owned(before.id)
-            rows.shown_from |= dict.fromkeys(effect.drop, hidden)
+        elif effect.verb == "alter" and effect.drop and before and before.id and table:
+            changed = changed.put(self._without(table, before.id, effect.drop))
         self.schemas[keyspace] = changed
+
+    def _without(self, table: Table, table_id: UUID, names: Collection[str]) -> Table:
+        """Hide what columns have, and return the table with the time at which they were dropped."""
+        at = self.moment().written // 1000
+        self._owned(table_id).shown_from |= dict.fromkeys(names, at * 1000)
+        dropped = (d._replace(at=str(at)) if d.name in names else d for d in table.dropped)
+        return replace(table, dropped=tuple(sorted(dropped)))
+
+    def is_unbuilt(self, keyspace: str, view: str) -> bool:
+        """Return whether a view is not there, or not built."""
+        found = self.schema(keyspace).table(view)
+        return found is None or found.id not in self.built or self.now < self.built[found.id]
 
     # -- rows --------------------------------------------------------------------------------------
 
@@ -188,18 +206,28 @@ class Cluster:
         where = statement.keyspace or keyspace
         if where.startswith("system"):
             return self._system(statement, values)
-        table = self.table(where, statement.table)
-        return storage.select(self.rows(table), table, statement, values, self.now)
+        table, rows = self._shown(where, statement.table)
+        return storage.select(rows, table, statement, values, self.now)
+
+    def _shown(self, keyspace: str, name: str) -> tuple[Table, TableData]:
+        """Return a table or a view, and its rows."""
+        found = self.schema(keyspace).table(name)
+        if found is None or not found.base:
+            table = self.table(keyspace, name)
+            return table, self.rows(table)
+        if self.is_unbuilt(keyspace, name):
+            raise Unmodelled(f"a view that is being built: {name}")
+        base = self.table(keyspace, found.base)
+        return found, views.shown(self.rows(base), base, found, self.now)
 
     def _system(self, statement: Select, values: Sequence[object]) -> list[dict[str, Any]]:
         """Return rows of system_schema, as far as the engine reads them itself."""
-        wanted = {r.column: storage.term(r.value, values) for r in statement.where}
-        keyspace = str(wanted["keyspace_name"])
+        wanted = {r.column: storage.choices(r, values) for r in statement.where}
+        (keyspace,) = map(str, wanted["keyspace_name"])
         if statement.table == "keyspaces":
             return [{"keyspace_name": keyspace}] if keyspace in self.schemas else []
         if statement.table == "tables":
-            names: Any = wanted["table_name"]
-            tables = (self.schema(keyspace).table(name) for name in names)
+            tables = (self.schema(keyspace).table(str(name)) for name in wanted["table_name"])
             return [{"table_name": table.name, "id": table.id} for table in tables if table]
         raise Unmodelled(f"system_schema.{statement.table}")
 
@@ -262,30 +290,40 @@ def _applies(schema: Schema, effect: Effect) -> bool:
     """
     there = schema.table(effect.name) or schema.extra(effect.kind, effect.name)
     if effect.verb == "create":
-        if there is not None and effect.conditional:
-            return False
-        if there is not None:
+        needed = needed_by(effect)[1]
+        if needed and schema.table(needed) is None:
+            raise Refusal(f"Table '{schema.keyspace}.{needed}' doesn't exist")
+        if there is not None and not effect.conditional:
             raise Refusal(f"Table '{schema.keyspace}.{effect.name}' already exists")
-        base = effect.table.base if effect.table else ""
-        if base and schema.table(base) is None:
-            raise Refusal(f"Base table '{base}' doesn't exist")
-        return True
+        return there is None
     if there is None:
         if effect.conditional:
             return False
         raise Refusal(f"Table '{schema.keyspace}.{effect.name}' doesn't exist")
-    if effect.drops_table and (views := schema.views_on(effect.name)):
-        names = ", ".join(view.name for view in views)
-        raise Refusal(f"Cannot drop a table when materialized views still depend on it ({names})")
+    if isinstance(there, Table) and bool(there.base) != (effect.kind == "view"):
+        raise Refusal(f"'{schema.keyspace}.{effect.name}' is no {effect.kind}")
+    _see_free_of_views(schema, effect)
     if isinstance(there, Table) and effect.verb == "alter":
         _see_alterable(there, effect)
     return True
 
 
+def _see_free_of_views(schema: Schema, effect: Effect) -> None:
+    names = ", ".join(view.name for view in schema.views_on(effect.name))
+    if names and effect.drops_table:
+        raise Refusal(f"Cannot drop a table when materialized views still depend on it ({names})")
+    if names and effect.drop:
+        raise Refusal(f"Cannot drop a column of a table with materialized views ({names})")
+
+
 def _see_alterable(table: Table, effect: Effect) -> None:
+    gone = {dropped.name: dropped for dropped in table.dropped}
     for column in effect.add:
         if table.column(column.name) and not effect.loose:
             raise Refusal(f"Column with name '{column.name}' already exists")
+        was = gone.get(column.name)
+        if was and (was.type, was.kind) != (column.type, column.kind):
+            raise Refusal(f"Cannot re-add previously dropped column '{column.name}'")
     for name in effect.drop:
         found = table.column(name)
         if found is None and not effect.loose:

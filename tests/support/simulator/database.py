@@ -19,7 +19,7 @@ from tests.support.simulator.bulk import SimulatedBulk
 from tests.support.simulator.carried import Life, RowWrite
 from tests.support.simulator.cells import NEVER, Cell, Partition, RowData
 from tests.support.simulator.cluster import Cluster
-from tests.support.simulator.faults import Fate, Killed, Schedule, Sent
+from tests.support.simulator.faults import Fate, Killed, Schedule, Sent, refused_by
 from tests.support.simulator.storage import UNSET, Key, Refusal
 
 TAKES = 0.004  # seconds that a statement takes
@@ -124,7 +124,7 @@ class SimulatedDatabase:
         try:
             answer = deliver(self.cluster, sent)
         except Refusal as refused:
-            raise StatementRefused(str(refused)) from None
+            raise refused_by(refused) from None
         if fate in (Fate.UNANSWERED, Fate.LATE):
             self.cluster.wait(self.schedule.delay)
         if fate is Fate.UNANSWERED:
@@ -166,7 +166,7 @@ class SimulatedDatabase:
         try:
             return list(self.cluster.query(cql, _bound(values), self.keyspace))
         except Refusal as refused:
-            raise StatementRefused(str(refused)) from None
+            raise refused_by(refused) from None
 
     def schema(self) -> Schema:
         """See `Database`."""
@@ -193,7 +193,7 @@ class SimulatedDatabase:
         try:
             there = self.cluster.table(self.keyspace, table.name)
         except Refusal as refused:
-            raise StatementRefused(str(refused)) from None
+            raise refused_by(refused) from None
         return next(self.cluster.rows(there).rows(there, self.cluster.now), None) is not None
 
     def server(self, keyspaces: Collection[str]) -> Server:
@@ -211,7 +211,7 @@ class SimulatedDatabase:
     def unbuilt(self, view: str) -> list[str]:
         """See `Database`."""
         self._alive()
-        return []
+        return [self.platform.host] if self.cluster.is_unbuilt(self.keyspace, view) else []
 
     def grants(self, table: str) -> list[tuple[str, str]]:
         """See `Database`."""

@@ -12,6 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from calldrop_migrate.cluster.failures import says_absent
+from calldrop_migrate.errors import StatementRefused
+from tests.support.simulator.storage import Refusal
+
 
 class Fate(StrEnum):
     """What happens to one statement.
@@ -83,3 +87,10 @@ class Schedule:
         self.all.append(statement)
         self.before(self.sent)
         return self.fates.get(self.sent)
+
+
+def refused_by(refusal: Refusal) -> StatementRefused:
+    """Return a refusal as the engine knows it."""
+    told = StatementRefused(str(refusal))
+    told.absent = says_absent(refusal)
+    return told
