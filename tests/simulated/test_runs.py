@@ -35,8 +35,9 @@ Family = Callable[[Explorer], Iterator[Parts]]
         (families.hindered, "keep=0", 120),
         (families.held, "keep=7 elsewhere", None),
         (families.standing, "keep=7 elsewhere", 120),
+        (families.lagging, "keep=0", None),
     ],
-    ids=["killed", "killed elsewhere", "killed twice", "hindered", "held", "standing"],
+    ids=["killed", "killed elsewhere", "killed twice", "hindered", "held", "standing", "lagging"],
 )
 def test_nothing_is_lost(
     way: str, family: Family, rest: str, most: int | None, record_property: Callable[..., None]
@@ -55,7 +56,12 @@ def test_nothing_is_lost(
 
 
 @pytest.mark.parametrize(
-    "text", ["up keep=0; killed 14; killed 9", "down keep=7 elsewhere scylla; held 9 arrives 20"]
+    "text",
+    [
+        "up keep=0; killed 14; killed 9",
+        "down keep=7 elsewhere scylla; held 9 arrives 20",
+        "up keep=0; lags 14 for 45",
+    ],
 )
 def test_a_line_is_read_as_it_is_printed(text: str) -> None:
     assert str(parse(text)) == text

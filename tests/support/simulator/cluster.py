@@ -21,7 +21,7 @@ from calldrop_migrate.core.effects import after, needed_by
 from calldrop_migrate.core.schema import Schema, Table
 from tests.support.simulator import storage, views
 from tests.support.simulator.statements import Select, Unmodelled, Write, parse
-from tests.support.simulator.storage import MICROSECONDS, Moment, Refusal, TableData
+from tests.support.simulator.storage import MICROSECONDS, Moment, Refusal, TableData, Unknown
 
 BEGIN = 1_790_000_000.0  # seconds since 1970
 BUILDS = 0.3  # seconds that a view takes to be built
@@ -37,7 +37,7 @@ class Cluster:
         scylla: whether it behaves as ScyllaDB where the two differ.
         now: seconds since 1970 on the clock of the servers.
         schemas: by keyspace, as the nodes that don't lag show them.
-        lagging: nodes that still show an older schema, with that schema.
+        lagging: nodes that still show an older schema, with that schema, and until when.
         data: the rows of tables by the table's id; those of a dropped table are gone.
         built: when views are built, or were, by the view's id.
         ids: how many ids its runners have made up.
@@ -47,7 +47,7 @@ class Cluster:
     nodes: int = 1
     now: float = BEGIN
     schemas: dict[str, Schema] = field(default_factory=dict)
-    lagging: dict[int, dict[str, Schema]] = field(default_factory=dict)
+    lagging: dict[int, tuple[dict[str, Schema], float]] = field(default_factory=dict)
     data: Data = field(default_factory=dict)
     built: dict[UUID, float] = field(default_factory=dict)
     ids: int = 0
@@ -92,16 +92,20 @@ class Cluster:
 
     def schema(self, keyspace: str, node: int = 0) -> Schema:
         """Return a keyspace as a node shows it."""
-        shown = self.lagging.get(node, self.schemas)
-        return shown.get(keyspace, Schema(keyspace))
+        return self._shown_by(node).get(keyspace, Schema(keyspace))
 
-    def lag(self, node: int) -> None:
-        """Let a node show the schema of now until it catches up."""
-        self.lagging.setdefault(node, dict(self.schemas))
+    def _shown_by(self, node: int) -> dict[str, Schema]:
+        schemas, until = self.lagging.get(node, (self.schemas, self.now))
+        return schemas if self.now < until else self.schemas
 
-    def catch_up(self) -> None:
-        """Let all nodes show the same schema."""
-        self.lagging.clear()
+    def lag(self, node: int, schemas: dict[str, Schema], seconds: float) -> None:
+        """Let a node show a schema that is older than that of the others, for some time."""
+        self.nodes = max(self.nodes, node + 1)
+        self.lagging[node] = dict(schemas), self.now + seconds
+
+    def behind(self) -> list[int]:
+        """Return the nodes that show an older schema than the others do."""
+        return [node for node, (_, until) in self.lagging.items() if self.now < until]
 
     def change_schema(self, text: str, keyspace: str, node: int = 0) -> None:
         """Execute a schema change.
@@ -117,7 +121,7 @@ class Cluster:
         if effect.verb == "other" or not effect.name:
             return  # GRANT, ROLE, functions: nothing that rows depend on
         seen = self.schema(keyspace, node)
-        if keyspace not in self.lagging.get(node, self.schemas):
+        if keyspace not in self._shown_by(node):
             raise Refusal(f"Keyspace '{keyspace}' does not exist")
         if not _applies(seen, effect):
             return
@@ -144,6 +148,8 @@ class Cluster:
         if effect.verb == "create" and table is not None:
             self._made += 1
             made = UUID(effect.id) if effect.id else uuid5(_IDS, f"{keyspace} {self._made}")
+            if before is not None and before.id == made:
+                return  # a node that lags made the same one
             if made in self.data:
                 raise Refusal(f"there is a table with the id {made}")
             changed = changed.put(replace(table, id=made))
@@ -170,16 +176,18 @@ class Cluster:
 
     # -- rows --------------------------------------------------------------------------------------
 
-    def table(self, keyspace: str, name: str) -> Table:
-        """Return the table that statements about rows mean.
+    def table(self, keyspace: str, name: str, node: int = 0) -> Table:
+        """Return the table that statements about rows mean, as a node knows it.
 
         Raises:
             Refusal: there is none.
         """
-        table = self.schema(keyspace).table(name)
+        table = self.schema(keyspace, node).table(name)
         if table is None or table.base:
             words = "unconfigured table" if self.scylla else "table"
             raise Refusal(f"{words} {name} does not exist")
+        if table.id not in self.data:
+            raise Unknown(f"Unknown CF {table.id}")
         return table
 
     def rows(self, table: Table) -> TableData:
@@ -198,22 +206,24 @@ class Cluster:
             self._shared.discard(table_id)
         return self.data[table_id]
 
-    def query(self, cql: str, values: Sequence[object], keyspace: str) -> list[dict[str, Any]]:
-        """Return the rows of a SELECT."""
+    def query(
+        self, cql: str, values: Sequence[object], keyspace: str, node: int = 0
+    ) -> list[dict[str, Any]]:
+        """Return the rows of a SELECT that a node is asked for."""
         statement = parse(cql)
         if not isinstance(statement, Select):
             raise Unmodelled(cql)
         where = statement.keyspace or keyspace
         if where.startswith("system"):
             return self._system(statement, values)
-        table, rows = self._shown(where, statement.table)
+        table, rows = self._shown(where, statement.table, node)
         return storage.select(rows, table, statement, values, self.now)
 
-    def _shown(self, keyspace: str, name: str) -> tuple[Table, TableData]:
+    def _shown(self, keyspace: str, name: str, node: int) -> tuple[Table, TableData]:
         """Return a table or a view, and its rows."""
-        found = self.schema(keyspace).table(name)
+        found = self.schema(keyspace, node).table(name)
         if found is None or not found.base:
-            table = self.table(keyspace, name)
+            table = self.table(keyspace, name, node)
             return table, self.rows(table)
         if self.is_unbuilt(keyspace, name):
             raise Unmodelled(f"a view that is being built: {name}")

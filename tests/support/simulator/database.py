@@ -10,11 +10,12 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
+from calldrop_migrate.cluster.failures import says_absent
 from calldrop_migrate.core.fencing import Access
 from calldrop_migrate.core.preflight import Placement, Server
 from calldrop_migrate.core.schema import Schema, Table
 from calldrop_migrate.engine.ports import ABSENT, Platform, Row
-from calldrop_migrate.errors import OutcomeUnknown, StatementRefused
+from calldrop_migrate.errors import OutcomeUnknown, StatementRefused, Unreachable
 from tests.support.simulator.bulk import SimulatedBulk
 from tests.support.simulator.carried import Life, RowWrite
 from tests.support.simulator.cells import NEVER, Cell, Partition, RowData
@@ -23,6 +24,7 @@ from tests.support.simulator.faults import Fate, Killed, Schedule, Sent, refused
 from tests.support.simulator.storage import UNSET, Key, Refusal
 
 TAKES = 0.004  # seconds that a statement takes
+_PATIENCE = 30.0  # seconds, of cluster/session.py: until nodes agree, until a table is known
 
 
 def deliver(cluster: Cluster, sent: Sent) -> bool:
@@ -86,6 +88,7 @@ class SimulatedDatabase:
         self.keyspace = self.bookkeeping = keyspace
         self.user = ""
         self.schedule = schedule
+        self._node = min(cluster.behind(), default=0)  # of all nodes the one that knows least
         name, version = ("ScyllaDB", "2026.1.11") if cluster.scylla else ("Cassandra", "5.0.9")
         here = {"datacenter1": cluster.nodes}
         self.platform = Platform(name, version, "", "127.0.0.1", here, {"datacenter1": 1})
@@ -143,12 +146,17 @@ class SimulatedDatabase:
     def ddl(self, *statements: str) -> None:
         """See `Database`."""
         for statement in statements:
-            self.send(Sent("schema", statement, (), self.keyspace))
+            self.send(Sent("schema", statement, (), self.keyspace, self._node))
         self.agree()
 
     def agree(self) -> None:
         """See `Database`."""
         self._alive()
+        end = self.cluster.now + _PATIENCE
+        while behind := self.cluster.behind():
+            if self.cluster.now > end:
+                raise Unreachable(f"{behind} did not take over the schema of the other nodes")
+            self.cluster.wait(0.05)
 
     def use_keyspace(self) -> None:
         """See `Database`."""
@@ -163,20 +171,24 @@ class SimulatedDatabase:
     def query(self, cql: str, values: Sequence[object] = (), *, consistency: str = "") -> list[Row]:
         """See `Database`."""
         self._alive()
-        try:
-            return list(self.cluster.query(cql, _bound(values), self.keyspace))
-        except Refusal as refused:
-            raise refused_by(refused) from None
+        end = self.cluster.now + _PATIENCE
+        while True:
+            try:
+                return list(self.cluster.query(cql, _bound(values), self.keyspace, self._node))
+            except Refusal as refused:
+                if not says_absent(refused) or self.cluster.now > end:
+                    raise refused_by(refused) from None
+            self.cluster.wait(0.1)
 
     def schema(self) -> Schema:
         """See `Database`."""
         self._alive()
-        return self.cluster.schema(self.keyspace)
+        return self.cluster.schema(self.keyspace, self._node)
 
     def refresh(self, known: Schema, names: Collection[tuple[str, str]]) -> Schema:
         """See `Database`."""
         self._alive()
-        now = self.cluster.schema(self.keyspace)
+        now = self.cluster.schema(self.keyspace, self._node)
         for kind, name in names:
             if kind in ("table", "view"):
                 table = now.table(name)
@@ -191,7 +203,7 @@ class SimulatedDatabase:
         """See `Database`."""
         self._alive()
         try:
-            there = self.cluster.table(self.keyspace, table.name)
+            there = self.cluster.table(self.keyspace, table.name, self._node)
         except Refusal as refused:
             raise refused_by(refused) from None
         return next(self.cluster.rows(there).rows(there, self.cluster.now), None) is not None

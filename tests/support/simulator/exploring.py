@@ -17,7 +17,7 @@ from calldrop_migrate.core.names import is_internal
 from tests.support.simulator.cluster import Cluster
 from tests.support.simulator.database import TAKES, deliver
 from tests.support.simulator.faults import Fate, Schedule, Sent
-from tests.support.simulator.lines import STANDS, Journey, Line, Part
+from tests.support.simulator.lines import LAGS, STALE, STANDS, Journey, Line, Part
 from tests.support.simulator.runs import (
     KEYSPACE,
     KILLED,
@@ -31,6 +31,7 @@ from tests.support.simulator.storage import Refusal
 from tests.support.simulator.together import together
 
 LEASE_IS_OVER = 120  # seconds
+READS = 40  # seconds that somebody takes to read what a command said
 INSERT = (
     "INSERT INTO call_records (source_phone_number, call_timestamp, destination_number, "
     "call_duration_seconds) VALUES (?, ?, ?, ?) USING TIMESTAMP {}"
@@ -122,31 +123,45 @@ class Explorer:
             return self.start.copy()
         *before, last = parts
         prefix = tuple(before)
-        if last.what == Fate.KILLED:
-            states = self.trace(prefix).states
-            if last.number > len(states):
+        if last.what in (Fate.KILLED, STALE):
+            states, behind = self.trace(prefix).states, last.number + (last.what == STALE)
+            if behind > len(states):
                 return self.trace(prefix).end.copy()
-            cluster = states[last.number - 1].copy()
+            cluster = states[behind - 1].copy()
             cluster.wait(TAKES)
         else:
             cluster = self._after(prefix)
             self._hindered(cluster, last)
         if self.journey.elsewhere:
             cluster.wait(LEASE_IS_OVER)
+        if last.what == STALE:  # from now on: nobody waits until it is over
+            cluster.lag(1, self.trace(prefix).states[last.number - 1].schemas, last.at)
         return cluster
 
     def _hindered(self, cluster: Cluster, part: Part) -> None:
-        schedule = Schedule({part.number: Fate(part.what)} if part.what != STANDS else {})
+        schedule = Schedule({part.number: Fate(part.what)} if part.what in set(Fate) else {})
         if part.what == STANDS:
             first = partial(self.step, cluster)
             second = partial(self.step, cluster, wait=2 * LEASE_IS_OVER)
             ends = together(first, second, part.number, part.at)
+        elif part.what == LAGS:
+            ends = [self._lagging(cluster, part)]
         elif part.what == Fate.HELD:
             ends = self._held(cluster, schedule, part)
         else:
             ends = [self.step(cluster, schedule)]
         if any(ended.code not in _MAY_END for ended in ends):
             raise Broken(f"{self.journey}; {part}: {ends}")
+
+    def _lagging(self, cluster: Cluster, part: Part) -> Ended:
+        def before(number: int) -> None:
+            if number == part.number:
+                cluster.lag(1, cluster.schemas, part.at)
+
+        schedule = Schedule(before=before)
+        ended = self.step(cluster, schedule)
+        _see_waited(cluster, schedule.all[part.number :])
+        return ended
 
     def _held(self, cluster: Cluster, schedule: Schedule, part: Part) -> list[Ended]:
         ends = [self.step(cluster, schedule)]
@@ -186,11 +201,13 @@ class Explorer:
         return not changes(at, self.trace(()).sent[part.number - 1])
 
     def _settle(self, cluster: Cluster, parts: Sequence[Part]) -> None:
-        said = [self.step(cluster)]
+        said = [self._typed(cluster)]
         while said[-1].code and len(said) < _PATIENCE:
             if len(said) > 1 and said[-1] == said[-2]:
                 said.append(self._follow(cluster, said[-1]))
-            said.append(self.step(cluster))
+            if cluster.behind():
+                cluster.wait(READS)
+            said.append(self._typed(cluster))
         if said[-1].code:
             raise Broken(f"neither the same command nor what its message names ends it: {said}")
         late = any(part.what in (Fate.HELD, STANDS) for part in parts)
@@ -204,6 +221,12 @@ class Explorer:
         if known != dict.fromkeys(revisions, "SUCCEEDED"):
             raise Broken(f"history: {known}\n{said}")
 
+    def _typed(self, cluster: Cluster) -> Ended:
+        schedule = Schedule()
+        ended = self.step(cluster, schedule)
+        _see_waited(cluster, schedule.all)
+        return ended
+
     def _follow(self, cluster: Cluster, ended: Ended) -> Ended:
         """Run the first command that a message names."""
         who, named = self._who(cluster), re.findall(r"calldrop-migrate ([a-z]+)(.*)", ended.hint)
@@ -216,6 +239,13 @@ class Explorer:
                 case "up" | "down" as way, [target]:
                     return who.up(target) if way == "up" else who.down(target)
         return ended
+
+
+def _see_waited(cluster: Cluster, sent: Sequence[Sent]) -> None:
+    """See that nothing but bookkeeping is sent while a node doesn't show the schema."""
+    went_on = [each.text for each in sent if each.kind != "rows"]
+    if cluster.behind() and went_on:
+        raise Broken(f"sent although a node lags: {went_on}")
 
 
 def changes(cluster: Cluster, sent: Sent) -> bool:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from calldrop_migrate.cluster.failures import says_absent
-from calldrop_migrate.errors import StatementRefused
-from tests.support.simulator.storage import Refusal
+from calldrop_migrate.errors import CalldropError, StatementRefused, Unreachable
+from tests.support.simulator.storage import Refusal, Unknown
 
 
 class Fate(StrEnum):
@@ -89,8 +89,10 @@ class Schedule:
         return self.fates.get(self.sent)
 
 
-def refused_by(refusal: Refusal) -> StatementRefused:
-    """Return a refusal as the engine knows it."""
+def refused_by(refusal: Refusal) -> CalldropError:
+    """Return what a refusal is for the engine."""
+    if isinstance(refusal, Unknown):
+        return Unreachable(f"nodes failed to read: {refusal}")
     told = StatementRefused(str(refusal))
     told.absent = says_absent(refusal)
     return told

@@ -3,6 +3,7 @@
     up keep=0; killed 14; killed 9
     down keep=7 elsewhere; held 9 arrives 20
     up keep=7; stands 14 while 9
+    up keep=0; lags 14 for 45
 
 The first part is the journey: which way through the four CallDrop revisions, for how many days
 second copies are kept, whether who comes next is on another machine (and waits for the end of the
@@ -21,7 +22,10 @@ from tests.support.simulator.faults import Fate
 
 Way = Literal["up", "down"]
 STANDS = "stands"  # the run stands still while another one takes over, and then goes on
-_BETWEEN = {Fate.HELD.value: "arrives", STANDS: "while"}
+LAGS = "lags"  # a node doesn't show what the run changes in the schema; later runs ask that one
+STALE = "stale"  # the same, and the run is killed behind its change
+_BETWEEN = {Fate.HELD.value: "arrives", STANDS: "while", LAGS: "for", STALE: "for"}
+_WHAT = (*Fate, STANDS, LAGS, STALE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +53,10 @@ class Part:
     """One run, and what happens to one of its statements.
 
     Attributes:
-        what: a `Fate`, or `STANDS`.
+        what: a `Fate`, `STANDS`, `LAGS` or `STALE`.
         number: of the statement, from 1.
         at: of the run that takes over: the statement before which the held one arrives, or before
-            which it stands still itself until the first has ended.
+            which it stands still itself until the first has ended. Of a node that lags: seconds.
     """
 
     what: str
@@ -96,6 +100,6 @@ def parse(text: str) -> Line:
 
 def _part(text: str) -> Part:
     found = re.fullmatch(r"(\w+) (\d+)(?: (\w+) (\d+))?", text)
-    if not found or found[1] not in (*Fate, STANDS) or _BETWEEN.get(found[1]) != found[3]:
+    if not found or found[1] not in _WHAT or _BETWEEN.get(found[1]) != found[3]:
         raise ValueError(f"no part of a schedule: {text!r}")
     return Part(found[1], int(found[2]), int(found[4] or 0))

@@ -26,6 +26,10 @@ class Refusal(Exception):
     """The server's no to a statement: nothing was applied."""
 
 
+class Unknown(Refusal):
+    """Other nodes don't know the table any more that the asked one still shows: a read fails."""
+
+
 class _Unset:
     """Bound to a column that stays as it is."""
 
