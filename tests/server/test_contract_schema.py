@@ -4,6 +4,7 @@ and on a real server.
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from uuid import uuid4
 
 import pytest
@@ -21,6 +22,19 @@ VIEW = (
 def id_of(on: Server, name: str = "t") -> object:
     table = on.database.schema().table(name)
     return table and table.id
+
+
+def test_a_table_is_told_as_it_was_declared(server_of: Server) -> None:
+    table = server_of.database.schema().table("t")
+    assert table is not None
+    assert [c[:5] for c in map(astuple, table.columns)] == [
+        ("k", "int", "partition_key", 0, "none"),
+        ("c", "int", "clustering", 0, "asc"),
+        ("s", "int", "static", -1, "none"),
+        ("v", "int", "regular", -1, "none"),
+        ("w", "text", "regular", -1, "none"),
+    ]
+    assert (table.base, table.dropped, table.compact) == ("", (), False)
 
 
 def test_a_create_with_an_id_comes_twice(server_of: Server) -> None:
@@ -207,3 +221,20 @@ def test_a_view_is_no_table(server_of: Server, cql: str) -> None:
     made(server_of)
     with pytest.raises(Refused):
         server_of.execute(cql)
+
+
+def test_a_view_that_declares_no_order_has_that_of_its_base(server_of: Server) -> None:
+    server_of.execute(
+        "CREATE TABLE d (k int, a int, b int, PRIMARY KEY (k, a, b)) "
+        "WITH CLUSTERING ORDER BY (a DESC, b ASC)"
+    )
+    server_of.execute(
+        "CREATE MATERIALIZED VIEW by_b AS SELECT k, a, b FROM d "
+        "WHERE b IS NOT NULL AND k IS NOT NULL AND a IS NOT NULL PRIMARY KEY (b, a, k)"
+    )
+    view = server_of.database.schema().table("by_b")
+    assert view is not None
+    assert [(c.name, c.order) for c in view.columns if c.kind == "clustering"] == [
+        ("a", "desc"),
+        ("k", "asc"),
+    ]

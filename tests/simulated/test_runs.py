@@ -36,8 +36,20 @@ Family = Callable[[Explorer], Iterator[Parts]]
         (families.held, "keep=7 elsewhere", None),
         (families.standing, "keep=7 elsewhere", 120),
         (families.lagging, "keep=0", None),
+        (families.killed, "keep=0 scylla", None),
+        (families.held, "keep=7 elsewhere scylla", 60),
     ],
-    ids=["killed", "killed elsewhere", "killed twice", "hindered", "held", "standing", "lagging"],
+    ids=[
+        "killed",
+        "killed elsewhere",
+        "killed twice",
+        "hindered",
+        "held",
+        "standing",
+        "lagging",
+        "killed scylla",
+        "held scylla",
+    ],
 )
 def test_nothing_is_lost(
     way: str, family: Family, rest: str, most: int | None, record_property: Callable[..., None]

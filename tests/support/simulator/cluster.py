@@ -17,13 +17,15 @@ from uuid import UUID, uuid5
 
 from calldrop_migrate.core.cql import Statement, split
 from calldrop_migrate.core.ddl import Effect, read
-from calldrop_migrate.core.effects import after, needed_by
+from calldrop_migrate.core.effects import after
 from calldrop_migrate.core.schema import Schema, Table
 from tests.support.simulator import storage, views
+from tests.support.simulator.allowed import applies
 from tests.support.simulator.statements import Select, Unmodelled, Write, parse
 from tests.support.simulator.storage import MICROSECONDS, Moment, Refusal, TableData, Unknown
 
 BEGIN = 1_790_000_000.0  # seconds since 1970
+PAXOS = "$paxos"  # of a table with conditional writes, on ScyllaDB: another table
 BUILDS = 0.3  # seconds that a view takes to be built
 _IDS = UUID("7e5d0f4c-6a35-4ad6-9d52-0f8f4bb9b1a5")
 Data = dict[UUID, TableData]
@@ -123,7 +125,9 @@ class Cluster:
         seen = self.schema(keyspace, node)
         if keyspace not in self._shown_by(node):
             raise Refusal(f"Keyspace '{keyspace}' does not exist")
-        if not _applies(seen, effect):
+        if self.scylla and effect.id:
+            raise Unmodelled("an id of a table on ScyllaDB")
+        if not applies(seen, effect, scylla=self.scylla):
             return
         self._put(keyspace, effect)
 
@@ -154,18 +158,32 @@ class Cluster:
                 raise Refusal(f"there is a table with the id {made}")
             changed = changed.put(replace(table, id=made))
             self.data[made] = TableData()
-            if table.base:
+            if (base := schema.table(table.base)) is not None:
+                changed = changed.put(self._ordered(replace(table, id=made), base))
                 self.built[made] = self.now + BUILDS
         elif effect.verb == "drop" and before is not None and before.id is not None:
             self.data.pop(before.id, None)
+            changed = changed.without(effect.name + PAXOS)
         elif effect.verb == "alter" and effect.drop and before and before.id and table:
             changed = changed.put(self._without(table, before.id, effect.drop))
         self.schemas[keyspace] = changed
 
+    def _ordered(self, view: Table, base: Table) -> Table:
+        """Return a view with the order that it doesn't declare."""
+        orders = {} if self.scylla else {c.name: c.order for c in base.columns}
+        columns = (
+            replace(c, order=c.order if c.order else _order(orders.get(c.name, "")))
+            if c.kind == "clustering"
+            else c
+            for c in view.columns
+        )
+        return replace(view, columns=tuple(columns))
+
     def _without(self, table: Table, table_id: UUID, names: Collection[str]) -> Table:
         """Hide what columns have, and return the table with the time at which they were dropped."""
-        at = self.moment().written // 1000
-        self._owned(table_id).shown_from |= dict.fromkeys(names, at * 1000)
+        unit = 1 if self.scylla else 1000  # microseconds
+        at = self.moment().written // unit
+        self._owned(table_id).shown_from |= dict.fromkeys(names, at * unit)
         dropped = (d._replace(at=str(at)) if d.name in names else d for d in table.dropped)
         return replace(table, dropped=tuple(sorted(dropped)))
 
@@ -184,8 +202,10 @@ class Cluster:
         """
         table = self.schema(keyspace, node).table(name)
         if table is None or table.base:
-            words = "unconfigured table" if self.scylla else "table"
-            raise Refusal(f"{words} {name} does not exist")
+            told = f"unconfigured table {name}" if self.scylla else f"table {name} does not exist"
+            raise Refusal(told)
+        if name.endswith(PAXOS):
+            raise Refusal("Role  doesn't exist.")
         if table.id not in self.data:
             raise Unknown(f"Unknown CF {table.id}")
         return table
@@ -255,6 +275,7 @@ class Cluster:
         targets = [self.table(w.keyspace or keyspace, w.table) for w in writes]
         if any(w.is_conditional for w in writes):
             self._see_one_partition(writes, targets, values)
+            self._add_paxos(writes[0].keyspace or keyspace, targets[0])
         for write, table in zip(writes, targets, strict=True):
             if write.is_conditional and not storage.conditions_hold(
                 self.rows(table), table, write, values, self.now
@@ -268,6 +289,13 @@ class Cluster:
             storage.apply(self.owned_rows(table), table, write, values, at)
         return True
 
+    def _add_paxos(self, keyspace: str, table: Table) -> None:
+        """Add what ScyllaDB shows beside a table once it has a conditional write."""
+        schema = self.schemas[keyspace]
+        if self.scylla and schema.table(table.name + PAXOS) is None:
+            own = Table(table.name + PAXOS, tuple(c for c in table.columns if c.is_key))
+            self.schemas[keyspace] = schema.put(replace(own, id=uuid5(_IDS, own.name)))
+
     def _see_one_partition(
         self, writes: Sequence[Write], tables: Sequence[Table], values: Sequence[object]
     ) -> None:
@@ -277,6 +305,10 @@ class Cluster:
         }
         if len(places) > 1:
             raise Refusal("Batch with conditions cannot span multiple partitions or tables")
+
+
+def _order(of_base: str) -> str:
+    return of_base if of_base in ("asc", "desc") else "asc"
 
 
 def _qualified(statement: Statement, keyspace: str) -> tuple[Effect, str, Statement]:
@@ -290,53 +322,3 @@ def _qualified(statement: Statement, keyspace: str) -> tuple[Effect, str, Statem
             (plain,) = split(text, "sent")
             return read(plain), name.value, plain
     return read(statement), keyspace, statement
-
-
-def _applies(schema: Schema, effect: Effect) -> bool:
-    """Return whether there is something to do.
-
-    Raises:
-        Refusal: it can't be done.
-    """
-    there = schema.table(effect.name) or schema.extra(effect.kind, effect.name)
-    if effect.verb == "create":
-        needed = needed_by(effect)[1]
-        if needed and schema.table(needed) is None:
-            raise Refusal(f"Table '{schema.keyspace}.{needed}' doesn't exist")
-        if there is not None and not effect.conditional:
-            raise Refusal(f"Table '{schema.keyspace}.{effect.name}' already exists")
-        return there is None
-    if there is None:
-        if effect.conditional:
-            return False
-        raise Refusal(f"Table '{schema.keyspace}.{effect.name}' doesn't exist")
-    if isinstance(there, Table) and bool(there.base) != (effect.kind == "view"):
-        raise Refusal(f"'{schema.keyspace}.{effect.name}' is no {effect.kind}")
-    _see_free_of_views(schema, effect)
-    if isinstance(there, Table) and effect.verb == "alter":
-        _see_alterable(there, effect)
-    return True
-
-
-def _see_free_of_views(schema: Schema, effect: Effect) -> None:
-    names = ", ".join(view.name for view in schema.views_on(effect.name))
-    if names and effect.drops_table:
-        raise Refusal(f"Cannot drop a table when materialized views still depend on it ({names})")
-    if names and effect.drop:
-        raise Refusal(f"Cannot drop a column of a table with materialized views ({names})")
-
-
-def _see_alterable(table: Table, effect: Effect) -> None:
-    gone = {dropped.name: dropped for dropped in table.dropped}
-    for column in effect.add:
-        if table.column(column.name) and not effect.loose:
-            raise Refusal(f"Column with name '{column.name}' already exists")
-        was = gone.get(column.name)
-        if was and (was.type, was.kind) != (column.type, column.kind):
-            raise Refusal(f"Cannot re-add previously dropped column '{column.name}'")
-    for name in effect.drop:
-        found = table.column(name)
-        if found is None and not effect.loose:
-            raise Refusal(f"Column {name} was not found in table '{table.name}'")
-        if found is not None and found.is_key:
-            raise Refusal(f"Cannot drop PRIMARY KEY column {name}")
