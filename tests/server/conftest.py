@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.support.calls import Calls
 from tests.support.cli import Cli
+from tests.support.contract import Server, real, simulated
 
 
 @pytest.fixture
@@ -23,3 +25,15 @@ def draw() -> random.Random:
 def mixed_calls(cli: Cli, client: Any) -> Calls:
     """Revision 1 with calls of all kinds."""
     return Calls(cli, client)
+
+
+@pytest.fixture(params=["simulated", "real"])
+def server_of(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A table on the simulator, and on the server of this run."""
+    if request.param == "simulated":
+        with simulated() as found:
+            yield found
+        return
+    names = ("client", "keyspace", "server")
+    with real(*map(request.getfixturevalue, names)) as found:
+        yield found

@@ -5,113 +5,10 @@ A difference fails here. What isn't here the simulator must not model (tests/sup
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
-
 import pytest
-from cassandra import AlreadyExists, InvalidRequest
-from cassandra.protocol import SyntaxException
-from cassandra.query import UNSET_VALUE
 
-from tests.support.simulator.cluster import Cluster
-from tests.support.simulator.statements import Unmodelled
-from tests.support.simulator.storage import UNSET, Refusal
-
-T = "t (k int, c int, s int static, v int, w text, PRIMARY KEY (k, c))"
-AT = 1_700_000_000_000_000  # microseconds
-
-
-class Refused(Exception):
-    """The server says no."""
-
-
-class Server(Protocol):
-    """Executes statements in a keyspace of its own."""
-
-    keyspace: str
-
-    def execute(self, cql: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
-        """Give the rows; of a conditional statement one row with `[applied]`."""
-        ...
-
-
-class Real:
-    """The server of this run."""
-
-    def __init__(self, session: Any) -> None:
-        self._client = session
-        self.keyspace: str = session.keyspace
-
-    def execute(self, cql: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
-        try:
-            statement = self._client.prepare(cql) if values else cql
-            bound = [UNSET_VALUE if value is UNSET else value for value in values]
-            rows = list(self._client.execute(statement, bound or None))
-        except (AlreadyExists, InvalidRequest, SyntaxException) as refused:
-            raise Refused(str(refused)) from None
-        if rows and "[applied]" in rows[0]:
-            return [{"[applied]": rows[0]["[applied]"]}]
-        return rows
-
-
-class Simulated:
-    """The simulator."""
-
-    keyspace = "ks"
-
-    def __init__(self) -> None:
-        self._cluster = Cluster()
-        self.execute(
-            "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'dc1': '1'}"
-        )
-
-    def execute(self, cql: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
-        self._cluster.wait(0.01)
-        try:
-            if cql.startswith("SELECT id FROM system_schema"):
-                table = self._cluster.schema("ks").table("t")
-                return [{"id": table.id}] if table else []
-            if cql.startswith("SELECT"):
-                return self._cluster.query(cql, values, "ks")
-            if cql.startswith(("CREATE", "DROP", "ALTER")):
-                self._cluster.change_schema(cql, "ks")
-                return []
-            applied = self._cluster.write(cql, values, "ks")
-        except (Refusal, Unmodelled) as refused:
-            raise Refused(str(refused)) from None
-        return [{"[applied]": applied}] if " IF " in cql else []
-
-
-@pytest.fixture(params=["simulated", "real"])
-def server_of(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A table on either of them."""
-    if request.param == "simulated":
-        simulated = Simulated()
-        simulated.execute(f"CREATE TABLE {T}")
-        yield simulated
-        return
-    client, keyspace, datacenter = map(
-        request.getfixturevalue, ("client", "keyspace", "datacenter")
-    )
-    client.execute(
-        f"CREATE KEYSPACE {keyspace} WITH replication ="
-        f" {{'class': 'NetworkTopologyStrategy', '{datacenter}': 1}}"
-    )
-    session = client.cluster.connect(keyspace)
-    real = Real(session)
-    real.execute(f"CREATE TABLE {T}")
-    yield real
-    session.shutdown()
-
-
-def values_of(on: Server, what: str = "v, WRITETIME(v) AS at") -> list[tuple[object, ...]]:
-    return [tuple(row.values()) for row in on.execute(f"SELECT {what} FROM t")]
-
-
-def put(on: Server, v: object, at: int, using: str = "", key: tuple[int, int] = (1, 1)) -> None:
-    on.execute(
-        f"UPDATE t USING TIMESTAMP {AT + at}{using} SET v = ? WHERE k = ? AND c = ?", (v, *key)
-    )
+from tests.support.contract import AT, Refused, Server, T, put, values_of
+from tests.support.simulator.storage import UNSET
 
 
 def test_the_newest_write_wins_in_whatever_order(server_of: Server) -> None:
@@ -261,3 +158,123 @@ def test_rows_come_in_the_order_of_the_clustering_key(server_of: Server) -> None
 def test_what_is_refused(server_of: Server, cql: str) -> None:
     with pytest.raises(Refused):
         server_of.execute(cql)
+
+
+@pytest.mark.parametrize(
+    ("column", "larger", "smaller"),
+    [("v", 10, 9), ("v", -1, 1), ("v", 2**31 - 1, 0), ("w", "b", "aa"), ("w", "'", '"')],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_at_one_time_the_larger_bytes_win(
+    server_of: Server, column: str, larger: object, smaller: object, first: bool
+) -> None:
+    for value in (larger, smaller) if first else (smaller, larger):
+        server_of.execute(
+            f"UPDATE t USING TIMESTAMP {AT} SET {column} = ? WHERE k = 1 AND c = 1", (value,)
+        )
+    assert values_of(server_of, column) == [(larger,)]
+
+
+@pytest.mark.parametrize("delete_first", [True, False])
+def test_at_one_time_a_deletion_wins_over_an_insert(server_of: Server, delete_first: bool) -> None:
+    insert = f"INSERT INTO t (k, c, v) VALUES (1, 1, 5) USING TIMESTAMP {AT}"
+    delete = f"DELETE FROM t USING TIMESTAMP {AT} WHERE k = 1 AND c = 1"
+    for cql in (delete, insert) if delete_first else (insert, delete):
+        server_of.execute(cql)
+    assert values_of(server_of) == []
+
+
+def test_of_two_that_end_at_one_time_the_later_end_wins(server_of: Server) -> None:
+    for v, seconds in ((1, 900), (2, 90)):
+        put(server_of, v, 10, f" AND TTL {seconds}")
+    assert values_of(server_of, "v") == [(1,)]
+
+
+def test_an_insert_that_comes_late_changes_nothing_newer(server_of: Server) -> None:
+    late = "INSERT INTO t (k, c, v, w) VALUES (1, 1, 1, 'late') USING TIMESTAMP {}"
+    put(server_of, 2, 20)
+    server_of.execute(late.format(AT + 10))
+    assert values_of(server_of, "v, w") == [(2, "late")]
+    server_of.execute(f"DELETE FROM t USING TIMESTAMP {AT + 30} WHERE k = 1 AND c = 1")
+    server_of.execute(late.format(AT + 25))
+    assert values_of(server_of) == []
+    server_of.execute(f"DELETE FROM t USING TIMESTAMP {AT + 50} WHERE k = 1")
+    server_of.execute(late.format(AT + 45))
+    assert values_of(server_of) == []
+    server_of.execute(late.format(AT + 55))
+    assert values_of(server_of, "v, w") == [(1, "late")]
+
+
+def test_a_deletion_by_a_clock_that_is_ahead_hides_what_a_condition_let_through(
+    server_of: Server,
+) -> None:
+    ahead = 4_000_000_000_000_000
+    server_of.execute(f"DELETE FROM t USING TIMESTAMP {ahead} WHERE k = 1 AND c = 1")
+    insert = "INSERT INTO t (k, c, v) VALUES (1, 1, 1) IF NOT EXISTS"
+    assert [server_of.execute(insert) for _ in range(2)] == [[{"[applied]": True}]] * 2
+    assert values_of(server_of) == []
+
+
+def test_what_has_a_condition_has_no_effect_when_it_comes_again(server_of: Server) -> None:
+    server_of.execute("INSERT INTO t (k, c, v, s) VALUES (1, 1, 1, 1)")
+    batch = (
+        "BEGIN BATCH UPDATE t SET s = ? WHERE k = 1 IF s = ?; "
+        "UPDATE t SET v = ? WHERE k = 1 AND c = 1 IF v = ?; APPLY BATCH"
+    )
+    update = "UPDATE t SET v = ? WHERE k = 1 AND c = 1 IF v = ?"
+    delete = "DELETE FROM t WHERE k = 1 AND c = 1 IF v = ?"
+    done = [
+        server_of.execute(cql, values)[0]["[applied]"]
+        for cql, values in (
+            (batch, (2, 1, 2, 1)),
+            (batch, (2, 1, 2, 1)),
+            (update, (3, 2)),
+            (update, (3, 2)),
+            (delete, (2,)),
+            (delete, (3,)),
+            (delete, (3,)),
+        )
+    ]
+    assert done == [True, False, True, False, False, True, False]
+    assert values_of(server_of, "c, s, v") == [(None, 2, None)]
+
+
+def test_a_partition_that_has_statics_alone(server_of: Server) -> None:
+    insert = "INSERT INTO t (k, c, v) VALUES (1, 1, 5) IF NOT EXISTS"
+    statics = "INSERT INTO t (k, s) VALUES (1, ?) IF NOT EXISTS"
+    assert server_of.execute(statics, (7,)) == [{"[applied]": True}]
+    assert values_of(server_of, "k, c, s, v") == [(1, None, 7, None)]
+    assert values_of(server_of, "s, WRITETIME(v) AS at") == [(7, None)]
+    assert server_of.execute(insert) == [{"[applied]": True}]
+    assert values_of(server_of, "k, c, s, v") == [(1, 1, 7, 5)]
+    assert server_of.execute(statics, (8,)) == [{"[applied]": False}]
+    server_of.execute("DELETE FROM t WHERE k = 1 AND c = 1")
+    assert values_of(server_of, "k, c, s, v") == [(1, None, 7, None)]
+    server_of.execute("UPDATE t SET s = null WHERE k = 1")
+    assert values_of(server_of, "k, c, s, v") == []
+    server_of.execute("UPDATE t SET s = 9 WHERE k = 1")
+    server_of.execute("DELETE FROM t WHERE k = 1")
+    assert values_of(server_of, "k, c, s, v") == []
+
+
+def test_statics_are_no_row_where_a_condition_asks_for_one(server_of: Server) -> None:
+    server_of.execute("UPDATE t SET s = 7 WHERE k = 1")
+    delete = "DELETE FROM t WHERE k = 1 AND c = 1 IF EXISTS"
+    assert server_of.execute(delete) == [{"[applied]": False}]
+    update = "UPDATE t SET v = 1 WHERE k = 1 AND c = 1 IF s = ?"
+    done = [server_of.execute(update, (s,)) for s in (6, 7)]
+    assert done == [[{"[applied]": False}], [{"[applied]": True}]]
+
+
+def test_a_row_ends_with_its_cells_and_its_marker(server_of: Server) -> None:
+    server_of.execute("INSERT INTO t (k, c, v) VALUES (1, 1, 5) USING TTL 2")
+    server_of.execute("INSERT INTO t (k, c) VALUES (1, 2)")
+    put(server_of, 5, 10, " AND TTL 2", key=(1, 2))
+    server_of.execute("INSERT INTO t (k, c, v) VALUES (1, 3, 5) USING TTL 2")
+    server_of.execute("UPDATE t SET w = 'stays' WHERE k = 1 AND c = 3")
+    put(server_of, 5, 10, " AND TTL 2", key=(1, 4))
+    insert = "INSERT INTO t (k, c, v) VALUES (1, ?, 6) IF NOT EXISTS"
+    assert server_of.execute(insert, (4,)) == [{"[applied]": False}]
+    server_of.wait(3.2)
+    assert values_of(server_of, "c, v, w") == [(2, None, None), (3, None, "stays")]
+    assert server_of.execute(insert, (4,)) == [{"[applied]": True}]

@@ -1,7 +1,6 @@
 """What each write of the lease and of the checkpoints is for: without it one of these fails.
 
-tests/support/mutations.py leaves them out one by one, on the simulator; what a mutation of the journal or of the history does
-shows in other tests already.
+tests/support/mutations.py leaves them out one by one, on the simulator.
 """
 
 from __future__ import annotations

@@ -48,6 +48,9 @@ DRAWN = (
     (families.standing, "keep=7 elsewhere abort", 40),
     (families.pausing, "keep=0 elsewhere", 60),
     (families.pausing, "keep=0 elsewhere abort", 60),
+    (families.lagging, "keep=0", 30),
+    (families.killed, "keep=0 scylla", None),
+    (families.held, "keep=7 elsewhere scylla", 60),
 )
 
 
@@ -79,6 +82,7 @@ def test_nothing_is_lost(
         "up keep=0; killed 14; killed 9",
         "down keep=7 elsewhere scylla; held 9 arrives 20",
         "up keep=0 slow=15 clock=-10 abort again; pauses 3 while 9; delayed 4 by 44",
+        "up keep=0; lags 14 for 45",
     ],
 )
 def test_a_line_is_read_as_it_is_printed(text: str) -> None:

@@ -53,6 +53,7 @@ Faults:
     held           a runner that stands still while others go on
 
 Without a server:
+    contract       the simulator and a real server behind one face
     simulator/     a deterministic cluster in memory, behind the ports of the engine
     replay         one line of a schedule, made again on the simulator
     mutations      mutations of the engine, and the schedule that notices each

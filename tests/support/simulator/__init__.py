@@ -3,6 +3,8 @@
     cells.py       cells, rows, partitions: the newest write wins
     statements.py  the CQL about rows that the engine sends, parsed
     storage.py     the rows of one table, read and written by those statements
+    views.py       the rows of a view
+    allowed.py     what a schema lets a statement change
     cluster.py     keyspaces, tables with ids, nodes that lag, the clock
     faults.py      what happens to a statement on its way: killed, lost, refused, late, held
     carried.py     rows of a copy: what of a source row the target gets, and whether it holds it

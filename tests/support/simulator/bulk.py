@@ -24,6 +24,7 @@ from calldrop_migrate.errors import StatementRefused
 from tests.support.simulator.carried import GONE, KEYS_GONE, Carrier, SourceRow, raw_key
 from tests.support.simulator.cells import Cell
 from tests.support.simulator.cluster import Cluster
+from tests.support.simulator.faults import refused_by
 from tests.support.simulator.statements import Unmodelled
 from tests.support.simulator.storage import Found, Refusal, TableData, token_of
 
@@ -52,7 +53,7 @@ class SimulatedBulk:
         try:
             there = self._cluster.table(self._keyspace, table.name)
         except Refusal as refused:
-            raise StatementRefused(str(refused)) from None
+            raise refused_by(refused) from None
         return there, self._cluster.rows(there)
 
     def _found(self, table: Table) -> list[Found]:

@@ -12,19 +12,21 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any, NoReturn
 
+from calldrop_migrate.cluster.failures import says_absent
 from calldrop_migrate.core.fencing import Access
 from calldrop_migrate.core.preflight import Placement, Server
 from calldrop_migrate.core.schema import Schema, Table
 from calldrop_migrate.engine.ports import ABSENT, Platform, Row
-from calldrop_migrate.errors import OutcomeUnknown, StatementRefused
+from calldrop_migrate.errors import OutcomeUnknown, StatementRefused, Unreachable
 from tests.support.simulator.bulk import SimulatedBulk
 from tests.support.simulator.carried import Life, RowWrite
 from tests.support.simulator.cells import NEVER, Cell, Partition, RowData
 from tests.support.simulator.cluster import Cluster
-from tests.support.simulator.faults import Fate, Killed, Schedule, Sent
+from tests.support.simulator.faults import Fate, Killed, Schedule, Sent, refused_by
 from tests.support.simulator.storage import MICROSECONDS, UNSET, Key, Refusal
 
 TAKES = 0.004  # seconds that a statement takes
+_PATIENCE = 30.0  # seconds, of cluster/session.py: until nodes agree, until a table is known
 
 
 def deliver(cluster: Cluster, sent: Sent) -> bool:
@@ -101,6 +103,7 @@ class SimulatedDatabase:
         self.user = ""
         self.ahead = 0.0  # seconds, of the clock that gives plain writes their times
         self.schedule = schedule
+        self._node = min(cluster.behind(), default=0)  # of all nodes the one that knows least
         name, version = ("ScyllaDB", "2026.1.11") if cluster.scylla else ("Cassandra", "5.0.9")
         here = {"datacenter1": cluster.nodes}
         self.platform = Platform(name, version, "", "127.0.0.1", here, {"datacenter1": 1})
@@ -144,7 +147,7 @@ class SimulatedDatabase:
         try:
             answer = deliver(self.cluster, sent)
         except Refusal as refused:
-            raise StatementRefused(str(refused)) from None
+            raise refused_by(refused) from None
         if fate in (Fate.UNANSWERED, Fate.LATE):
             let_pass(self.cluster, self.schedule.delay)
         if fate is Fate.UNANSWERED:
@@ -163,12 +166,17 @@ class SimulatedDatabase:
     def ddl(self, *statements: str) -> None:
         """See `Database`."""
         for statement in statements:
-            self.send(Sent("schema", statement, (), self.keyspace))
+            self.send(Sent("schema", statement, (), self.keyspace, self._node))
         self.agree()
 
     def agree(self) -> None:
         """See `Database`."""
         self._alive()
+        end = self.cluster.now + _PATIENCE
+        while behind := self.cluster.behind():
+            if self.cluster.now > end:
+                raise Unreachable(f"{behind} did not take over the schema of the other nodes")
+            self.cluster.wait(0.05)
 
     def use_keyspace(self) -> None:
         """See `Database`."""
@@ -183,20 +191,24 @@ class SimulatedDatabase:
     def query(self, cql: str, values: Sequence[object] = (), *, consistency: str = "") -> list[Row]:
         """See `Database`."""
         self._alive()
-        try:
-            return list(self.cluster.query(cql, _bound(values), self.keyspace))
-        except Refusal as refused:
-            raise StatementRefused(str(refused)) from None
+        end = self.cluster.now + _PATIENCE
+        while True:
+            try:
+                return list(self.cluster.query(cql, _bound(values), self.keyspace, self._node))
+            except Refusal as refused:
+                if not says_absent(refused) or self.cluster.now > end:
+                    raise refused_by(refused) from None
+            self.cluster.wait(0.1)
 
     def schema(self) -> Schema:
         """See `Database`."""
         self._alive()
-        return self.cluster.schema(self.keyspace)
+        return self.cluster.schema(self.keyspace, self._node)
 
     def refresh(self, known: Schema, names: Collection[tuple[str, str]]) -> Schema:
         """See `Database`."""
         self._alive()
-        now = self.cluster.schema(self.keyspace)
+        now = self.cluster.schema(self.keyspace, self._node)
         for kind, name in names:
             if kind in ("table", "view"):
                 table = now.table(name)
@@ -211,9 +223,9 @@ class SimulatedDatabase:
         """See `Database`."""
         self._read()
         try:
-            there = self.cluster.table(self.keyspace, table.name)
+            there = self.cluster.table(self.keyspace, table.name, self._node)
         except Refusal as refused:
-            raise StatementRefused(str(refused)) from None
+            raise refused_by(refused) from None
         return next(self.cluster.rows(there).rows(there, self.cluster.now), None) is not None
 
     def server(self, keyspaces: Collection[str]) -> Server:
@@ -231,7 +243,7 @@ class SimulatedDatabase:
     def unbuilt(self, view: str) -> list[str]:
         """See `Database`."""
         self._alive()
-        return []
+        return [self.platform.host] if self.cluster.is_unbuilt(self.keyspace, view) else []
 
     def grants(self, table: str) -> list[tuple[str, str]]:
         """See `Database`."""

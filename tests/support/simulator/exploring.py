@@ -20,13 +20,25 @@ from tests.support.simulator.judging import (
     see_finished,
     see_met,
     see_said,
+    see_waited,
 )
-from tests.support.simulator.lines import DELAYED, MET, PAUSES, STANDS, Journey, Line, Part
+from tests.support.simulator.lines import (
+    DELAYED,
+    LAGS,
+    MET,
+    PAUSES,
+    STALE,
+    STANDS,
+    Journey,
+    Line,
+    Part,
+)
 from tests.support.simulator.runs import KEYSPACE, KILLED, Ended, Operator, packaged
 from tests.support.simulator.storage import Refusal
 from tests.support.simulator.together import together
 
 LEASE_IS_OVER = 120  # seconds
+READS = 40  # seconds that somebody takes to read what a command said
 INSERT = (
     "INSERT INTO call_records (source_phone_number, call_timestamp, destination_number, "
     "call_duration_seconds) VALUES (?, ?, ?, ?) USING TIMESTAMP {}"
@@ -149,11 +161,11 @@ class Explorer:
             return self.start.copy()
         *before, last = parts
         prefix = tuple(before)
-        if last.what in (Fate.KILLED, DELAYED):
-            trace = self.trace(prefix)
-            if last.number > len(trace.states):
+        if last.what in (Fate.KILLED, DELAYED, STALE):
+            trace, behind = self.trace(prefix), last.number + (last.what == STALE)
+            if behind > len(trace.states):
                 return trace.end.copy()
-            cluster = trace.states[last.number - 1].copy()
+            cluster = trace.states[behind - 1].copy()
             if last.what == DELAYED:
                 sent = trace.sent[last.number - 1]
                 cluster.on_its_way.append((cluster.now + last.at, sent))
@@ -163,6 +175,8 @@ class Explorer:
             self._hindered(cluster, last, first=not prefix)
         if self.journey.elsewhere:
             let_pass(cluster, LEASE_IS_OVER)
+        if last.what == STALE:  # from now on: nobody waits until it is over
+            cluster.lag(1, self.trace(prefix).states[last.number - 1].schemas, last.at)
         return cluster
 
     def _hindered(self, cluster: Cluster, part: Part, *, first: bool) -> None:
@@ -173,6 +187,8 @@ class Explorer:
                 ends = together(run, other, part.number, part.at, point=what == PAUSES)
             case what if what == MET:
                 ends = self._met(cluster, part)
+            case what if what == LAGS:
+                ends = [self._lagging(cluster, part)]
             case Fate.HELD:
                 ends = self._held(cluster, part, first=first)
             case _:
@@ -194,6 +210,16 @@ class Explorer:
             return ended
 
         return together(partial(self.step, cluster), meet, part.number, _NEVER)
+
+    def _lagging(self, cluster: Cluster, part: Part) -> Ended:
+        def before(number: int) -> None:
+            if number == part.number:
+                cluster.lag(1, cluster.schemas, part.at)
+
+        schedule = Schedule(before=before)
+        ended = self.step(cluster, schedule)
+        see_waited(cluster, schedule.all[part.number :])
+        return ended
 
     def _held(self, cluster: Cluster, part: Part, *, first: bool) -> list[Ended]:
         schedule = Schedule({part.number: Fate.HELD})

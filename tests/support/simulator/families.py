@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tests.support.simulator.exploring import Explorer
 from tests.support.simulator.faults import Fate
-from tests.support.simulator.lines import DELAYED, MET, PAUSES, STANDS, Part
+from tests.support.simulator.lines import DELAYED, LAGS, MET, PAUSES, STALE, STANDS, Part
 
 Parts = tuple[Part, ...]
 _ONE = (Fate.LOST, Fate.UNANSWERED, Fate.REFUSED, Fate.LATE)
@@ -75,6 +75,16 @@ def delayed(on: Explorer) -> Iterator[Parts]:
     for number in range(1, on.length() + 1):
         for seconds in (1, 44):
             yield (Part(DELAYED, number, seconds),)
+
+
+def lagging(on: Explorer) -> Iterator[Parts]:
+    """Yield: a node shows each change of the schema late, sooner than a runner gives up waiting or
+    later; the run goes on, or is killed, and the next one asks that node.
+    """
+    for number, sent in enumerate(on.trace(()).sent, start=1):
+        for seconds in (5, 45, 75) if sent.kind == "schema" else ():
+            yield (Part(LAGS, number, seconds),)
+            yield (Part(STALE, number, seconds),)
 
 
 def drawn(schedules: Iterator[Parts], most: int | None, seed: int) -> tuple[list[Parts], int]:

@@ -12,6 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from calldrop_migrate.cluster.failures import says_absent
+from calldrop_migrate.errors import CalldropError, StatementRefused, Unreachable
+from tests.support.simulator.storage import Refusal, Unknown
+
 
 class Fate(StrEnum):
     """What happens to one statement.
@@ -96,3 +100,12 @@ class Schedule:
         if when != "checked":
             self.points += 1
             self.point(self.points)
+
+
+def refused_by(refusal: Refusal) -> CalldropError:
+    """Return what a refusal is for the engine."""
+    if isinstance(refusal, Unknown):
+        return Unreachable(f"nodes failed to read: {refusal}")
+    told = StatementRefused(str(refusal))
+    told.absent = says_absent(refusal)
+    return told

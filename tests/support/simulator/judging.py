@@ -23,6 +23,7 @@ from tests.support.simulator.lines import DELAYED, STANDS, Journey, Line, Part
 from tests.support.simulator.runs import KEYSPACE, Ended, Operator, history, rows
 from tests.support.simulator.storage import Refusal
 
+READS = 40  # seconds that somebody takes to read what a command said
 _PATIENCE = 6  # commands until all must have come to an end
 _JOURNAL = "migration_journal"
 _NOTHING = 2  # the exit code of `abort` where nothing is half-way
@@ -53,10 +54,10 @@ class Explored(Protocol):
     def after(self, parts: Sequence[Part]) -> Cluster:
         """See `Explorer`."""
 
-    def step(self, cluster: Cluster) -> Ended:
+    def step(self, cluster: Cluster, schedule: Schedule | None = None) -> Ended:
         """See `Explorer`."""
 
-    def next(self, cluster: Cluster) -> Ended:
+    def next(self, cluster: Cluster, schedule: Schedule | None = None) -> Ended:
         """See `Explorer`."""
 
     def who(self, cluster: Cluster) -> Operator:
@@ -102,7 +103,13 @@ def _settle(on: Explored, cluster: Cluster, parts: Sequence[Part]) -> None:
 def _end(on: Explored, cluster: Cluster) -> list[Ended]:
     """Run the same command, and what its message names, until it ends."""
     aborts = on.journey.abort and not on.journey.again
-    run = on.next if aborts else on.step
+
+    def run(cluster: Cluster) -> Ended:
+        schedule = Schedule()
+        ended = (on.next if aborts else on.step)(cluster, schedule)
+        see_waited(cluster, schedule.all)
+        return ended
+
     said = [run(cluster)]
     while said[-1].code and len(said) < _PATIENCE:
         if aborts and said[-1].code == _NOTHING:
@@ -111,6 +118,8 @@ def _end(on: Explored, cluster: Cluster) -> list[Ended]:
             said.append(_follow(on, cluster, said[-1]))
             if aborts and not said[-1].code:
                 return said
+        if cluster.behind():
+            let_pass(cluster, READS)
         said.append(run(cluster))
     if said[-1].code:
         raise Broken(f"neither the same command nor what its message names ends it: {said}")
@@ -211,6 +220,17 @@ def see_met(ended: Ended, *, unchanged: bool) -> None:
     """
     if ended.code != LeaseHeld.exit_code or not unchanged:
         raise Broken(f"typed while another run was at work: {ended}, changed: {not unchanged}")
+
+
+def see_waited(cluster: Cluster, sent: Sequence[Sent]) -> None:
+    """See that nothing but bookkeeping is sent while a node doesn't show the schema.
+
+    Raises:
+        Broken: something was.
+    """
+    went_on = [each.text for each in sent if each.kind != "rows"]
+    if cluster.behind() and went_on:
+        raise Broken(f"sent although a node lags: {went_on}")
 
 
 def changes(cluster: Cluster, sent: Sent) -> bool:

@@ -4,6 +4,7 @@
     down keep=7 elsewhere; held 9 arrives 20
     up keep=7; stands 14 while 9
     down keep=0 abort; killed 14; killed 3
+    up keep=0; lags 14 for 45
 
 The first part is the journey: which way through the four CallDrop revisions, for how many days
 second copies are kept, whether who comes next is on another machine (and waits for the end of the
@@ -28,11 +29,19 @@ Way = Literal["up", "down"]
 STANDS, PAUSES = "stands", "pauses"
 MET = "met"  # somebody else runs the command before that statement, and waits for nothing
 DELAYED = "delayed"  # the process is killed, and the statement arrives so many seconds later
-_BETWEEN = {Fate.HELD.value: "arrives", STANDS: "while", PAUSES: "while", DELAYED: "by"}
-_WORDS = (*Fate, STANDS, PAUSES, MET, DELAYED)
-
-
-_NUMBERS, _FLAGS = ("keep", "slow", "clock"), ("elsewhere", "scylla", "abort", "again")
+LAGS = "lags"  # a node doesn't show what the run changes in the schema; later runs ask that one
+STALE = "stale"  # the same, and the run is killed behind its change
+_BETWEEN = {
+    Fate.HELD.value: "arrives",
+    STANDS: "while",
+    PAUSES: "while",
+    DELAYED: "by",
+    LAGS: "for",
+    STALE: "for",
+}
+_WORDS = (*Fate, STANDS, PAUSES, MET, DELAYED, LAGS, STALE)
+_FLAGS = ("elsewhere", "scylla", "abort", "again")
+_NUMBERS = ("keep", "slow", "clock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,8 @@ class Part:
         what: a `Fate`, or one of the words above.
         number: of the statement, from 1; of PAUSES, of the point.
         at: of the run that takes over: the statement before which the held one arrives, or before
-            which it stands still itself until the first has ended. Of DELAYED: seconds.
+            which it stands still itself until the first has ended. Of DELAYED, LAGS and STALE:
+            seconds.
     """
 
     what: str

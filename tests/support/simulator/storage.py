@@ -26,6 +26,10 @@ class Refusal(Exception):
     """The server's no to a statement: nothing was applied."""
 
 
+class Unknown(Refusal):
+    """Other nodes don't know the table any more that the asked one still shows: a read fails."""
+
+
 class _Unset:
     """Bound to a column that stays as it is."""
 
@@ -220,7 +224,7 @@ def select(
     data: TableData, table: Table, statement: Select, values: Bound, now: float
 ) -> list[dict[str, Any]]:
     """Return the rows of a SELECT: by partition key, by more of the key, or all."""
-    wanted = {r.column: _wanted(r, values) for r in statement.where}
+    wanted = {r.column: choices(r, values) for r in statement.where}
     shape = shape_of(table)
     unknown = [name for name in wanted if name not in shape.columns]
     if unknown:
@@ -271,7 +275,8 @@ def _see_selectable(shape: Shape, statement: Select) -> None:
             raise Refusal(f"Cannot use selection function {item.function} on PRIMARY KEY part")
 
 
-def _wanted(relation: Relation, values: Bound) -> Sequence[object]:
+def choices(relation: Relation, values: Bound) -> Sequence[object]:
+    """Return the values that a relation lets through."""
     value = term(relation.value, values)
     if relation.operator == "in":
         assert isinstance(value, list | tuple)
@@ -298,7 +303,7 @@ def _values(shape: Shape, found: Found) -> dict[str, Any]:
 
 
 def _is_wanted(row: Mapping[str, object], wanted: Mapping[str, Sequence[object]]) -> bool:
-    return all(row.get(name) in choices for name, choices in wanted.items())
+    return all(row.get(name) in those for name, those in wanted.items())
 
 
 def _getters(shape: Shape, statement: Select) -> list[tuple[str, Getter]]:
