@@ -7,7 +7,7 @@ names; each row is there once, with its cells and their write times; the history
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,15 +32,15 @@ from tests.support.simulator.together import together
 
 LEASE_IS_OVER = 120  # seconds
 INSERT = (
-    "INSERT INTO call_records (source_phone_number, call_timestamp, destination_number, "
+    "INSERT INTO {} (source_phone_number, call_timestamp, destination_number, "
     "call_duration_seconds) VALUES (?, ?, ?, ?) USING TIMESTAMP {}"
 )
 # Caller, day, callee, TTL. The third has no place in 0002's key.
 CALLS = (("+1", 1, "+9", 0), ("+1", 2, "+8", 5_000_000), ("+2", 1, None, 0), ("+3", 1, "+7", 0))
 FIRST_WRITTEN = 1_700_000_000_000_000  # microseconds
-_PATIENCE = 6  # commands until all must have come to an end
+PATIENCE = 6  # commands until all must have come to an end
 # What a run says that was hindered, and can be run again: see errors.py.
-_MAY_END = (0, KILLED, 5, 6, 7, 8, 9, 10)
+MAY_END = (0, KILLED, 5, 6, 7, 8, 9, 10)
 Rows = dict[str, list[tuple[object, ...]]]
 
 
@@ -145,7 +145,7 @@ class Explorer:
             ends = self._held(cluster, schedule, part)
         else:
             ends = [self.step(cluster, schedule)]
-        if any(ended.code not in _MAY_END for ended in ends):
+        if any(ended.code not in MAY_END for ended in ends):
             raise Broken(f"{self.journey}; {part}: {ends}")
 
     def _held(self, cluster: Cluster, schedule: Schedule, part: Part) -> list[Ended]:
@@ -187,7 +187,7 @@ class Explorer:
 
     def _settle(self, cluster: Cluster, parts: Sequence[Part]) -> None:
         said = [self.step(cluster)]
-        while said[-1].code and len(said) < _PATIENCE:
+        while said[-1].code and len(said) < PATIENCE:
             if len(said) > 1 and said[-1] == said[-2]:
                 said.append(self._follow(cluster, said[-1]))
             said.append(self.step(cluster))
@@ -206,16 +206,30 @@ class Explorer:
 
     def _follow(self, cluster: Cluster, ended: Ended) -> Ended:
         """Run the first command that a message names."""
-        who, named = self._who(cluster), re.findall(r"calldrop-migrate ([a-z]+)(.*)", ended.hint)
-        for command, rest in named:
-            match command, rest.split():
-                case "repair", ["--restore", *_]:
-                    return who.restore()
-                case "abort", _:
-                    return who.abort()
-                case "up" | "down" as way, [target]:
-                    return who.up(target) if way == "up" else who.down(target)
+        who = self._who(cluster)
+        match named(ended.hint):
+            case ["repair", *_]:
+                return who.restore()
+            case ["abort"]:
+                return who.abort()
+            case ["up", target]:
+                return who.up(target)
+            case ["down", target]:
+                return who.down(target)
         return ended
+
+
+def named(hint: str) -> list[str]:
+    """Return the first command that a message names and that goes on; none if there is none."""
+    for command, rest in re.findall(r"calldrop-migrate ([a-z]+)(.*)", hint):
+        match command, rest.split():
+            case "repair", ["--restore", *_]:
+                return ["repair", "--restore"]
+            case "abort", _:
+                return ["abort"]
+            case "up" | "down" as way, [target]:
+                return [way, target]
+    return []
 
 
 def changes(cluster: Cluster, sent: Sent) -> bool:
@@ -236,11 +250,20 @@ def live(cluster: Cluster) -> Rows:
     """Return the rows of tables that are no second copies, which are named anew in each run; an
     empty table that is the tool's own holds nothing of anybody.
     """
-    return {
-        name: its
-        for name, its in rows(cluster).items()
-        if "__0002_" not in name and (its or not is_internal(name))
-    }
+    return {name: its for name, its in rows(cluster).items() if lives(name, its)}
+
+
+def lives(name: str, its: Sequence[object]) -> bool:
+    """Return whether the rows of a table are somebody's."""
+    return "__0002_" not in name and (bool(its) or not is_internal(name))
+
+
+def writes(table: str = "call_records") -> Iterator[tuple[str, tuple[object, ...]]]:
+    """Yield the statements that write the calls, and their values."""
+    for number, (caller, day, callee, ttl) in enumerate(CALLS):
+        cql = INSERT.format(table, FIRST_WRITTEN + number) + (f" AND TTL {ttl}" if ttl else "")
+        moment = datetime(2026, 9, day, tzinfo=UTC).replace(tzinfo=None)
+        yield cql, (caller, moment, callee, 60 + number)
 
 
 def _start(journey: Journey) -> Cluster:
@@ -248,10 +271,8 @@ def _start(journey: Journey) -> Cluster:
     cluster = Cluster(scylla=journey.scylla)
     who = Operator(cluster, packaged(), keep_shadow=journey.keep)
     assert who.up("1").code == 0
-    for number, (caller, day, callee, ttl) in enumerate(CALLS):
-        cql = INSERT.format(FIRST_WRITTEN + number) + (f" AND TTL {ttl}" if ttl else "")
-        moment = datetime(2026, 9, day, tzinfo=UTC).replace(tzinfo=None)
-        cluster.write(cql, (caller, moment, callee, 60 + number), KEYSPACE)
+    for cql, values in writes():
+        cluster.write(cql, values, KEYSPACE)
     if journey.way == "down":
         assert who.up().code == 0
     return cluster

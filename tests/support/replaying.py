@@ -1,0 +1,286 @@
+"""One line of a schedule on a real server: real processes behind the proxy of wire.py, judged by
+what exploring.py judges by.
+
+Which request a statement of the simulated run is, mapping.py tells. The proxy does to it what the
+line says; a run that stands still is stopped (SIGSTOP) as it sends it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any
+
+from calldrop_migrate.core.names import BOOKKEEPING
+from tests.support import cells
+from tests.support.bookkeeping import history
+from tests.support.cli import Cli, Result
+from tests.support.held import First
+from tests.support.mapping import Meant, meant
+from tests.support.schema import tables_in
+from tests.support.scylla import AsScylla
+from tests.support.servers import Address
+from tests.support.settings import BRIEF, GO, GO_ASIDE, OTHERS, WAIT
+from tests.support.simulator.exploring import (
+    MAY_END,
+    PATIENCE,
+    Explorer,
+    Rows,
+    lives,
+    named,
+    writes,
+)
+from tests.support.simulator.faults import Fate
+from tests.support.simulator.lines import STANDS, Line, Part
+from tests.support.told import ok, until
+from tests.support.wire import Fault, Harm, Tap
+
+# A request that gets no answer is given up after 3 s. What is left of the lease is enough for that.
+_STRUCK = BRIEF | {"CALLDROP_LEASE_TTL": "8", "CALLDROP_DDL_TIMEOUT": "3"}
+_LATE = 1.5  # seconds
+_HARMS: dict[str, Harm] = {
+    Fate.KILLED: "cut request",
+    Fate.LOST: "swallow request",
+    Fate.UNANSWERED: "swallow reply",
+    Fate.REFUSED: "refuse",
+    Fate.LATE: "delay reply",
+    Fate.HELD: "hold request",
+    STANDS: "hold request",
+}
+
+
+class Broken(AssertionError):
+    """Something doesn't hold on the server."""
+
+
+class NotReplayed(Exception):
+    """A line can't be made again on the server, and why."""
+
+
+@dataclass
+class Replaying:
+    """A line on a keyspace of its own.
+
+    Attributes:
+        say: is told what happens.
+    """
+
+    line: Line
+    cli: Cli
+    client: Any
+    server: Address
+    say: Callable[[str], None]
+    explorer: Explorer = field(init=False)
+    _machines: Iterator[int] = field(default_factory=count)
+    _began: float = 0
+
+    def __post_init__(self) -> None:
+        self.explorer = Explorer(self.line.journey)
+        up = self.line.journey.way == "up"
+        self.command = ("up", *GO_ASIDE) if up else ("down", "1", *GO_ASIDE)
+
+    def run(self) -> None:
+        """Carry out the line.
+
+        Raises:
+            Broken: something doesn't hold behind it.
+            NotReplayed: it didn't come to what the line says.
+        """
+        self._begin()
+        for at, part in enumerate(self.line.parts):
+            before = self.line.parts[:at]
+            if part.what == STANDS:
+                self._stands(before, part)
+            elif part.what == Fate.HELD:
+                self._held(before, part)
+            else:
+                self._hindered(before, part)
+            if self.line.journey.elsewhere:
+                self._lease_is_over()
+        self._settle()
+
+    def _begin(self) -> None:
+        """Bring the keyspace to where the journey begins, with the rows of exploring.py."""
+        ok(self.cli("up", "1", *GO, env=self._environment(OTHERS)))
+        for cql, values in writes(f"{self.cli.keyspace}.call_records"):
+            self.client.execute(self.client.prepare(cql), values)
+        self._began = time.time()
+        if self.line.journey.way == "down":
+            ok(self.cli("up", *GO_ASIDE, env=self._environment(OTHERS)))
+
+    # -- one part ----------------------------------------------------------------------------------
+
+    def _hindered(self, before: tuple[Part, ...], part: Part) -> None:
+        it = self._meant(before, part.number)
+        with self._struck(it, part) as (run, tap):
+            ended = run.ended()
+        self._told(part, it, tap, ended)
+
+    def _held(self, before: tuple[Part, ...], part: Part) -> None:
+        it = self._meant(before, part.number)
+        other = self._meant((*before, Part(Fate.KILLED, part.number)), part.at, elsewhere=True)
+        with self._struck(it, part) as (run, tap):
+            self._told(part, it, tap, run.ended())
+            self._lease_is_over()
+
+            def arrive() -> None:
+                tap.let_go.set()
+                tap.answered.wait(30)
+
+            fault = Fault(other.nth, "none", of=other.is_it, act=arrive) if other else None
+            with self._begun(fault, OTHERS) as (second, its):
+                ended = second.ended()
+                if tap.struck and not tap.let_go.is_set():
+                    arrive()  # the run was over sooner
+        self._told_of_second(part, other, its, ended)
+
+    def _stands(self, before: tuple[Part, ...], part: Part) -> None:
+        it = self._meant(before, part.number)
+        other = self._meant((*before, Part(Fate.KILLED, part.number)), part.at, elsewhere=True)
+        with self._struck(it, part) as (run, tap):
+            until(run.is_over)
+            with self._second(other) as (second, its):
+                until(second.is_over)
+                ends = []
+                for each, its_tap in ((run, tap), (second, its)):
+                    its_tap.let_go.set()
+                    if its_tap.struck:
+                        its_tap.answered.wait(30)
+                    ends.append(each.ended())
+        self._told(part, it, tap, ends[0])
+        self._told_of_second(part, other, its, ends[1])
+
+    @contextmanager
+    def _struck(self, it: Meant | None, part: Part) -> Iterator[tuple[First, Tap]]:
+        """Begin a run to which a part happens."""
+        fault = None
+        if it:
+            says = "the server says no"
+            fault = Fault(it.nth, _HARMS[part.what], delay=_LATE, of=it.is_it, says=says)
+        what = {Fate.KILLED: "kill", Fate.HELD: "kill", STANDS: "stop"}
+        with self._begun(fault, _STRUCK, what.get(part.what, "")) as begun:
+            yield begun
+
+    @contextmanager
+    def _second(self, it: Meant | None) -> Iterator[tuple[First, Tap]]:
+        """Begin a run that stands still before a statement of its own."""
+        fault = Fault(it.nth, "hold request", of=it.is_it) if it else None
+        with self._begun(fault, OTHERS, "stop", *WAIT) as begun:
+            yield begun
+
+    @contextmanager
+    def _begun(
+        self, fault: Fault | None, times: dict[str, str], act: str = "", *more: str
+    ) -> Iterator[tuple[First, Tap]]:
+        """Begin a run; `act` is what is done to it where the fault strikes."""
+
+        def answers() -> AsScylla:
+            return AsScylla(lambda cql: list(self.client.execute(cql)))
+
+        run = First(self.cli, self.server, answers if self.line.journey.scylla else None)
+        if fault and act:
+            fault = replace(fault, act=run.kill if act == "kill" else run.stop)
+        with run.begun(fault, *self.command, *more, env=self._environment(times)) as tap:
+            yield run, tap
+
+    def _environment(self, times: dict[str, str]) -> dict[str, str]:
+        environment = times | {"CALLDROP_KEEP_SHADOW": str(self.line.journey.keep)}
+        if self.line.journey.elsewhere:
+            environment["TEST_MACHINE"] = f"machine {next(self._machines)}"
+        return environment
+
+    def _lease_is_over(self) -> None:
+        """Wait until nobody holds the lease."""
+        asked = f"SELECT owner FROM {self.cli.keyspace}.migration_journal LIMIT 1"
+        until(lambda: not any(row["owner"] for row in self.client.execute(asked)))
+
+    # -- what the simulator says -------------------------------------------------------------------
+
+    def _meant(
+        self, before: tuple[Part, ...], number: int, *, elsewhere: bool = False
+    ) -> Meant | None:
+        """Return the statement of that number in the simulated run behind these parts."""
+        explorer = self.explorer
+        if elsewhere and not self.line.journey.elsewhere:
+            explorer = Explorer(replace(self.line.journey, elsewhere=True))
+        return meant(explorer.trace(before).sent, number)
+
+    def _told(self, part: Part, it: Meant | None, tap: Tap, ended: Result) -> None:
+        self._may_have_ended(part, ended)
+        if it and not tap.struck:
+            raise NotReplayed(
+                f"{part}: the run ended with {ended.code} before this statement: {it.shape[:150]}\n"
+                + "\n".join(it.differs(tap))
+            )
+        self.say(f"{part}: exit {ended.code} at {_shown(tap)}")
+        for difference in it.differs(tap) if it else ():
+            self.say(f"  not the same: {difference}")
+
+    def _told_of_second(self, part: Part, it: Meant | None, tap: Tap, ended: Result) -> None:
+        self._may_have_ended(part, ended)
+        self.say(f"  the run that took over: exit {ended.code}; {part.at} was {_shown(tap)}")
+        for difference in it.differs(tap) if it else ():
+            self.say(f"  not the same: {difference}")
+
+    def _may_have_ended(self, part: Part, ended: Result) -> None:
+        if ended.code not in MAY_END or "Traceback" in ended.err:
+            raise Broken(f"{part}: exit {ended.code}\n{ended.err}")
+
+    # -- judging -----------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        said = [self._again(*self.command)]
+        while said[-1].code and len(said) < PATIENCE:
+            hints = [named(ended.err) for ended in said[-2:]]
+            if len(said) > 1 and hints[0] == hints[1] and hints[0]:
+                flags = GO_ASIDE if hints[0][0] in ("up", "down") else ("--yes",)
+                said.append(self._again(*hints[0], *flags))
+            said.append(self._again(*self.command))
+        if said[-1].code:
+            raise Broken(f"neither the same command nor what its message names ends it: {said}")
+        late = any(part.what in (Fate.HELD, STANDS) for part in self.line.parts)
+        if late and self.line.journey.keep and self.live() != self.explorer.wanted:
+            self._again("repair", "--restore", "--yes")
+        self._judge()
+
+    def _again(self, *command: str) -> Result:
+        ended = self.cli(*command, env=self._environment(OTHERS))
+        self.say(f"{' '.join(command[:2])}: exit {ended.code}")
+        return ended
+
+    def _judge(self) -> None:
+        if (found := self.live()) != self.explorer.wanted:
+            raise Broken(f"rows: {found}\nwanted: {self.explorer.wanted}")
+        revisions = range(1, 5 if self.line.journey.way == "up" else 2)
+        if (known := history(self.client, self.cli)) != [(n, "SUCCEEDED") for n in revisions]:
+            raise Broken(f"history: {known}")
+
+    def live(self) -> Rows:
+        """Return the rows of each table, as `exploring.live` returns the simulated ones."""
+        tables = {
+            table: self._rows(table)
+            for table in sorted(tables_in(self.client, self.cli) - set(BOOKKEEPING))
+        }
+        return {table: its for table, its in tables.items() if lives(table, its)}
+
+    def _rows(self, table: str) -> list[tuple[object, ...]]:
+        key = cells.columns(self.client, self.cli.keyspace, table).key
+        return sorted(
+            (*zip(key, values, strict=True), *its)
+            for values, found in cells.read(self.client, self.cli.keyspace, table).items()
+            for its in [sorted((name, *self._told_of(cell)) for name, cell in found.items())]
+        )
+
+    def _told_of(self, cell: cells.Cell) -> tuple[object, int | None, int]:
+        hour = 0 if cell.ends is None else int(cell.ends - self._began) // 3600
+        return cell.value, cell.written, hour
+
+
+def _shown(tap: Tap) -> str:
+    """Return the request that was harmed, shortly."""
+    if not tap.struck:
+        return "its end"
+    return f"{tap.struck.kind} {' '.join((tap.struck.cql or tap.struck.first).split())[:100]}"
