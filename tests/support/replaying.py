@@ -19,11 +19,11 @@ from tests.support import cells
 from tests.support.bookkeeping import history
 from tests.support.cli import Cli, Result
 from tests.support.held import First
-from tests.support.mapping import Meant, meant
+from tests.support.mapping import Meant, meant, shape_on_wire
 from tests.support.schema import tables_in
 from tests.support.scylla import AsScylla
 from tests.support.servers import Address
-from tests.support.settings import BRIEF, GO, GO_ASIDE, OTHERS, WAIT
+from tests.support.settings import GO, GO_ASIDE, OTHERS, WAIT
 from tests.support.simulator.exploring import (
     MAY_END,
     PATIENCE,
@@ -38,8 +38,19 @@ from tests.support.simulator.lines import STANDS, Line, Part
 from tests.support.told import ok, until
 from tests.support.wire import Fault, Harm, Tap
 
-# A request that gets no answer is given up after 3 s. What is left of the lease is enough for that.
-_STRUCK = BRIEF | {"CALLDROP_LEASE_TTL": "8", "CALLDROP_DDL_TIMEOUT": "3"}
+# The times of simulated runs, 60, 30 and 45 s, in about their proportions: then a lease is renewed
+# at the same places.
+_STRUCK = {
+    "CALLDROP_LEASE_TTL": "8",
+    "CALLDROP_DDL_TIMEOUT": "3",
+    "CALLDROP_SETTLE_TIME": "6",
+}
+# Of a run that stands still until another one has ended.
+_SECOND = {
+    "CALLDROP_LEASE_TTL": "20",
+    "CALLDROP_DDL_TIMEOUT": "8",
+    "CALLDROP_SETTLE_TIME": "15",
+}
 _LATE = 1.5  # seconds
 _HARMS: dict[str, Harm] = {
     Fate.KILLED: "cut request",
@@ -130,8 +141,8 @@ class Replaying:
                 tap.let_go.set()
                 tap.answered.wait(30)
 
-            fault = Fault(other.nth, "none", of=other.is_it, act=arrive) if other else None
-            with self._begun(fault, OTHERS) as (second, its):
+            fault = Fault(1, "none", of=other.finder(), act=arrive) if other else None
+            with self._begun(fault, _STRUCK) as (second, its):
                 ended = second.ended()
                 if tap.struck and not tap.let_go.is_set():
                     arrive()  # the run was over sooner
@@ -159,7 +170,7 @@ class Replaying:
         fault = None
         if it:
             says = "the server says no"
-            fault = Fault(it.nth, _HARMS[part.what], delay=_LATE, of=it.is_it, says=says)
+            fault = Fault(1, _HARMS[part.what], delay=_LATE, of=it.finder(), says=says)
         what = {Fate.KILLED: "kill", Fate.HELD: "kill", STANDS: "stop"}
         with self._begun(fault, _STRUCK, what.get(part.what, "")) as begun:
             yield begun
@@ -167,8 +178,8 @@ class Replaying:
     @contextmanager
     def _second(self, it: Meant | None) -> Iterator[tuple[First, Tap]]:
         """Begin a run that stands still before a statement of its own."""
-        fault = Fault(it.nth, "hold request", of=it.is_it) if it else None
-        with self._begun(fault, OTHERS, "stop", *WAIT) as begun:
+        fault = Fault(1, "hold request", of=it.finder()) if it else None
+        with self._begun(fault, _SECOND, "stop", *WAIT) as begun:
             yield begun
 
     @contextmanager
@@ -215,6 +226,8 @@ class Replaying:
                 f"{part}: the run ended with {ended.code} before this statement: {it.shape[:150]}\n"
                 + "\n".join(it.differs(tap))
             )
+        if it and tap.struck and part.what != Fate.KILLED and shape_on_wire(tap.struck) != it.shape:
+            raise NotReplayed(f"{part}: a renewal of the lease, which this run did without")
         self.say(f"{part}: exit {ended.code} at {_shown(tap)}")
         for difference in it.differs(tap) if it else ():
             self.say(f"  not the same: {difference}")
