@@ -32,7 +32,7 @@ def on_simulator(line: Line) -> int:
     try:
         explorer = Explorer(line.journey)
         for at, part in enumerate(line.parts):
-            sent = explorer.trace(line.parts[:at]).sent
+            sent = explorer.sent(line.parts[:at])
             there = part.number <= len(sent)
             about = sent[part.number - 1].text if there else "(none: it has ended)"
             print(f"{part}: {about}")
@@ -56,10 +56,10 @@ def on_server(line: Line) -> int:
         stack.callback(cli.end)
         try:
             replaying.Replaying(line, cli, client, server, print).run()
-        except replaying.NotReplayed as why:
+        except (replaying.NotReplayed, Broken) as why:
             print(f"On the server: not replayed.\n{why}")
             return NO_LINE
-        except (replaying.Broken, Broken) as broken:
+        except replaying.Broken as broken:
             print(f"On the server: broken.\n{broken}")
             return BROKEN
     print("On the server: all holds.")

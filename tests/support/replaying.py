@@ -7,8 +7,9 @@ line says; a run that stands still is stopped (SIGSTOP) as it sends it.
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -24,6 +25,7 @@ from tests.support.schema import tables_in
 from tests.support.scylla import AsScylla
 from tests.support.servers import Address
 from tests.support.settings import GO, GO_ASIDE, OTHERS, WAIT
+from tests.support.simulator import exploring
 from tests.support.simulator.exploring import (
     MAY_END,
     PATIENCE,
@@ -35,12 +37,13 @@ from tests.support.simulator.exploring import (
 )
 from tests.support.simulator.faults import Fate
 from tests.support.simulator.lines import STANDS, Line, Part
+from tests.support.simulator.runs import Ended
 from tests.support.told import ok, until
 from tests.support.wire import Fault, Harm, Tap
 
 # The times of simulated runs, 60, 30 and 45 s, in about their proportions: then a lease is renewed
 # at the same places.
-_STRUCK = {
+TIMES = {
     "CALLDROP_LEASE_TTL": "8",
     "CALLDROP_DDL_TIMEOUT": "3",
     "CALLDROP_SETTLE_TIME": "6",
@@ -77,6 +80,7 @@ class Replaying:
 
     Attributes:
         say: is told what happens.
+        times: of the runs to which something happens.
     """
 
     line: Line
@@ -84,6 +88,7 @@ class Replaying:
     client: Any
     server: Address
     say: Callable[[str], None]
+    times: Mapping[str, str] = field(default_factory=lambda: TIMES)
     explorer: Explorer = field(init=False)
     _machines: Iterator[int] = field(default_factory=count)
     _began: float = 0
@@ -135,14 +140,15 @@ class Replaying:
         other = self._meant((*before, Part(Fate.KILLED, part.number)), part.at, elsewhere=True)
         with self._struck(it, part) as (run, tap):
             self._told(part, it, tap, run.ended())
-            self._lease_is_over()
+            if self.line.journey.elsewhere:
+                self._lease_is_over()
 
             def arrive() -> None:
                 tap.let_go.set()
                 tap.answered.wait(30)
 
             fault = Fault(1, "none", of=other.finder(), act=arrive) if other else None
-            with self._begun(fault, _STRUCK) as (second, its):
+            with self._begun(fault, self.times) as (second, its):
                 ended = second.ended()
                 if tap.struck and not tap.let_go.is_set():
                     arrive()  # the run was over sooner
@@ -172,7 +178,7 @@ class Replaying:
             says = "the server says no"
             fault = Fault(1, _HARMS[part.what], delay=_LATE, of=it.finder(), says=says)
         what = {Fate.KILLED: "kill", Fate.HELD: "kill", STANDS: "stop"}
-        with self._begun(fault, _STRUCK, what.get(part.what, "")) as begun:
+        with self._begun(fault, self.times, what.get(part.what, "")) as begun:
             yield begun
 
     @contextmanager
@@ -184,7 +190,7 @@ class Replaying:
 
     @contextmanager
     def _begun(
-        self, fault: Fault | None, times: dict[str, str], act: str = "", *more: str
+        self, fault: Fault | None, times: Mapping[str, str], act: str = "", *more: str
     ) -> Iterator[tuple[First, Tap]]:
         """Begin a run; `act` is what is done to it where the fault strikes."""
 
@@ -197,8 +203,8 @@ class Replaying:
         with run.begun(fault, *self.command, *more, env=self._environment(times)) as tap:
             yield run, tap
 
-    def _environment(self, times: dict[str, str]) -> dict[str, str]:
-        environment = times | {"CALLDROP_KEEP_SHADOW": str(self.line.journey.keep)}
+    def _environment(self, times: Mapping[str, str]) -> dict[str, str]:
+        environment = {**times, "CALLDROP_KEEP_SHADOW": str(self.line.journey.keep)}
         if self.line.journey.elsewhere:
             environment["TEST_MACHINE"] = f"machine {next(self._machines)}"
         return environment
@@ -217,7 +223,10 @@ class Replaying:
         explorer = self.explorer
         if elsewhere and not self.line.journey.elsewhere:
             explorer = Explorer(replace(self.line.journey, elsewhere=True))
-        return meant(explorer.trace(before).sent, number)
+        try:
+            return meant(explorer.sent(before), number)
+        except exploring.Broken as broken:
+            raise NotReplayed(f"which statement is meant isn't known: {broken}") from None
 
     def _told(self, part: Part, it: Meant | None, tap: Tap, ended: Result) -> None:
         self._may_have_ended(part, ended)
@@ -234,7 +243,7 @@ class Replaying:
 
     def _told_of_second(self, part: Part, it: Meant | None, tap: Tap, ended: Result) -> None:
         self._may_have_ended(part, ended)
-        self.say(f"  the run that took over: exit {ended.code}; {part.at} was {_shown(tap)}")
+        self.say(f"  who took over: exit {ended.code}; {part.at} was {_shown(tap)}")
         for difference in it.differs(tap) if it else ():
             self.say(f"  not the same: {difference}")
 
@@ -247,24 +256,34 @@ class Replaying:
     def _settle(self) -> None:
         said = [self._again(*self.command)]
         while said[-1].code and len(said) < PATIENCE:
-            hints = [named(ended.err) for ended in said[-2:]]
-            if len(said) > 1 and hints[0] == hints[1] and hints[0]:
-                flags = GO_ASIDE if hints[0][0] in ("up", "down") else ("--yes",)
-                said.append(self._again(*hints[0], *flags))
+            if len(said) > 1 and said[-1] == said[-2] and (way := named(said[-1].hint)):
+                flags = GO_ASIDE if way[0] in ("up", "down") else ("--yes",)
+                said.append(self._again(*way, *flags))
             said.append(self._again(*self.command))
         if said[-1].code:
             raise Broken(f"neither the same command nor what its message names ends it: {said}")
         late = any(part.what in (Fate.HELD, STANDS) for part in self.line.parts)
         if late and self.line.journey.keep and self.live() != self.explorer.wanted:
             self._again("repair", "--restore", "--yes")
-        self._judge()
+        self.judge()
 
-    def _again(self, *command: str) -> Result:
-        ended = self.cli(*command, env=self._environment(OTHERS))
+    def _again(self, *command: str) -> Ended:
+        ended = self.cli(*command, "--json", env=self._environment(OTHERS))
         self.say(f"{' '.join(command[:2])}: exit {ended.code}")
-        return ended
+        if not ended.code:
+            return Ended(0)
+        try:
+            error = json.loads(ended.out)["error"]
+        except ValueError:
+            raise Broken(f"{command}: {ended}") from None
+        return Ended(ended.code, error["message"], error["hint"])
 
-    def _judge(self) -> None:
+    def judge(self) -> None:
+        """See that the rows are those that are wanted, and the history is true.
+
+        Raises:
+            Broken: they aren't, or it isn't.
+        """
         if (found := self.live()) != self.explorer.wanted:
             raise Broken(f"rows: {found}\nwanted: {self.explorer.wanted}")
         revisions = range(1, 5 if self.line.journey.way == "up" else 2)

@@ -112,6 +112,12 @@ class Explorer:
             self._traces[parts] = Trace(tuple(states), tuple(schedule.all), cluster)
         return self._traces[parts]
 
+    def sent(self, parts: tuple[Part, ...]) -> tuple[Sent, ...]:
+        """Return what the run behind a schedule sends, however it ends."""
+        schedule = Schedule()
+        self.step(self._after(parts), schedule)
+        return tuple(schedule.all)
+
     def length(self, parts: tuple[Part, ...] = ()) -> int:
         """Return how many statements the run behind a schedule sends."""
         return len(self.trace(parts).sent)
