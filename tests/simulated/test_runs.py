@@ -3,8 +3,8 @@ its statements is lost, refused, answered late, or arrives behind later ones, or
 between. What must hold is in tests/support/simulator/exploring.py.
 
 `CALLDROP_TESTS=full` takes every schedule, otherwise some are drawn; `CALLDROP_SEED` draws them
-again. A schedule that breaks something is printed as a line: `python -m tests.support.replay LINE`
-makes it again.
+again. A schedule that breaks something is printed as a line: `tests/support/replay LINE` makes it
+again, here and on a real server.
 """
 
 from __future__ import annotations
