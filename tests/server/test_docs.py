@@ -113,8 +113,8 @@ def is_there(words: list[str]) -> None:
             text = (PROJECT / "docker-compose.yml").read_text(encoding="utf-8")
             named = [word for word in more if ":" in word or word == "cluster"]
             assert all(word in text for word in named), words
-        case [".ci/run"]:
-            assert (PROJECT / ".ci" / "run").is_file()
+        case [".ci/run"] | ["tests/support/replay", *_]:
+            assert (PROJECT / words[0]).is_file()
         case _:
             assert words[0] in ("calldrop-migrate", "pip"), words
 

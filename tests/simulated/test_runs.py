@@ -4,8 +4,8 @@ between; and then the same command comes again, or an `abort`. What must hold is
 tests/support/simulator/judging.py.
 
 `CALLDROP_TESTS=full` takes every schedule, otherwise some are drawn; `CALLDROP_SEED` draws them
-again. A schedule that breaks something is printed as a line: `python -m tests.support.replay LINE`
-makes it again.
+again. A schedule that breaks something is printed as a line: `tests/support/replay LINE` makes it
+again, here and on a real server.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ To run the command:
     settings       flags, times of the lease, `full` or a sample
     places         the project's folder, the folder for servers' data
     cli            `calldrop-migrate` as a process: `Cli`, `Result`
+    reaching       a command line and a client of a server, outside pytest, too
     forks          processes that begin at once
     preloaded      the process that they are forked from
     at             a process that does something to itself at an exact point of its run
@@ -51,11 +52,13 @@ Faults:
     wire           the proxy: requests that are lost, cut, held back, rewritten
     killing        runs that are killed, at a point or at a request
     held           a runner that stands still while others go on
+    mapping        statements of a simulated run among the requests of a real one
+    replaying      one line of a schedule on a real server
 
 Without a server:
     contract       the simulator and a real server behind one face
     simulator/     a deterministic cluster in memory, behind the ports of the engine
-    replay         one line of a schedule, made again on the simulator
+    replay         one line of a schedule, made again there and on a server
     mutations      mutations of the engine, and the schedule that notices each
     mutating       one of them in a process of its own
     world          a small model of a database that runs a plan

@@ -5,7 +5,6 @@ nothing.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,19 +15,17 @@ from uuid import uuid4
 import pytest
 
 from tests.support import compose, servers
-from tests.support.asking import asking_again, is_scylla
+from tests.support.asking import is_scylla
 from tests.support.cli import Cli
 from tests.support.distribution import RAN_ON
 from tests.support.forks import Forks, forking
 from tests.support.handful import ALL, insert
-from tests.support.places import PROJECT
+from tests.support.reaching import command_line, connected, datacenter_of
 from tests.support.scylla import AsScylla
 from tests.support.servers import Address, named
 from tests.support.told import ok
 from tests.support.wire import tapped
 
-# How to reach a server that was given; every other CALLDROP_* of the developer stays out of tests.
-_REACHING = ("CALLDROP_USERNAME", "CALLDROP_PASSWORD", "CALLDROP_LOCAL_DC")
 _IN_LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
 
@@ -44,34 +41,9 @@ def server(request: pytest.FixtureRequest) -> Iterator[Address]:
 @pytest.fixture(scope="session")
 def client(server: Address, pytestconfig: pytest.Config) -> Iterator[Any]:
     """A driver session that shares nothing with the product's own; rows are dicts."""
-    from cassandra.auth import PlainTextAuthProvider
-    from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
-    from cassandra.io.asyncioreactor import AsyncioConnection
-    from cassandra.policies import RoundRobinPolicy
-    from cassandra.query import dict_factory
-
-    user = os.environ.get("CALLDROP_USERNAME", "")
-    cluster = Cluster(
-        list(server.hosts),
-        port=server.port,
-        connection_class=AsyncioConnection,
-        protocol_version=4,  # of v5 the driver loses a part of large replies
-        execution_profiles={
-            EXEC_PROFILE_DEFAULT: ExecutionProfile(
-                RoundRobinPolicy(), row_factory=dict_factory, request_timeout=60
-            )
-        },
-        auth_provider=PlainTextAuthProvider(user, os.environ.get("CALLDROP_PASSWORD", ""))
-        if user
-        else None,
-        connect_timeout=20,
-    )
-    session = cluster.connect()
-    pytestconfig.stash[RAN_ON] = f"{named(server)}, {_version(session)}"
-    try:
-        yield asking_again(session)
-    finally:
-        cluster.shutdown()
+    with connected(server) as session:
+        pytestconfig.stash[RAN_ON] = f"{named(server)}, {_version(session)}"
+        yield session
 
 
 def _version(session: Any) -> str:
@@ -84,7 +56,7 @@ def _version(session: Any) -> str:
 
 @pytest.fixture(scope="session")
 def datacenter(client: Any) -> str:
-    return str(client.execute("SELECT data_center FROM system.local").one()["data_center"])
+    return datacenter_of(client)
 
 
 @pytest.fixture
@@ -116,37 +88,12 @@ def make_cli(
 
     def make(name: str) -> Cli:
         folder = tmp_path / f"work{len(made) or ''}"
-        folder.mkdir()
-        for files in ("migrations", "seeds"):
-            shutil.copytree(
-                PROJECT / files, folder / files, ignore=shutil.ignore_patterns("__pycache__")
-            )
-        (folder / "calldrop-migrate.toml").write_text(configuration(datacenter), encoding="utf-8")
-        kept = {
-            k: v
-            for k, v in os.environ.items()
-            if not k.startswith("CALLDROP_") and k != "FORCE_COLOR"
-        }
-        if server.kind == "given":
-            kept |= {k: v for k, v in os.environ.items() if k in _REACHING}
-        kept |= {
-            "CALLDROP_HOSTS": ",".join(server.hosts),
-            "CALLDROP_PORT": str(server.port),
-            "CALLDROP_KEYSPACE": name,
-            # Not the developer's own: a test of `server stop` must not reach it.
-            "CALLDROP_EMBEDDED_HOME": str(tmp_path / "no embedded server"),
-        }
-        made.append(Cli(folder, name, kept, forks=forks))
+        made.append(command_line(folder, name, server, datacenter, forks))
         return made[-1]
 
     yield make
     for cli in made:
         cli.end()
-
-
-def configuration(datacenter: str) -> str:
-    """One replica, no questions but those that are always asked, no second copy left behind."""
-    return f"confirm = false\nkeep_shadow = 0\n\n[replication]\n{datacenter} = 1\n"
 
 
 @pytest.fixture

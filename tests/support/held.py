@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from tests.support.cli import Cli, Result
 from tests.support.servers import Address
 from tests.support.settings import BRIEF_KEPT
-from tests.support.wire import Fault, Tap, tapped
+from tests.support.wire import Fault, Rewriting, Tap, tapped
 
 DROP = r"^DROP TABLE call_records\b"
 
@@ -19,8 +19,10 @@ DROP = r"^DROP TABLE call_records\b"
 class First:
     """The runner that is in for it."""
 
-    def __init__(self, cli: Cli, server: Address) -> None:
-        self.cli, self.server = cli, server
+    def __init__(
+        self, cli: Cli, server: Address, rewriting: Callable[[], Rewriting] | None = None
+    ) -> None:
+        self.cli, self.server, self.rewriting = cli, server, rewriting
         self.stopped = threading.Event()
         self._begun = threading.Event()
 
@@ -31,9 +33,9 @@ class First:
 
     @contextmanager
     def begun(
-        self, fault: Fault, *command: str, env: Mapping[str, str] = BRIEF_KEPT
+        self, fault: Fault | None, *command: str, env: Mapping[str, str] = BRIEF_KEPT
     ) -> Iterator[Tap]:
-        with tapped(self.server.hosts[0], self.server.port, fault) as tap:
+        with tapped(self.server.hosts[0], self.server.port, fault, self.rewriting) as tap:
             here = {"CALLDROP_HOSTS": tap.host, "CALLDROP_PORT": str(tap.port)}
             self.process: Any = self.cli.start(*command, env={**env, **here})
             self._begun.set()

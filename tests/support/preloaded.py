@@ -3,7 +3,8 @@
 A line of JSON on stdin is a command to begin, answered by its pid, or a pid to wait for, answered
 by its exit code. It never connects and runs no thread: neither would survive a fork.
 
-TEST_CLOCK in a command's environment: by how many seconds its clock is ahead.
+TEST_CLOCK in a command's environment: by how many seconds its clock is ahead. TEST_MACHINE: of
+what name its machine is: nobody on another one can see whether it is still alive.
 """
 
 from __future__ import annotations
@@ -22,7 +23,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from calldrop_migrate.cli import inspecting, main, mending, migrating, opening, program, seeding
+from calldrop_migrate.cli import (
+    inspecting,
+    main,
+    mending,
+    migrating,
+    opening,
+    process,
+    program,
+    seeding,
+)
 from calldrop_migrate.cluster import bulk, session
 from tests.support import at
 
@@ -58,6 +68,8 @@ def run(asked: Mapping[str, Any]) -> None:
     os.chdir(asked["cwd"])
     random.seed()
     shift(float(asked["env"].get("TEST_CLOCK", 0)))
+    if machine := asked["env"].get("TEST_MACHINE"):
+        vars(process)["_namespace"] = lambda: machine
     hook = at.hook(asked["at"]) if asked["at"] else None
     sys.argv = ["calldrop-migrate", *asked["args"]]
     code: Any = 1

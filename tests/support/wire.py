@@ -58,27 +58,34 @@ class Fault:
         delay: seconds that a delayed reply is kept back.
         says: why a request is refused, which then doesn't come to the server.
         of: only requests whose CQL matches are counted, and of a batch: BATCH and the number of its
-            statements; all but those of the handshake when empty.
+            statements; or those of which it says so; all but those of the handshake when empty.
         act: is called first, while the request waits here: to kill or to stop who sent it.
     """
 
     number: int
     harm: Harm
     delay: float = 0
-    of: str = ""
+    of: str | Callable[[Request], bool] = ""
     says: str = ""
     act: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
+
+    def concerns(self, request: Request) -> bool:
+        """It is one of those that are counted."""
+        if not isinstance(self.of, str):
+            return self.of(request)
+        return bool(re.search(self.of, request.cql or f"{request.kind} {request.statements}"))
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """One request; `cql` of QUERY, PREPARE, and of EXECUTE what was prepared through this proxy;
-    `statements` of a BATCH are counted.
+    `statements` of a BATCH are counted, and `first` is the CQL of its first one.
     """
 
     kind: str
     cql: str = ""
     statements: int = 0
+    first: str = ""
 
     @property
     def changes(self) -> bool:
@@ -116,8 +123,7 @@ class Tap:
             fault = self.fault
             if fault is None or self.struck or request.kind in HANDSHAKE:
                 return None
-            said = request.cql or f"{request.kind} {request.statements}"
-            if fault.of and not re.search(fault.of, said):
+            if not fault.concerns(request):
                 return None
             self._counted += 1
             if self._counted < fault.number:
@@ -322,11 +328,19 @@ def _request(opcode: int, body: bytes, prepared: Mapping[bytes, str]) -> Request
         length = int.from_bytes(body[:2], "big")
         return Request(_NAMES[opcode], prepared.get(body[2 : 2 + length], ""))
     if opcode == _BATCH:
-        return Request(_NAMES[opcode], "", int.from_bytes(body[1:3], "big"))
+        return Request(_NAMES[opcode], "", int.from_bytes(body[1:3], "big"), _first(body, prepared))
     if opcode not in (_QUERY, _PREPARE):
         return Request(_NAMES.get(opcode, str(opcode)))
     length = int.from_bytes(body[:4], "big")
     return Request(_NAMES[opcode], body[4 : 4 + length].decode())
+
+
+def _first(batch: bytes, prepared: Mapping[bytes, str]) -> str:
+    """The CQL of a batch's first statement: its text, or the id of what was prepared."""
+    width = 2 if batch[3] else 4
+    begin = 4 + width
+    said = batch[begin : begin + int.from_bytes(batch[4:begin], "big")]
+    return prepared.get(said, "") if batch[3] else said.decode()
 
 
 def _lz4(block: bytes) -> bytes:

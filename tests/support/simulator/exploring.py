@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -38,9 +38,8 @@ from tests.support.simulator.storage import Refusal
 from tests.support.simulator.together import together
 
 LEASE_IS_OVER = 120  # seconds
-READS = 40  # seconds that somebody takes to read what a command said
 INSERT = (
-    "INSERT INTO call_records (source_phone_number, call_timestamp, destination_number, "
+    "INSERT INTO {} (source_phone_number, call_timestamp, destination_number, "
     "call_duration_seconds) VALUES (?, ?, ?, ?) USING TIMESTAMP {}"
 )
 # Caller, day, callee, TTL. The third has no place in 0002's key.
@@ -48,9 +47,9 @@ CALLS = (("+1", 1, "+9", 0), ("+1", 2, "+8", 5_000_000), ("+2", 1, None, 0), ("+
 FIRST_WRITTEN = 1_700_000_000_000_000  # microseconds
 _NEVER = 10**6  # the number of no statement
 # What a run says that was hindered, and can be run again: see errors.py.
-_MAY_END = (0, KILLED, 5, 6, 7, 8, 9, 10)
+MAY_END = (0, KILLED, 5, 6, 7, 8, 9, 10)
 # The same, of an `abort`: nothing is half-way, or it is too late for it.
-_ABORTED = (*_MAY_END, 2)
+ABORTED = (*MAY_END, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +141,7 @@ class Explorer:
             cluster, states = self.after(parts), list[Cluster]()
             schedule = Schedule(before=lambda number: states.append(cluster.copy()))
             ended = (self.next if parts else self.step)(cluster, schedule)
-            if ended.code not in (_ABORTED if parts and self.journey.abort else (0,)):
+            if ended.code not in (ABORTED if parts and self.journey.abort else (0,)):
                 raise Broken(f"{Line(self.journey, parts)}: {ended}")
             if not parts:
                 see_finished(cluster, cluster.now - self.start.now - self.journey.slow * 60)
@@ -150,6 +149,12 @@ class Explorer:
                 tuple(states), tuple(schedule.all), schedule.points, cluster
             )
         return self._traces[parts]
+
+    def sent(self, parts: tuple[Part, ...]) -> tuple[Sent, ...]:
+        """Return what the run behind a schedule sends, however it ends."""
+        schedule = Schedule()
+        (self.next if parts else self.step)(self.after(parts), schedule)
+        return tuple(schedule.all)
 
     def length(self, parts: tuple[Part, ...] = ()) -> int:
         """Return how many statements the run behind a schedule sends."""
@@ -195,7 +200,7 @@ class Explorer:
                 schedule = Schedule({part.number: Fate(part.what)})
                 ends = [run(schedule)]
                 see_said(cluster, schedule, part.number, ends[0])
-        may = _ABORTED if self.journey.abort else _MAY_END
+        may = ABORTED if self.journey.abort else MAY_END
         if any(ended.code not in may for ended in ends):
             raise Broken(f"{self.journey}; {part}: {ends}")
 
@@ -244,15 +249,21 @@ class Explorer:
         return not changes(at, self.trace(()).sent[part.number - 1])
 
 
+def writes(table: str = "call_records") -> Iterator[tuple[str, tuple[object, ...]]]:
+    """Yield the statements that write the calls, and their values."""
+    for number, (caller, day, callee, ttl) in enumerate(CALLS):
+        cql = INSERT.format(table, FIRST_WRITTEN + number) + (f" AND TTL {ttl}" if ttl else "")
+        moment = datetime(2026, 9, day, tzinfo=UTC).replace(tzinfo=None)
+        yield cql, (caller, moment, callee, 60 + number)
+
+
 def _start(journey: Journey) -> Cluster:
     """Return a cluster at the beginning of a journey, with rows."""
     cluster = Cluster(scylla=journey.scylla)
     who = Operator(cluster, packaged(), keep_shadow=journey.keep)
     assert who.up("1").code == 0
-    for number, (caller, day, callee, ttl) in enumerate(CALLS):
-        cql = INSERT.format(FIRST_WRITTEN + number) + (f" AND TTL {ttl}" if ttl else "")
-        moment = datetime(2026, 9, day, tzinfo=UTC).replace(tzinfo=None)
-        cluster.write(cql, (caller, moment, callee, 60 + number), KEYSPACE)
+    for cql, values in writes():
+        cluster.write(cql, values, KEYSPACE)
     if journey.way == "down":
         assert who.up().code == 0
     return cluster

@@ -24,9 +24,11 @@ from tests.support.simulator.runs import KEYSPACE, Ended, Operator, history, row
 from tests.support.simulator.storage import Refusal
 
 READS = 40  # seconds that somebody takes to read what a command said
-_PATIENCE = 6  # commands until all must have come to an end
+Rows = Mapping[str, list[tuple[object, ...]]]
+_ASIDE = re.compile(r"(__aside_.*_(?:up|down))_\d+$")
+PATIENCE = 6  # commands until all must have come to an end
 _JOURNAL = "migration_journal"
-_NOTHING = 2  # the exit code of `abort` where nothing is half-way
+NOTHING = 2  # the exit code of `abort` where nothing is half-way
 
 
 class Broken(AssertionError):
@@ -37,7 +39,7 @@ class Broken(AssertionError):
 class Kept:
     """What somebody has in a keyspace: tables' rows, and what tables and views are."""
 
-    rows: Mapping[str, list[tuple[object, ...]]]
+    rows: Rows
     shapes: Mapping[str, object]
 
 
@@ -111,8 +113,8 @@ def _end(on: Explored, cluster: Cluster) -> list[Ended]:
         return ended
 
     said = [run(cluster)]
-    while said[-1].code and len(said) < _PATIENCE:
-        if aborts and said[-1].code == _NOTHING:
+    while said[-1].code and len(said) < PATIENCE:
+        if aborts and said[-1].code == NOTHING:
             return said
         if len(said) > 1 and said[-1] == said[-2]:
             said.append(_follow(on, cluster, said[-1]))
@@ -128,16 +130,30 @@ def _end(on: Explored, cluster: Cluster) -> list[Ended]:
 
 def _follow(on: Explored, cluster: Cluster, ended: Ended) -> Ended:
     """Run the first command that a message names."""
-    who, named = on.who(cluster), re.findall(r"calldrop-migrate ([a-z]+)(.*)", ended.hint)
-    for command, rest in named:
+    who = on.who(cluster)
+    match named(ended.hint):
+        case ["repair", *_]:
+            return who.restore()
+        case ["abort"]:
+            return who.abort()
+        case ["up", target]:
+            return who.up(target)
+        case ["down", target]:
+            return who.down(target)
+    return ended
+
+
+def named(hint: str) -> list[str]:
+    """Return the first command that a message names and that goes on; none if there is none."""
+    for command, rest in re.findall(r"calldrop-migrate ([a-z]+)(.*)", hint):
         match command, rest.split():
             case "repair", ["--restore", *_]:
-                return who.restore()
+                return ["repair", "--restore"]
             case "abort", _:
-                return who.abort()
+                return ["abort"]
             case "up" | "down" as way, [target]:
-                return who.up(target) if way == "up" else who.down(target)
-    return ended
+                return [way, target]
+    return []
 
 
 # -- what must hold --------------------------------------------------------------------------------
@@ -252,14 +268,19 @@ def differ(before: Cluster, after: Cluster) -> bool:
 
 
 def kept(cluster: Cluster) -> Kept:
-    """Return what somebody has. Second copies are left out, which are named anew in each run, and
-    tables of the tool's own that are empty: they hold nothing of anybody. What is set aside is one
-    table, whatever number an attempt gave it.
-    """
-    found: dict[str, list[tuple[object, ...]]] = {}
-    for name, its in rows(cluster).items():
-        if "__0002_" not in name and (its or not is_internal(name)):
-            found.setdefault(re.sub(r"(__aside_.*_(?:up|down))_\d+$", r"\1", name), []).extend(its)
+    """Return what somebody has."""
     shapes = cluster.schema(KEYSPACE).comparable()
     mine = {name: shape for name, shape in shapes.items() if not is_internal(name.split()[-1])}
-    return Kept(found, mine)
+    return Kept(kept_rows(rows(cluster)), mine)
+
+
+def kept_rows(tables: Rows) -> Rows:
+    """Return those rows that are somebody's. Second copies are left out, which are named anew in
+    each run, and tables of the tool's own that are empty: they hold nothing of anybody. What is set
+    aside is one table, whatever number an attempt gave it.
+    """
+    found: dict[str, list[tuple[object, ...]]] = {}
+    for name, its in tables.items():
+        if "__0002_" not in name and (its or not is_internal(name)):
+            found.setdefault(_ASIDE.sub(r"\1", name), []).extend(its)
+    return found
