@@ -125,6 +125,7 @@ def test_no_acknowledged_write_is_lost_behind_a_fence(
     ok(mine("verify"))
 
 
+@pytest.mark.thorough
 def test_what_was_revoked_is_granted_again_however_it_ends(
     mine: Cli, client: Any, written: tuple[str, str]
 ) -> None:
@@ -146,6 +147,7 @@ def test_what_was_revoked_is_granted_again_however_it_ends(
     assert may_modify(client, table) == before
 
 
+@pytest.mark.thorough
 def test_an_interrupted_run_says_who_may_not_write(
     mine: Cli, client: Any, written: tuple[str, str]
 ) -> None:
@@ -156,6 +158,7 @@ def test_an_interrupted_run_says_who_may_not_write(
     ok(mine("abort", "--yes"))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("at", "said"),
     [
@@ -182,6 +185,7 @@ def test_a_role_that_is_dropped_meanwhile_is_in_nobodys_way(
     assert app in may_modify(client, table)
 
 
+@pytest.mark.thorough
 def test_a_fence_that_was_opened_since_keeps_the_table(
     mine: Cli, client: Any, written: tuple[str, str]
 ) -> None:
@@ -203,6 +207,7 @@ def test_a_fence_that_was_opened_since_keeps_the_table(
     assert app in may_modify(client, table)
 
 
+@pytest.mark.thorough
 def test_what_was_begun_without_a_fence_is_not_taken_for_fenced(mine: Cli) -> None:
     killed = mine.at("kill | noted | COPY", "up", "2", *GO)
     assert killed.code == -signal.SIGKILL
@@ -211,6 +216,7 @@ def test_what_was_begun_without_a_fence_is_not_taken_for_fenced(mine: Cli) -> No
     ok(mine("up", "2", *FENCED))
 
 
+@pytest.mark.thorough
 def test_a_revision_may_revoke_and_grant_itself(
     mine: Cli, client: Any, written: tuple[str, str]
 ) -> None:
@@ -231,6 +237,7 @@ def test_a_revision_may_revoke_and_grant_itself(
     assert app not in may_modify(client, table)
 
 
+@pytest.mark.thorough
 def test_a_stamp_over_a_fence_says_what_it_leaves_revoked(
     mine: Cli, client: Any, written: tuple[str, str]
 ) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
+from uuid import uuid4
 
 import pytest
 from cassandra import AlreadyExists, InvalidRequest
@@ -82,26 +83,31 @@ class Simulated:
         return [{"[applied]": applied}] if " IF " in cql else []
 
 
-@pytest.fixture(params=["simulated", "real"])
-def server_of(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A table on either of them."""
-    if request.param == "simulated":
-        simulated = Simulated()
-        simulated.execute(f"CREATE TABLE {T}")
-        yield simulated
-        return
-    client, keyspace, datacenter = map(
-        request.getfixturevalue, ("client", "keyspace", "datacenter")
-    )
+@pytest.fixture(scope="module")
+def real(client: Any, datacenter: str) -> Iterator[Real]:
+    """A keyspace on the server; making one for each test would take longer than the tests."""
+    keyspace = f"contract_{uuid4().hex[:16]}"
     client.execute(
         f"CREATE KEYSPACE {keyspace} WITH replication ="
         f" {{'class': 'NetworkTopologyStrategy', '{datacenter}': 1}}"
     )
     session = client.cluster.connect(keyspace)
-    real = Real(session)
-    real.execute(f"CREATE TABLE {T}")
-    yield real
+    yield Real(session)
     session.shutdown()
+    client.execute(f"DROP KEYSPACE {keyspace}")
+
+
+@pytest.fixture(params=["simulated", "real"])
+def server_of(request: pytest.FixtureRequest) -> Server:
+    """An empty table on either of them."""
+    server: Server
+    if request.param == "simulated":
+        server = Simulated()
+    else:
+        server = request.getfixturevalue("real")
+        server.execute("DROP TABLE IF EXISTS t")
+    server.execute(f"CREATE TABLE {T}")
+    return server
 
 
 def values_of(on: Server, what: str = "v, WRITETIME(v) AS at") -> list[tuple[object, ...]]:

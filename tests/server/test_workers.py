@@ -71,6 +71,7 @@ def test_several_processes_carry_every_cell(many_calls: ManyCalls) -> None:
     many_calls.is_at_2()
 
 
+@pytest.mark.thorough
 def test_several_processes_look_for_rows_that_do_not_fit(cli: Cli, client: Any) -> None:
     def run(command: tuple[str, ...]) -> str:
         return ok(cli(*command, "--workers", "2"))
@@ -81,6 +82,7 @@ def test_several_processes_look_for_rows_that_do_not_fit(cli: Cli, client: Any) 
     keyspace.pass_through("down", run)
 
 
+@pytest.mark.thorough
 def test_they_end_with_the_run_that_is_killed(many_calls: ManyCalls) -> None:
     runner = working(many_calls, "--workers", "2")
     others = children(runner.pid)
@@ -92,6 +94,7 @@ def test_they_end_with_the_run_that_is_killed(many_calls: ManyCalls) -> None:
     many_calls.is_at_2()
 
 
+@pytest.mark.thorough
 def test_one_that_is_killed_is_replaced(many_calls: ManyCalls) -> None:
     runner = working(many_calls, "--workers", "2")
     os.kill(children(runner.pid)[-1], signal.SIGKILL)
@@ -100,6 +103,7 @@ def test_one_that_is_killed_is_replaced(many_calls: ManyCalls) -> None:
     many_calls.is_at_2()
 
 
+@pytest.mark.thorough
 def test_they_stop_when_the_lease_is_another_runs(many_calls: ManyCalls) -> None:
     runner = working(many_calls, "--workers", "2")
     others = children(runner.pid)
@@ -113,6 +117,7 @@ def test_they_stop_when_the_lease_is_another_runs(many_calls: ManyCalls) -> None
     many_calls.is_at_2()
 
 
+@pytest.mark.thorough
 def test_ctrl_c_ends_them(many_calls: ManyCalls) -> None:
     runner = working(many_calls, "--workers", "2")
     others = children(runner.pid)
@@ -183,6 +188,7 @@ def test_a_dask_cluster_carries_rows_and_one_worker_dies(
     ok(many_calls.cli("down", "1", *GO, "--dask", address, "--set-aside"))
 
 
+@pytest.mark.thorough
 def test_a_dask_cluster_that_is_not_there_or_has_no_workers(many_calls: ManyCalls) -> None:
     told(
         many_calls.cli("up", "2", *GO, "--dask", "tcp://127.0.0.1:1", env=SHORT),
@@ -196,6 +202,7 @@ def test_a_dask_cluster_that_is_not_there_or_has_no_workers(many_calls: ManyCall
 # -- seeds -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_ends_a_load_at_once(cli: Cli, times: int) -> None:
     """Whatever its processes are at, and however often it is pressed."""
