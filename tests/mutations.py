@@ -258,8 +258,8 @@ def tried(mutation: Mutation) -> str:
 
 
 def _failing(tree: Path, tests: str) -> str:
-    options = "-x -q --no-header -p no:cacheprovider -m 'thorough or not thorough'"
-    command = f"{sys.executable} -m pytest {options} {tests}"
+    every = "-m 'thorough or not thorough'"
+    command = f"{sys.executable} -m pytest -x -q --no-header -p no:cacheprovider {every} {tests}"
     # The command that is installed is of this tree, not of the copy: PYTHONPATH goes before it.
     env = {**os.environ, "PYTHONPATH": str(tree)}
     process = subprocess.Popen(

@@ -65,6 +65,19 @@ def test_down_asks_for_a_yes(cli: Cli) -> None:
 
 
 def test_a_profile_that_confirms_asks_for_the_name(cli: Cli, datacenter: str) -> None:
+    only(cli, r0001_a=tables("a"))
+    (cli.folder / "calldrop-migrate.toml").write_text(CONFIRM.format(datacenter), encoding="utf-8")
+    with Terminal(cli, "up") as terminal:
+        terminal.shows(f"Type the keyspace's name ({cli.keyspace}) to go on:")
+        terminal.types("yes\n")
+        assert terminal.ends() == 2
+        assert "not confirmed" in terminal.text
+    told(cli("up", "--yes"), 2, "which --yes doesn't answer", f"--confirm {cli.keyspace}")
+    assert cli("up", "--confirm", cli.keyspace).code == 0
+
+
+@pytest.mark.thorough
+def test_each_command_asks_for_the_name_where_a_profile_confirms(cli: Cli, datacenter: str) -> None:
     """Every changing command, also `up` on a new keyspace and `seed`; but not when there is nothing
     to do.
     """
@@ -201,6 +214,7 @@ def test_interrupted_while_waiting_for_a_server(cli: Cli) -> None:
     assert time.monotonic() - began < 30  # not the 60 that it would have waited
 
 
+@pytest.mark.thorough
 @pytest.mark.as_installed
 def test_a_lease_that_another_holds(cli: Cli, client: Session) -> None:
     only(cli, r0001_a=tables("a"), r0002_b=tables("b"))
@@ -303,7 +317,6 @@ def test_columns_stand_under_each_other(cli: Cli) -> None:
     assert len({line.index(" applied ") for line in status[:3]}) == 1
 
 
-@pytest.mark.as_installed
 def test_stdout_holds_json_and_nothing_else(cli: Cli) -> None:
     only(cli, r0001_a=tables("a"), r0002_b=tables("b"))
     for command in (

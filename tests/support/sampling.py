@@ -27,8 +27,8 @@ def sample(cases: Iterable[Any], stay: int = 1) -> list[Any]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what a mark leaves to `make test-faults`, unless a mark is asked for."""
-    if FULL or config.option.markexpr:
+    """Leave out what a mark leaves to `make test-faults`, unless a mark, or a test, is named."""
+    if FULL or config.option.markexpr or any("::" in arg for arg in config.args):
         return
     later = [item for item in items if any(map(item.get_closest_marker, LATER))]
     config.stash[LEFT] = len(later)
