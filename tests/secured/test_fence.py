@@ -17,8 +17,10 @@ from cassandra import DriverException, Unauthorized
 from tests.support.cli import Cli
 from tests.support.roles import FENCED, FENCED_PLAN, SUPERUSER, may_modify
 from tests.support.secured import Secured
-from tests.support.settings import GO
+from tests.support.settings import FULL, GO
 from tests.support.told import ok, told, until
+
+PAUSE = 0 if FULL else 0.002  # seconds: what is written is copied, too
 
 
 class Hammer:
@@ -40,7 +42,7 @@ class Hammer:
             " VALUES (%s, 'd', 1)"
         )
         number = 0
-        while not self._end.is_set():
+        while not self._end.wait(PAUSE):
             number += 1
             key = f"{self._role} {number}"
             try:

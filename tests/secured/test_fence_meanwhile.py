@@ -196,6 +196,7 @@ def test_another_role_goes_on(mine: Cli, cli: Cli, client: Any, written: tuple[s
     ok(cli("up", "2", *GO, "--no-writer", us))
 
 
+@pytest.mark.thorough
 def test_status_says_who_may_not_write(mine: Cli, client: Any, written: tuple[str, str]) -> None:
     _, app = written
     killed = mine.at("kill | noted | COPY", "up", "2", *FENCED)

@@ -44,6 +44,7 @@ def pending(out: str) -> list[str]:
     return re.findall(r"^ *\d+  (\S+)", listed, re.MULTILINE)
 
 
+@pytest.mark.thorough
 def test_status_lists_the_four_as_succeeded(cli: Cli, peer: Callable[..., Result]) -> None:
     shown = {r["number"]: r["checksum"] for r in (cli.json("show", str(n)) for n in range(1, 5))}
     assert cli("up").code == 0

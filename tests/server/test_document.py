@@ -18,7 +18,6 @@ from calldrop_migrate.core.ddl import read
 from calldrop_migrate.core.options import comparable_compaction
 from calldrop_migrate.core.schema import Table
 from tests.support.cli import Cli
-from tests.support.sampling import sample
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 DEMO_SEED = "507"
@@ -190,7 +189,8 @@ def test_the_demo_gives_the_documents_numbers(cli: Cli, client: Session) -> None
     assert counts == [293, 52]
 
 
-@pytest.mark.parametrize("revision", sample([1, 2, 3, 4]))
+@pytest.mark.thorough
+@pytest.mark.parametrize("revision", [1, 2, 3, 4])
 def test_seeds_load_into_every_revision(cli: Cli, client: Session, revision: int) -> None:
     """Seeding at a revision and going up gives the rows that going up and seeding gives."""
     now = ("--now", "2026-11-20T12:00:00Z", "--random-seed", "7")

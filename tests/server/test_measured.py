@@ -41,6 +41,7 @@ def insert(cli: Cli, client: Any) -> Any:
     return insert
 
 
+@pytest.mark.thorough
 def test_a_cell_that_was_not_there_hides_nothing_that_comes_late(
     cli: Cli, client: Any, insert: Any
 ) -> None:

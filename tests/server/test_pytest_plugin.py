@@ -180,6 +180,7 @@ def test_the_projects_own_files_and_not_its_profile(
     assert "no folder" in missing.out
 
 
+@pytest.mark.thorough
 def test_an_unknown_address_is_told_in_words(pytester: pytest.Pytester) -> None:
     write(pytester, test_it=PRINTS)
     nowhere = Address(("127.0.0.1",), 1, "given")

@@ -72,6 +72,7 @@ def fill_grants(client: Any, cli: Cli) -> None:
     client.execute(f"BEGIN UNLOGGED BATCH {inserts} APPLY BATCH")
 
 
+@pytest.mark.thorough
 def test_keys_that_compare_equal_and_differ_in_bytes(cli: Cli, client: Any) -> None:
     """As a partition key bytes count, as a clustering key the value does."""
     revisions(cli, BY_SHOP)

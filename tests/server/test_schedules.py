@@ -53,6 +53,7 @@ def test_what_is_written_between_a_kill_and_the_next_run_is_kept(
     ok(filled("verify"))
 
 
+@pytest.mark.thorough
 def test_what_is_deleted_while_it_is_copied_stays_deleted(filled: Cli, client: Any) -> None:
     script = f"{sys.executable} -c '{DELETE}' {filled.keyspace} {address(filled)}"
     ok(filled.at(f"sh {script} | before | VERIFY {TABLE}", "up", "2", *GO))

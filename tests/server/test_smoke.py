@@ -29,6 +29,7 @@ def test_up_makes_the_keyspace_the_table_and_the_view(cli: Cli, client: Any) -> 
     assert views(client, cli.keyspace) == {"calls_by_completion"}
 
 
+@pytest.mark.thorough
 def test_status_lists_the_four(cli: Cli) -> None:
     assert cli("up", "2").code == 0
     result = cli("status", "--check")

@@ -396,6 +396,7 @@ def test_the_lease_of_a_dead_process_is_anybodys(cli: Cli, client: Any) -> None:
 # -- diff, show --schema ---------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_the_live_schema_against_a_revision(cli: Cli, client: Any) -> None:
     ok(cli("up"))
     assert "are the same" in ok(cli("diff", "live", "head"))

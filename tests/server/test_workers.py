@@ -20,6 +20,7 @@ from tests.support import cells
 from tests.support.calls import AT_2, Writer, calls, write_mixed
 from tests.support.cells import Columns, Rows
 from tests.support.cli import Cli
+from tests.support.handful import ALL, numbers
 from tests.support.misfits import write_collisions
 from tests.support.processes import children, gone
 from tests.support.rounds import Keyspace
@@ -175,6 +176,7 @@ def has_workers(address: str, count: int) -> bool:
         return len(client.scheduler_info(n_workers=-1)["workers"]) == count
 
 
+@pytest.mark.thorough
 def test_a_dask_cluster_carries_rows_and_one_worker_dies(
     many_calls: ManyCalls, dask: tuple[str, list[subprocess.Popen[bytes]]]
 ) -> None:
@@ -188,15 +190,11 @@ def test_a_dask_cluster_carries_rows_and_one_worker_dies(
     ok(many_calls.cli("down", "1", *GO, "--dask", address, "--set-aside"))
 
 
-@pytest.mark.thorough
-def test_a_dask_cluster_that_is_not_there_or_has_no_workers(many_calls: ManyCalls) -> None:
-    told(
-        many_calls.cli("up", "2", *GO, "--dask", "tcp://127.0.0.1:1", env=SHORT),
-        10,
-        "no Dask scheduler answers",
-    )
-    ok(many_calls.cli("up", "2", *GO, env=SHORT))
-    many_calls.is_at_2()
+def test_a_dask_cluster_that_is_not_there(filled: Cli, client: Any) -> None:
+    nowhere = ("--dask", "tcp://127.0.0.1:1")
+    told(filled("up", "2", *GO, *nowhere, env=SHORT), 10, "no Dask scheduler answers")
+    ok(filled("up", "2", *GO, env=SHORT))
+    assert numbers(client, filled) == ALL
 
 
 # -- seeds -----------------------------------------------------------------------------------------
