@@ -13,17 +13,12 @@ WORKERS ?= -n 2
 # and loads the same ones again, not as many more, when it is run again.
 DEMO_NOW := 2026-11-23T00:00:00Z
 
-# What is killed, cut, delayed, stopped: in full it takes hours (docs/testing.md).
-FAULTS := $(addprefix tests/server/test_,faults.py kills.py sequences.py late.py clocks.py \
-    foreign_ddl.py every_kind.py schedules.py rebuild_killed.py writes.py) tests/cluster \
-    tests/simulated
-
 .PHONY: help demo test test-faults check check-scylla-grammar setup clean
 
 help:
 	@echo 'make demo     a Cassandra on this machine, migrated, filled and verified'
 	@echo 'make test     the tests; PYTEST_ARGS="tests/unit -k name" for some of them'
-	@echo 'make test-faults    kills, lost requests, late ones, sequences: all of them, for hours'
+	@echo 'make test-faults    all tests in full, also those that make test leaves out: hours'
 	@echo 'make check    ruff, mypy, import-linter'
 	@echo 'make clean    delete .venv and all caches here'
 	@echo 'PYTHON=/path/to/python3.12 says which Python, where python3 is too old.'
@@ -53,8 +48,9 @@ demo: setup
 test: setup
 	@$(BIN)/python -m pytest $(WORKERS) $(PYTEST_ARGS)
 
+# What `make test` leaves out too: rounds, cases and tests marked twin or thorough (docs/testing.md).
 test-faults: setup
-	@CALLDROP_TESTS=full $(BIN)/python -m pytest $(WORKERS) $(FAULTS) $(PYTEST_ARGS)
+	@CALLDROP_TESTS=full $(BIN)/python -m pytest $(WORKERS) $(PYTEST_ARGS)
 
 check: setup
 	$(BIN)/ruff check .

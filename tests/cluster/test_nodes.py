@@ -14,6 +14,7 @@ from cassandra.cluster import NoHostAvailable
 from tests.support import cells
 from tests.support.cli import Cli
 from tests.support.ring import Ring, ids_of, through
+from tests.support.sampling import sample
 from tests.support.settings import GO, SHORT
 from tests.support.told import ok, told
 
@@ -38,6 +39,7 @@ def clean_everywhere(cli: Cli, nodes: Ring, each: list[Any]) -> None:
         ok(cli("verify", env=through(nodes, n)))
 
 
+@pytest.mark.thorough
 def test_no_agreement_is_no_success(cli: Cli, nodes: Ring, each: list[Any]) -> None:
     """A node takes no new schema: exit 10, and again 10, until it does."""
     ok(cli("up", "2"))
@@ -68,7 +70,9 @@ def until_agreed(each: list[Any]) -> None:
         time.sleep(0.5)
 
 
-@pytest.mark.parametrize("at", ["after | CREATE TABLE call_records__", "after | DROP TABLE"])
+@pytest.mark.parametrize(
+    "at", sample(["after | DROP TABLE", "after | CREATE TABLE call_records__"])
+)
 def test_a_node_that_lags_between_a_schema_change_and_its_recovery(
     cli: Cli, client: Any, nodes: Ring, each: list[Any], at: str
 ) -> None:
@@ -91,6 +95,7 @@ def test_a_node_that_lags_between_a_schema_change_and_its_recovery(
     assert cells.differences(cells.by(before, shape, by), cells.read(client, cli.keyspace)) == []
 
 
+@pytest.mark.thorough
 def test_a_node_dies_before_during_and_after_a_run(
     cli: Cli, client: Any, nodes: Ring, each: list[Any]
 ) -> None:
@@ -139,6 +144,7 @@ def ran(client: Any, cli: Cli) -> list[str]:
     return [row["statement"] for row in found if row["event"] == "applied"]
 
 
+@pytest.mark.thorough
 def test_the_pinned_node_dies_and_another_run_takes_another(
     cli: Cli, client: Any, nodes: Ring, each: list[Any]
 ) -> None:

@@ -17,8 +17,10 @@ from cassandra import DriverException, Unauthorized
 from tests.support.cli import Cli
 from tests.support.roles import FENCED, FENCED_PLAN, SUPERUSER, may_modify
 from tests.support.secured import Secured
-from tests.support.settings import GO
+from tests.support.settings import FULL, GO
 from tests.support.told import ok, told, until
+
+PAUSE = 0 if FULL else 0.002  # seconds: what is written is copied, too
 
 
 class Hammer:
@@ -40,7 +42,7 @@ class Hammer:
             " VALUES (%s, 'd', 1)"
         )
         number = 0
-        while not self._end.is_set():
+        while not self._end.wait(PAUSE):
             number += 1
             key = f"{self._role} {number}"
             try:
@@ -125,6 +127,7 @@ def test_no_acknowledged_write_is_lost_behind_a_fence(
     ok(mine("verify"))
 
 
+@pytest.mark.thorough
 def test_what_was_revoked_is_granted_again_however_it_ends(
     mine: Cli, client: Any, written: tuple[str, str]
 ) -> None:
@@ -146,6 +149,7 @@ def test_what_was_revoked_is_granted_again_however_it_ends(
     assert may_modify(client, table) == before
 
 
+@pytest.mark.thorough
 def test_an_interrupted_run_says_who_may_not_write(
     mine: Cli, client: Any, written: tuple[str, str]
 ) -> None:
@@ -156,6 +160,7 @@ def test_an_interrupted_run_says_who_may_not_write(
     ok(mine("abort", "--yes"))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("at", "said"),
     [
@@ -182,6 +187,7 @@ def test_a_role_that_is_dropped_meanwhile_is_in_nobodys_way(
     assert app in may_modify(client, table)
 
 
+@pytest.mark.thorough
 def test_a_fence_that_was_opened_since_keeps_the_table(
     mine: Cli, client: Any, written: tuple[str, str]
 ) -> None:
@@ -203,6 +209,7 @@ def test_a_fence_that_was_opened_since_keeps_the_table(
     assert app in may_modify(client, table)
 
 
+@pytest.mark.thorough
 def test_what_was_begun_without_a_fence_is_not_taken_for_fenced(mine: Cli) -> None:
     killed = mine.at("kill | noted | COPY", "up", "2", *GO)
     assert killed.code == -signal.SIGKILL
@@ -211,6 +218,7 @@ def test_what_was_begun_without_a_fence_is_not_taken_for_fenced(mine: Cli) -> No
     ok(mine("up", "2", *FENCED))
 
 
+@pytest.mark.thorough
 def test_a_revision_may_revoke_and_grant_itself(
     mine: Cli, client: Any, written: tuple[str, str]
 ) -> None:
@@ -231,6 +239,7 @@ def test_a_revision_may_revoke_and_grant_itself(
     assert app not in may_modify(client, table)
 
 
+@pytest.mark.thorough
 def test_a_stamp_over_a_fence_says_what_it_leaves_revoked(
     mine: Cli, client: Any, written: tuple[str, str]
 ) -> None:

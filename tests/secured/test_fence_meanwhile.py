@@ -18,6 +18,7 @@ from tests.support.settings import GO, SHORT
 from tests.support.told import ok, told, until
 
 
+@pytest.mark.thorough
 def test_interrupted_while_it_waits_until_nobody_writes(
     mine: Cli, client: Any, written: tuple[str, str]
 ) -> None:
@@ -33,6 +34,7 @@ def test_interrupted_while_it_waits_until_nobody_writes(
     assert app in err, err
 
 
+@pytest.mark.thorough
 def test_a_new_superuser_behind_a_drop_of_which_no_row_tells(
     mine: Cli, client: Any, make_role: Callable[..., str]
 ) -> None:
@@ -46,6 +48,7 @@ def test_a_new_superuser_behind_a_drop_of_which_no_row_tells(
     assert up.code == 0, f"{up.err}\n----\n{abort.err}"
 
 
+@pytest.mark.thorough
 def test_a_revoke_of_a_runner_that_was_stopped(
     mine: Cli, client: Any, written: tuple[str, str]
 ) -> None:
@@ -61,6 +64,7 @@ def test_a_revoke_of_a_runner_that_was_stopped(
     assert not left or f"TO {app}" in err, err
 
 
+@pytest.mark.thorough
 def test_a_file_that_grants_in_front_of_its_rebuild(
     mine: Cli, client: Any, written: tuple[str, str], make_role: Callable[..., str]
 ) -> None:
@@ -78,6 +82,7 @@ def test_a_file_that_grants_in_front_of_its_rebuild(
     assert other in may_modify(client, table)
 
 
+@pytest.mark.thorough
 def test_a_plain_drop_and_create_is_not_fenced(mine: Cli, written: tuple[str, str]) -> None:
     file = next((mine.folder / "migrations").glob("0002*"))
     file.write_text(
@@ -88,6 +93,7 @@ def test_a_plain_drop_and_create_is_not_fenced(mine: Cli, written: tuple[str, st
     ok(mine("up", "2", *GO, "--set-aside"))
 
 
+@pytest.mark.thorough
 def test_a_fence_that_had_nobody_to_revoke_from_is_watched_too(
     mine: Cli, client: Any, make_role: Callable[..., str]
 ) -> None:
@@ -99,6 +105,7 @@ def test_a_fence_that_had_nobody_to_revoke_from_is_watched_too(
     assert running.returncode == 9, err
 
 
+@pytest.mark.thorough
 def test_a_fence_that_is_opened_while_the_proof_is_made_again(
     mine: Cli, client: Any, written: tuple[str, str]
 ) -> None:
@@ -123,6 +130,7 @@ def test_a_fence_that_is_opened_while_the_proof_is_made_again(
     assert running.returncode == 9 or "lost" in there, (running.returncode, err)
 
 
+@pytest.mark.thorough
 def test_a_writer_without_login_whose_session_is_open(
     mine: Cli, client: Any, make_role: Callable[..., str]
 ) -> None:
@@ -132,11 +140,13 @@ def test_a_writer_without_login_whose_session_is_open(
     told(mine("up", "2", *FENCED), 9, "can't be fenced", f"{wide} has MODIFY", "no LOGIN")
 
 
+@pytest.mark.thorough
 def test_a_fence_waits_also_where_it_revokes_from_nobody(mine: Cli) -> None:
     """What a refusal said to take from somebody may be remembered by a node."""
     assert "no node may let a writer through" in ok(mine("up", "2", *FENCED))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("change", ["file", "rows"])
 def test_a_revoke_of_which_no_row_tells_and_a_plan_that_needs_none(
     mine: Cli, client: Any, written: tuple[str, str], change: str
@@ -158,6 +168,7 @@ def test_a_revoke_of_which_no_row_tells_and_a_plan_that_needs_none(
     assert app in may_modify(client, table)
 
 
+@pytest.mark.thorough
 def test_a_grant_that_is_refused_to_the_tool_is_no_success(
     mine: Cli, client: Any, written: tuple[str, str]
 ) -> None:
@@ -176,6 +187,7 @@ def test_a_grant_that_is_refused_to_the_tool_is_no_success(
     assert app in may_modify(client, table)
 
 
+@pytest.mark.thorough
 def test_another_role_goes_on(mine: Cli, cli: Cli, client: Any, written: tuple[str, str]) -> None:
     """The migrator's run was killed, an administrator finishes it."""
     killed = mine.at("kill | noted | COPY", "up", "2", *FENCED)
@@ -184,6 +196,7 @@ def test_another_role_goes_on(mine: Cli, cli: Cli, client: Any, written: tuple[s
     ok(cli("up", "2", *GO, "--no-writer", us))
 
 
+@pytest.mark.thorough
 def test_status_says_who_may_not_write(mine: Cli, client: Any, written: tuple[str, str]) -> None:
     _, app = written
     killed = mine.at("kill | noted | COPY", "up", "2", *FENCED)
@@ -192,6 +205,7 @@ def test_status_says_who_may_not_write(mine: Cli, client: Any, written: tuple[st
     assert app in told(mine("verify"), 5)
 
 
+@pytest.mark.thorough
 def test_a_rebuild_into_another_table_needs_no_fence(mine: Cli, written: tuple[str, str]) -> None:
     file = next((mine.folder / "migrations").glob("0002*"))
     text = file.read_text(encoding="utf-8").partition("-- migrate:down")[0]

@@ -85,6 +85,7 @@ def whole(client: Any, cli: Cli) -> None:
 NOT_BEGUN = ("drop_truncate_table_enabled", "table_properties")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("closing", "said"),
     [
@@ -119,6 +120,7 @@ def test_it_is_said_before_anything_is_dropped(
     assert internal(client, cli) == []
 
 
+@pytest.mark.thorough
 def test_a_drop_or_truncate_is_asked_for_before_rows_go_aside(
     make_indexed: Callable[..., Cli], client: Any, secured: Secured
 ) -> None:
@@ -149,6 +151,7 @@ BEHIND: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 
+@pytest.mark.thorough
 def test_behind_the_drop_the_way_on_is_named(
     make_indexed: Callable[..., Cli], client: Any, secured: Secured
 ) -> None:
@@ -187,6 +190,7 @@ def test_a_copy_that_cannot_be_dropped_again(
     assert internal(client, cli) == []
 
 
+@pytest.mark.thorough
 def test_rows_that_the_server_gives_up_reading(
     make_indexed: Callable[..., Cli], client: Any, secured: Secured
 ) -> None:
@@ -213,6 +217,7 @@ def test_rows_that_the_server_gives_up_reading(
     assert [r["b"] for r in client.execute(f"SELECT b FROM {cli.keyspace}.u")] == [1000]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("permission", ["DROP", "CREATE"])
 def test_a_permission_that_is_missing_is_asked_for_first(
     make_indexed: Callable[..., Cli], client: Any, role: str, permission: str
@@ -229,6 +234,7 @@ def test_a_permission_that_is_missing_is_asked_for_first(
     ok(cli("verify"))
 
 
+@pytest.mark.thorough
 def test_a_permission_that_is_taken_behind_the_drop(
     make_indexed: Callable[..., Cli], client: Any, role: str
 ) -> None:

@@ -59,6 +59,7 @@ def masks(client: Any, cli: Cli) -> dict[tuple[str, str], str]:
 HAS = {("users", "mail"): "mask_default", ("users", "pin"): "mask_replace"}
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("users")
 def test_masks_are_part_of_the_schema(cli: Cli, client: Any) -> None:
     assert "mail text MASKED WITH mask_default()" in ok(cli("show", "1", "--schema"))
@@ -98,6 +99,7 @@ def test_a_rebuild_keeps_masks_and_values(cli: Cli, client: Any, users: str) -> 
     assert row == {"id": 1, "team": "a", "mail": "me@x.org", "pin": 77}
 
 
+@pytest.mark.thorough
 def test_masked_values_are_not_copied(cli: Cli, client: Any, users: str, role: str) -> None:
     """A role without UNMASK would read what masks them: known before anything runs."""
     (cli.folder / "migrations" / "0002_teams.cql").write_text(REBUILD, encoding="utf-8")
@@ -124,6 +126,7 @@ def test_masked_values_are_not_copied(cli: Cli, client: Any, users: str, role: s
     assert masks(client, cli) == HAS
 
 
+@pytest.mark.thorough
 def test_masked_values_do_not_come_back_from_a_second_copy(
     cli: Cli, client: Any, users: str, role: str
 ) -> None:
@@ -144,6 +147,7 @@ def test_masked_values_do_not_come_back_from_a_second_copy(
     assert client.execute(f"SELECT * FROM {users}").one()["mail"] == "me@x.org"
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("users")
 def test_a_mask_stays_on_a_column_that_gets_wider(cli: Cli, client: Any) -> None:
     """mask_replace keeps its argument by the type of the column: the server writes 0 as 0.0."""
@@ -166,6 +170,7 @@ def test_a_mask_stays_on_a_column_that_gets_wider(cli: Cli, client: Any) -> None
     assert masks(client, cli) == HAS | {("users", "size"): "mask_replace"}
 
 
+@pytest.mark.thorough
 def test_who_sees_what_is_masked(
     cli: Cli, client: Any, users: str, role: str, secured: Secured
 ) -> None:
@@ -216,6 +221,7 @@ def _soon(holds: Any) -> bool:
     return False
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("users")
 def test_a_trigger_is_in_the_way_of_a_rebuild(cli: Cli, client: Any) -> None:
     client.execute(f"CREATE TRIGGER audit ON {cli.keyspace}.users USING '{NAME}'")

@@ -38,6 +38,7 @@ def test_the_flag_the_environment_then_the_question(unnamed: Cli) -> None:
     assert SUPERUSER not in terminal.text.replace("Password of cassandra", "")
 
 
+@pytest.mark.thorough
 def test_the_question_is_not_answered(unnamed: Cli) -> None:
     with Terminal(unnamed, "status") as terminal:
         terminal.shows("Password of cassandra:")
@@ -66,6 +67,7 @@ def test_there_is_no_flag_for_it(unnamed: Cli) -> None:
         assert WRONG not in err
 
 
+@pytest.mark.thorough
 def test_it_is_nowhere_in_the_database(unnamed: Cli, client: Any) -> None:
     """From a configuration file, where it may stand, too."""
     secret = "of-the-role-9d"

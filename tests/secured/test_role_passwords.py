@@ -52,6 +52,7 @@ def test_passwords_are_neither_shown_nor_kept(cli: Cli, client: Any, app: str) -
     ok(cli("down", "base", "--discard-rows", "--yes"))
 
 
+@pytest.mark.thorough
 def test_a_file_that_is_gone_is_not_run_without_its_passwords(cli: Cli, app: str) -> None:
     first = "-- migrate:up\nCREATE TABLE u (id int PRIMARY KEY);\n-- migrate:irreversible x\n"
     only(cli, r0001_u=first, r0002_roles=files(app)["r0001_roles"])
@@ -62,6 +63,7 @@ def test_a_file_that_is_gone_is_not_run_without_its_passwords(cli: Cli, app: str
     assert SECRET not in err
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "statement",
     [

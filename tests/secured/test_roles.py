@@ -45,6 +45,7 @@ def test_the_migrators_grants_are_enough(cli: Cli, client: Any, role: str) -> No
     ok(mine, "down", "base", "--discard-rows", "--outage-accepted", "--yes")
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("made")
 def test_what_is_half_way_is_finished_whatever_comes_after_it(
     cli: Cli, client: Any, role: str
@@ -66,6 +67,7 @@ def test_what_is_half_way_is_finished_whatever_comes_after_it(
     assert mine.json("status")["current"] == 2
 
 
+@pytest.mark.thorough
 def test_who_makes_the_keyspace_needs_two(cli: Cli, client: Any, role: str) -> None:
     for grant in listed("creator", cli.keyspace, role):
         client.execute(grant)
@@ -76,6 +78,7 @@ def test_who_makes_the_keyspace_needs_two(cli: Cli, client: Any, role: str) -> N
     ok(mine, "verify")
 
 
+@pytest.mark.thorough
 def test_who_reads_needs_one_and_can_do_no_more(cli: Cli, client: Any, role: str) -> None:
     ok(cli, "up", "3")
     ok(cli, "seed", "--random-seed", "1")
@@ -93,6 +96,7 @@ def test_who_reads_needs_one_and_can_do_no_more(cli: Cli, client: Any, role: str
     ok(cli, "verify")
 
 
+@pytest.mark.thorough
 def test_what_is_missing_is_told_until_nothing_is(cli: Cli, client: Any, role: str) -> None:
     """Everything was made by somebody else; each refusal names one grant of docs/grants.md's."""
     ok(cli, "up", "3")
@@ -114,6 +118,7 @@ def test_a_keyspace_that_may_not_be_made(cli: Cli, client: Any, role: str) -> No
     told(as_role(cli, role)("up"), 7, f"GRANT CREATE ON ALL KEYSPACES TO {role};", "No revision")
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("made")
 def test_what_was_granted_on_a_table_is_granted_again_on_the_new_one(
     cli: Cli, client: Any, role: str

@@ -89,6 +89,7 @@ def test_a_certificate_of_another_host(cli: Cli, secured: Secured) -> None:
         told(unsigned("status", "--no-tls-hostname"), 2, "is not trusted")
 
 
+@pytest.mark.thorough
 def test_a_server_that_says_nothing(cli: Cli, secured: Secured) -> None:
     host = secured.address.hosts[0]
     with socket.create_server((host, 0)) as silent:

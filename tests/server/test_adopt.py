@@ -85,6 +85,7 @@ def test_a_project_half_way_is_shown_taken_over_and_goes_on(
     is_taken_over(cli, client, peer)
 
 
+@pytest.mark.thorough
 def test_it_can_be_killed_anywhere(
     cli: Cli, client: Any, half_way: Path, peer: Peer, server: Address
 ) -> None:
@@ -102,6 +103,7 @@ def test_it_can_be_killed_anywhere(
     is_taken_over(cli, client, peer)
 
 
+@pytest.mark.thorough
 def test_it_was_killed_between_two_files(cli: Cli, client: Any, half_way: Path, peer: Peer) -> None:
     half_way.rename(cli.folder / "migrations.adopted")
     ok(cli(*YES))
@@ -109,6 +111,7 @@ def test_it_was_killed_between_two_files(cli: Cli, client: Any, half_way: Path, 
     is_taken_over(cli, client, peer)
 
 
+@pytest.mark.thorough
 def test_what_it_left_unclear_is_told_with_the_ways_out(
     cli: Cli, client: Any, half_way: Path
 ) -> None:
@@ -138,6 +141,7 @@ def test_what_it_left_unclear_is_told_with_the_ways_out(
     assert history(client, cli) == [(1, "SUCCEEDED"), (2, "SUCCEEDED")]
 
 
+@pytest.mark.thorough
 def test_a_failed_one_of_its_own_is_undone_and_applied_by_us(
     cli: Cli, client: Any, half_way: Path, peer: Peer
 ) -> None:
@@ -154,6 +158,7 @@ def test_a_failed_one_of_its_own_is_undone_and_applied_by_us(
     ok(cli("verify"))
 
 
+@pytest.mark.thorough
 def test_files_that_its_history_does_not_know(cli: Cli, half_way: Path) -> None:
     applied = half_way / "v1_create_users.cql"
     text = applied.read_text("utf-8")
@@ -164,6 +169,7 @@ def test_files_that_its_history_does_not_know(cli: Cli, half_way: Path) -> None:
     told(cli(*YES), 5, "version 2, v2_AddTowers.cql: its file is missing", "v10_more.cql")
 
 
+@pytest.mark.thorough
 def test_what_our_format_does_not_allow_is_mended_in_our_files(
     cli: Cli, client: Any, project: Path, peer: Peer
 ) -> None:
@@ -184,12 +190,14 @@ def test_what_our_format_does_not_allow_is_mended_in_our_files(
     assert client.execute(f"SELECT COUNT(*) AS n FROM {cli.keyspace}.users").one()["n"] == 2
 
 
+@pytest.mark.thorough
 def test_what_the_files_do_not_make_is_warned_of(cli: Cli, client: Any, half_way: Path) -> None:
     client.execute(f"ALTER TABLE {cli.keyspace}.towers ADD height int")
     assert "warning: not as 0002 makes it: towers: column height added" in ok(cli(*YES))
     ok(cli("up"))
 
 
+@pytest.mark.thorough
 def test_calls_that_can_not_be(cli: Cli, half_way: Path) -> None:
     told(cli(*YES, "-k", "other"), 2, f"about the keyspace {cli.keyspace}", f"-k {cli.keyspace}")
     told(cli("adopt", "nowhere.yml", "--yes"), 2, "there is no nowhere.yml", "configuration file")
@@ -204,6 +212,7 @@ def test_calls_that_can_not_be(cli: Cli, half_way: Path) -> None:
     told(cli("adopt", str(own), "--yes"), 2, "beside cassandra-migrate.yml", "--migrations")
 
 
+@pytest.mark.thorough
 def test_a_table_of_another_name_stays(cli: Cli, client: Any, project: Path, peer: Peer) -> None:
     yml = cli.folder / "cassandra-migrate.yml"
     yml.write_text(yml.read_text("utf-8") + "migrations_table: versions\n", encoding="utf-8")
@@ -214,6 +223,7 @@ def test_a_table_of_another_name_stays(cli: Cli, client: Any, project: Path, pee
     ok(cli("up"))
 
 
+@pytest.mark.thorough
 def test_up_behind_an_adoption_that_was_killed(
     cli: Cli, client: Any, project: Path, peer: Peer, server: Address
 ) -> None:

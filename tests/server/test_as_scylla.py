@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.support import cells
 from tests.support.cli import Cli
 from tests.support.settings import GO
@@ -46,6 +48,7 @@ def test_the_main_job(scylla: Cli, client: Any) -> None:
     ok(scylla("verify"))
 
 
+@pytest.mark.thorough
 def test_a_driver_that_decodes_what_is_copied(cli: Cli, client: Any) -> None:
     """Nothing is begun, and nothing is copied where it had been."""
     revisions(cli, (f"-- migrate:rebuild\n{INTO_ONE}", f"-- migrate:rebuild\n{T}"))
@@ -57,6 +60,7 @@ def test_a_driver_that_decodes_what_is_copied(cli: Cli, client: Any) -> None:
     ok(cli("up", *GO))
 
 
+@pytest.mark.thorough
 def test_a_column_that_was_dropped(scylla: Cli, client: Any) -> None:
     """The time of the DROP is in microseconds: nothing is hidden that comes back behind it."""
     revisions(scylla, ("ALTER TABLE t DROP (v, w);", "ALTER TABLE t ADD (v text, w text);"))
@@ -72,6 +76,7 @@ def test_a_column_that_was_dropped(scylla: Cli, client: Any) -> None:
     ok(scylla("verify"))
 
 
+@pytest.mark.thorough
 def test_an_index_and_its_own_view(scylla: Cli, client: Any) -> None:
     """Such a view is nobody's: it comes and goes with the index, also when the table is rebuilt."""
     revisions(

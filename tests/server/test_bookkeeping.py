@@ -51,6 +51,7 @@ def current(cli: Cli) -> int:
     return int(cli.json("status")["current"])
 
 
+@pytest.mark.thorough
 def test_each_keyspace_has_its_own_history(
     two: tuple[Cli, Cli], client: Any, bookkeeping: str
 ) -> None:
@@ -105,6 +106,7 @@ def test_a_killed_run_is_gone_on_with(two: tuple[Cli, Cli], client: Any, bookkee
     assert len(list(finished)) == 1
 
 
+@pytest.mark.thorough
 def test_the_lease_on_one_is_none_on_the_other(two: tuple[Cli, Cli], client: Any) -> None:
     one, other = two
     ok(one("up", "1"))
@@ -121,6 +123,7 @@ def test_the_lease_on_one_is_none_on_the_other(two: tuple[Cli, Cli], client: Any
     assert (current(one), current(other)) == (2, 4)
 
 
+@pytest.mark.thorough
 def test_a_keyspace_with_a_history_of_its_own_is_refused(two: tuple[Cli, Cli], client: Any) -> None:
     one, _ = two
     ok(without(one)("up", "2"))
@@ -136,6 +139,7 @@ def test_a_keyspace_with_a_history_of_its_own_is_refused(two: tuple[Cli, Cli], c
     ok(one("down", "2", "--yes"))
 
 
+@pytest.mark.thorough
 def test_another_tools_history_is_named(two: tuple[Cli, Cli], client: Any, datacenter: str) -> None:
     one, _ = two
     client.execute(
@@ -149,6 +153,7 @@ def test_another_tools_history_is_named(two: tuple[Cli, Cli], client: Any, datac
     told(one("up"), 5, "cassandra-migrate's", "calldrop-migrate adopt")
 
 
+@pytest.mark.thorough
 def test_a_history_of_no_keyspace(two: tuple[Cli, Cli], client: Any) -> None:
     one, other = two
     ok(one("up"))
@@ -162,6 +167,7 @@ def test_a_history_of_no_keyspace(two: tuple[Cli, Cli], client: Any) -> None:
     assert (current(one), current(other)) == (4, 1)
 
 
+@pytest.mark.thorough
 def test_tables_that_are_no_business_of_revisions(
     two: tuple[Cli, Cli], client: Any, datacenter: str
 ) -> None:

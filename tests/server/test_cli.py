@@ -19,7 +19,6 @@ from tests.support.cli import Cli, Result
 from tests.support.terminal import Terminal
 from tests.support.told import only, tables, told, until
 
-pytestmark = pytest.mark.as_installed
 CONFIRM = "confirm = true\nkeep_shadow = 0\n\n[replication]\n{} = 1\n"
 
 
@@ -66,6 +65,19 @@ def test_down_asks_for_a_yes(cli: Cli) -> None:
 
 
 def test_a_profile_that_confirms_asks_for_the_name(cli: Cli, datacenter: str) -> None:
+    only(cli, r0001_a=tables("a"))
+    (cli.folder / "calldrop-migrate.toml").write_text(CONFIRM.format(datacenter), encoding="utf-8")
+    with Terminal(cli, "up") as terminal:
+        terminal.shows(f"Type the keyspace's name ({cli.keyspace}) to go on:")
+        terminal.types("yes\n")
+        assert terminal.ends() == 2
+        assert "not confirmed" in terminal.text
+    told(cli("up", "--yes"), 2, "which --yes doesn't answer", f"--confirm {cli.keyspace}")
+    assert cli("up", "--confirm", cli.keyspace).code == 0
+
+
+@pytest.mark.thorough
+def test_each_command_asks_for_the_name_where_a_profile_confirms(cli: Cli, datacenter: str) -> None:
     """Every changing command, also `up` on a new keyspace and `seed`; but not when there is nothing
     to do.
     """
@@ -191,6 +203,8 @@ def test_interrupted_in_the_middle(cli: Cli, client: Session) -> None:
     assert sum(event["event"] == "applied" for event in log) == 30
 
 
+@pytest.mark.thorough
+@pytest.mark.as_installed
 def test_interrupted_while_waiting_for_a_server(cli: Cli) -> None:
     process = cli.start("up", "--hosts", "127.0.0.1", "--port", "1", "--wait", "60")
     says(process, "connection refused; trying for up to 60 s")
@@ -200,6 +214,8 @@ def test_interrupted_while_waiting_for_a_server(cli: Cli) -> None:
     assert time.monotonic() - began < 30  # not the 60 that it would have waited
 
 
+@pytest.mark.thorough
+@pytest.mark.as_installed
 def test_a_lease_that_another_holds(cli: Cli, client: Session) -> None:
     only(cli, r0001_a=tables("a"), r0002_b=tables("b"))
     assert cli("up", "1").code == 0
@@ -248,6 +264,8 @@ def pretend(client: Session, keyspace: str, status: str, when: int) -> None:
     )
 
 
+@pytest.mark.thorough
+@pytest.mark.as_installed
 def test_interrupted_while_a_view_is_built(cli: Cli, client: Session) -> None:
     """The runner that waits for the view holds the lease; another waits for that, and finishes what
     it left.
@@ -276,6 +294,7 @@ def test_interrupted_while_a_view_is_built(cli: Cli, client: Session) -> None:
 # -- what is shown --------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_columns_stand_under_each_other(cli: Cli) -> None:
     """Whatever the titles: they are cut, and what follows them stays in its column."""
     only(

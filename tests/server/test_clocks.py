@@ -22,6 +22,8 @@ from tests.support.settings import BRIEF, FULL, QUICK, WAIT
 from tests.support.told import ok, told
 from tests.support.wire import Fault
 
+pytestmark = pytest.mark.thorough
+
 OFF = 10  # seconds
 
 TURNS = (

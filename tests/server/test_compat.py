@@ -12,6 +12,8 @@ from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.cli import Cli, Result
 
 REVISIONS = (
@@ -42,6 +44,7 @@ def pending(out: str) -> list[str]:
     return re.findall(r"^ *\d+  (\S+)", listed, re.MULTILINE)
 
 
+@pytest.mark.thorough
 def test_status_lists_the_four_as_succeeded(cli: Cli, peer: Callable[..., Result]) -> None:
     shown = {r["number"]: r["checksum"] for r in (cli.json("show", str(n)) for n in range(1, 5))}
     assert cli("up").code == 0
@@ -56,6 +59,7 @@ def test_status_lists_the_four_as_succeeded(cli: Cli, peer: Callable[..., Result
     assert pending(result.out) == []
 
 
+@pytest.mark.thorough
 def test_status_after_down_has_the_rest_pending(cli: Cli, peer: Callable[..., Result]) -> None:
     assert cli("up").code == 0
     assert cli("down", "2", "--yes").code == 0
@@ -67,6 +71,7 @@ def test_status_after_down_has_the_rest_pending(cli: Cli, peer: Callable[..., Re
     assert pending(result.out) == list(REVISIONS[2:])
 
 
+@pytest.mark.thorough
 def test_a_changed_file_is_told_by_both(cli: Cli, peer: Callable[..., Result]) -> None:
     assert cli("up").code == 0
     file = cli.folder / "migrations" / REVISIONS[1]
@@ -79,6 +84,7 @@ def test_a_changed_file_is_told_by_both(cli: Cli, peer: Callable[..., Result]) -
     assert REVISIONS[1] in result.err
 
 
+@pytest.mark.thorough
 def test_migrate_at_head_changes_nothing(
     cli: Cli, peer: Callable[..., Result], client: Any
 ) -> None:
@@ -93,6 +99,7 @@ def test_migrate_at_head_changes_nothing(
     assert cli("verify").code == 0
 
 
+@pytest.mark.thorough
 def test_it_stops_before_a_revision_that_is_under_way(
     cli: Cli, peer: Callable[..., Result], client: Any
 ) -> None:

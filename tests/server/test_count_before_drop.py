@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from tests.support.cli import Cli
-from tests.support.settings import FULL, GO_ASIDE
+from tests.support.settings import GO_ASIDE
 from tests.support.told import ok, only
+
+pytestmark = pytest.mark.thorough
 
 SLOW = ("--max-rows-per-second", "200")  # something ends between one side and the other
 GO_SLOWLY = (*GO_ASIDE, *SLOW)
@@ -86,7 +88,7 @@ def test_rows_that_outlive_their_cells(cli: Cli, client: Any) -> None:
     ok(cli("up", *GO_SLOWLY))
 
 
-@pytest.mark.parametrize(("how", "rest", "values"), ENDING if FULL else ENDING[::2])
+@pytest.mark.parametrize(("how", "rest", "values"), ENDING)
 def test_rows_that_end_before_their_copies(
     request: pytest.FixtureRequest, client: Any, how: str, rest: str, values: str
 ) -> None:

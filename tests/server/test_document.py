@@ -171,6 +171,7 @@ def test_the_documents_queries_are_all_there() -> None:
     assert {plain(s.text) for s in stated} <= ours
 
 
+@pytest.mark.thorough
 def test_the_demo_gives_the_documents_numbers(cli: Cli, client: Session) -> None:
     assert cli("up").code == 0
     result = cli.json("seed", "--random-seed", DEMO_SEED)
@@ -188,6 +189,7 @@ def test_the_demo_gives_the_documents_numbers(cli: Cli, client: Session) -> None
     assert counts == [293, 52]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("revision", [1, 2, 3, 4])
 def test_seeds_load_into_every_revision(cli: Cli, client: Session, revision: int) -> None:
     """Seeding at a revision and going up gives the rows that going up and seeding gives."""
@@ -203,6 +205,7 @@ def test_seeds_load_into_every_revision(cli: Cli, client: Session, revision: int
     assert {tuple(row.values()) for row in rows(client, "SELECT * FROM call_records")} == first
 
 
+@pytest.mark.thorough
 def test_seed_says_how_to_get_to_a_revision(cli: Cli) -> None:
     assert cli("up", "2").code == 0
     for wanted, way in (("3", "up 3"), ("1", "down 1")):

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.cli import Cli
 from tests.support.killing import killed
+from tests.support.sampling import sample
 from tests.support.schema import internal
 from tests.support.settings import GO, OTHERS_KEPT
 from tests.support.told import ok, only
@@ -37,7 +38,7 @@ def rows(client: Any, cli: Cli) -> list[Any]:
     return sorted(row["[json]"] for row in found)
 
 
-@pytest.mark.parametrize("killed_at", ["", "after | COPY t__aside_0002_up_cells TO t"])
+@pytest.mark.parametrize("killed_at", sample(["", "after | COPY t__aside_0002_up_cells TO t"]))
 def test_values_of_a_dropped_column_come_back(cli: Cli, client: Any, killed_at: str) -> None:
     only(cli, r0001_t=TABLE, r0002_without=WITHOUT)
     ok(cli("up", "1"))
@@ -70,6 +71,7 @@ def test_values_of_a_dropped_column_come_back(cli: Cli, client: Any, killed_at: 
     ok(cli("verify"))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("answers", ["cli", "scylla"])
 def test_rows_that_come_back_onto_such_a_table(
     request: pytest.FixtureRequest, client: Any, answers: str
@@ -96,6 +98,7 @@ def test_rows_that_come_back_onto_such_a_table(
     assert internal(client, cli) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("answers", ["cli", "scylla"])
 def test_values_come_back_to_columns_that_were_dropped_one_after_the_other(
     request: pytest.FixtureRequest, client: Any, answers: str

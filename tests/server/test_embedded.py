@@ -117,6 +117,7 @@ def is_gone(running: state.Running) -> bool:
     return not any(processes.alive(each, running.directory) for each in running.processes)
 
 
+@pytest.mark.thorough
 def test_a_life(home: Path, tmp_path: Path) -> None:
     # A Java that is too new is passed over; and of two starts at once the second finds the first's.
     java = tmp_path / "bin" / "java"
@@ -186,6 +187,7 @@ def wait_until_gone(home: Path) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.thorough
 def test_a_server_with_passwords_takes_them_at_once(home: Path) -> None:
     from cassandra.auth import PlainTextAuthProvider
     from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
@@ -250,6 +252,7 @@ def test_an_address_that_is_not_ours(home: Path) -> None:
         server.start(home=home, host="192.0.2.1", say=pytest.fail)
 
 
+@pytest.mark.thorough
 def test_a_server_that_dies_while_starting(home: Path) -> None:
     with (
         # 7000 is taken too, which is no reason to fail: another one is used.
@@ -267,6 +270,7 @@ def test_a_server_that_dies_while_starting(home: Path) -> None:
     assert state.read(home) is None
 
 
+@pytest.mark.thorough
 def test_a_server_that_is_late(home: Path) -> None:
     with pytest.raises(Unreachable, match="was not ready within 0 s"):
         start(home, timeout=0.2)
@@ -285,6 +289,7 @@ def test_ctrl_c_leaves_nothing_behind(home: Path) -> None:
     assert state.read(home) is None
 
 
+@pytest.mark.thorough
 def test_a_starter_that_was_killed_is_cleaned_up_after(home: Path) -> None:
     starter = other(home, "start", host=HOST)
     running = started_by_another(home)
@@ -296,6 +301,7 @@ def test_a_starter_that_was_killed_is_cleaned_up_after(home: Path) -> None:
     assert is_gone(running)
 
 
+@pytest.mark.thorough
 def test_stop_ends_a_start_under_way(home: Path) -> None:
     starter = other(home, "start", host=HOST)
     running = started_by_another(home)

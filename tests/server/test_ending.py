@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.cli import Cli
 
-pytestmark = pytest.mark.as_installed
+pytestmark = [pytest.mark.as_installed, pytest.mark.thorough]
 STALL = 3.0  # seconds; the stall is 5, everything else about a second on a busy machine
 
 

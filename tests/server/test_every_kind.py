@@ -12,6 +12,8 @@ import pytest
 from tests.support.cli import Cli
 from tests.support.told import ok, only
 
+pytestmark = pytest.mark.thorough
+
 TIMES = {"CALLDROP_LEASE_TTL": "10", "CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_SETTLE_TIME": "0.1"}
 UP = (
     "CREATE TYPE place (city text)",

@@ -25,6 +25,7 @@ from tests.support.misfits import (
     write_collisions,
     write_without_destination,
 )
+from tests.support.sampling import sample
 from tests.support.schema import tables_in
 from tests.support.servers import Address
 from tests.support.settings import BRIEF, FULL, GO_ASIDE
@@ -166,16 +167,16 @@ def test_one_request_is_lost(make_cli: Any, client: Any, server: Address) -> Non
             each.result()
 
 
-@pytest.mark.parametrize("harm", ["swallow reply", "delay reply"])
-@pytest.mark.parametrize(
-    ("of", "way"),
-    [
-        (r"^DROP TABLE call_records\b", "up"),
-        (r"^CREATE TABLE call_records\b", "up"),
-        (r"^CREATE MATERIALIZED VIEW", "up"),
-        (r"^ALTER TABLE", "down"),
-    ],
-)
+WHICH = [
+    (r"^DROP TABLE call_records\b", "up"),
+    (r"^CREATE TABLE call_records\b", "up"),
+    (r"^CREATE MATERIALIZED VIEW", "up"),
+    (r"^ALTER TABLE", "down"),
+]
+UNANSWERED = [(*which, harm) for which in WHICH for harm in ("swallow reply", "delay reply")]
+
+
+@pytest.mark.parametrize(("of", "way", "harm"), sample(UNANSWERED))
 def test_a_schema_change_is_not_answered(
     cli: Cli, client: Any, server: Address, of: str, way: str, harm: Harm
 ) -> None:
@@ -183,6 +184,7 @@ def test_a_schema_change_is_not_answered(
     assert passes(cli, client, server, way, Fault(1, harm, delay=6, of=of))
 
 
+@pytest.mark.thorough
 def test_a_node_does_not_know_yet_what_its_schema_shows(
     cli: Cli, client: Any, server: Address
 ) -> None:
@@ -195,6 +197,7 @@ def test_a_node_does_not_know_yet_what_its_schema_shows(
     leg.check()
 
 
+@pytest.mark.thorough
 def test_what_was_too_much_is_tried_again_in_smaller_parts(
     cli: Cli, client: Any, server: Address
 ) -> None:
@@ -216,6 +219,7 @@ def test_what_was_too_much_is_tried_again_in_smaller_parts(
     assert sorted(row["d"] for row in found) == sorted(d for *_, d in rows)
 
 
+@pytest.mark.thorough
 def test_a_row_that_ends_before_its_batch_is_refused(
     cli: Cli, client: Any, server: Address
 ) -> None:

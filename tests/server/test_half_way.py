@@ -14,6 +14,7 @@ from tests.support.cli import Cli
 from tests.support.handful import ALL, TABLE, numbers
 from tests.support.held import First, let_go
 from tests.support.killing import killed
+from tests.support.sampling import sample
 from tests.support.schema import again, ddl, internal
 from tests.support.servers import Address
 from tests.support.settings import AWAITED, GO, OTHERS_AWAITED, SHORT, SHORT_KEPT
@@ -23,7 +24,7 @@ from tests.support.wire import Fault
 # -- a table that is another one by the same name --------------------------------------------------
 
 
-@pytest.mark.parametrize("at", ["after | DROP TABLE", "noted | VERIFY", "noted | COPY"])
+@pytest.mark.parametrize("at", sample(["after | DROP TABLE", "noted | VERIFY", "noted | COPY"]))
 def test_a_table_that_was_made_anew_is_not_what_was_copied(
     filled: Cli, client: Any, at: str
 ) -> None:
@@ -44,6 +45,7 @@ def test_a_table_that_was_made_anew_is_not_what_was_copied(
     ok(filled("verify"))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("repair", ["whole", "killed"])
 def test_a_repair_while_rows_are_copied_back_is_gone_on_with(
     filled: Cli, client: Any, repair: str
@@ -62,6 +64,7 @@ def test_a_repair_while_rows_are_copied_back_is_gone_on_with(
     ok(filled("verify"))
 
 
+@pytest.mark.thorough
 def test_rows_that_a_table_lacks_stop_the_next_plan(filled: Cli, client: Any) -> None:
     ok(filled("up", "2", *GO, env=SHORT_KEPT))
     shown = filled("show", "2", "--schema").out
@@ -80,6 +83,7 @@ def test_rows_that_a_table_lacks_stop_the_next_plan(filled: Cli, client: Any) ->
     ok(filled("up", env=SHORT_KEPT))
 
 
+@pytest.mark.thorough
 def test_repair_does_not_wait_for_a_view_that_a_killed_run_dropped(filled: Cli) -> None:
     ok(filled("up", *GO))
     killed(filled, "after | DROP MATERIALIZED VIEW", "down", "3", "--yes")
@@ -88,6 +92,7 @@ def test_repair_does_not_wait_for_a_view_that_a_killed_run_dropped(filled: Cli) 
     ok(filled("verify"))
 
 
+@pytest.mark.thorough
 def test_repair_leaves_alone_what_a_killed_run_dropped(filled: Cli, client: Any) -> None:
     killed(filled, "after | DROP TABLE", "up", "2", *GO)
     told(filled("repair", "--restore", "--yes", env=SHORT), 5, "half-way goes on with it")
@@ -95,6 +100,7 @@ def test_repair_leaves_alone_what_a_killed_run_dropped(filled: Cli, client: Any)
     assert numbers(client, filled) == ALL
 
 
+@pytest.mark.thorough
 def test_a_repair_that_is_killed_is_finished_by_the_next(filled: Cli, client: Any) -> None:
     ok(filled("up", *GO, env=SHORT_KEPT))
     before = cells.read(client, filled.keyspace)
@@ -115,6 +121,7 @@ def test_a_repair_that_is_killed_is_finished_by_the_next(filled: Cli, client: An
     assert internal(client, filled) == []
 
 
+@pytest.mark.thorough
 def test_an_older_copy_brings_nothing_back_that_was_deleted_since(filled: Cli, client: Any) -> None:
     ok(filled("up", "2", *GO, env=SHORT_KEPT))
     ddl(client, filled, f"DELETE FROM KS.{TABLE} WHERE source_phone_number = '+11'")
@@ -125,6 +132,7 @@ def test_an_older_copy_brings_nothing_back_that_was_deleted_since(filled: Cli, c
     assert numbers(client, filled) == ["+10", "+12", "+13", "+14"]
 
 
+@pytest.mark.thorough
 def test_two_shapes_of_one_table_have_misfits_of_their_own(cli: Cli, client: Any) -> None:
     """What collides in the second shape is not what doesn't fit into the first one."""
     columns = "src text, ts int, dest text, day int"
@@ -158,6 +166,7 @@ def test_two_shapes_of_one_table_have_misfits_of_their_own(cli: Cli, client: Any
 # -- other commands --------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_steps_count_from_where_the_killed_run_began(filled: Cli) -> None:
     ok(filled("up", *GO))
     killed(filled, "before | DROP MATERIALIZED VIEW", "down", "--steps", "1", "--yes")
@@ -165,6 +174,7 @@ def test_steps_count_from_where_the_killed_run_began(filled: Cli) -> None:
     assert filled.json("status")["current"] == 3
 
 
+@pytest.mark.thorough
 def test_runners_with_steps_take_back_one_together(filled: Cli) -> None:
     """The second one waits, and finds done what it was asked for."""
     ok(filled("up", *GO))
@@ -179,6 +189,7 @@ def test_runners_with_steps_take_back_one_together(filled: Cli) -> None:
 MADE = "CREATE TABLE one (a int PRIMARY KEY);\n"
 
 
+@pytest.mark.thorough
 def test_an_abort_says_beforehand_that_a_table_has_rows(cli: Cli, client: Any) -> None:
     only(
         cli,
@@ -194,6 +205,7 @@ def test_an_abort_says_beforehand_that_a_table_has_rows(cli: Cli, client: Any) -
     assert cli.json("status")["current"] == 0
 
 
+@pytest.mark.thorough
 def test_a_copy_into_another_table_can_be_taken_back(filled: Cli, client: Any) -> None:
     initial = (filled.folder / "migrations" / "0001_initial.cql").read_text("utf-8")
     shape = again(filled).replace("KS.", "").replace("KEY (", "KEY (destination_number, ")
@@ -211,6 +223,7 @@ def test_a_copy_into_another_table_can_be_taken_back(filled: Cli, client: Any) -
     ok(filled("verify"))
 
 
+@pytest.mark.thorough
 def test_an_abort_counts_what_the_killed_run_had_sent(filled: Cli, client: Any) -> None:
     """The second copy is made, and no row says so."""
     killed(filled, "after | CREATE TABLE", "up", "2", *GO)
@@ -224,6 +237,7 @@ def test_an_abort_counts_what_the_killed_run_had_sent(filled: Cli, client: Any) 
 # -- an older folder -------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_an_older_folder_stamps_nothing_away(cli: Cli) -> None:
     ok(cli("up", *GO))
     older = cli.folder / "older"
@@ -237,6 +251,7 @@ def test_an_older_folder_stamps_nothing_away(cli: Cli) -> None:
 # -- what arrives late -----------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_the_row_of_a_stamp_comes_late(filled: Cli, client: Any, server: Address) -> None:
     ok(filled("up", "2", *GO))
     for table in ("database_migrations", "migration_journal", "migration_progress"):
@@ -257,6 +272,7 @@ def test_the_row_of_a_stamp_comes_late(filled: Cli, client: Any, server: Address
     assert numbers(client, filled) == ALL
 
 
+@pytest.mark.thorough
 def test_a_change_that_comes_late_is_waited_for_before_its_opposite(
     filled: Cli, server: Address
 ) -> None:

@@ -55,6 +55,7 @@ def run(command: Path, cli: Cli, folder: Path, *args: str) -> Result:
     return Result(done.returncode, done.stdout, done.stderr)
 
 
+@pytest.mark.thorough
 def test_it_is_the_installed_package_that_runs(installed: Path) -> None:
     asked = "import calldrop_migrate; print(calldrop_migrate.__file__)"
     python = installed.with_name("python")

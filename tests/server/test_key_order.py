@@ -16,6 +16,7 @@ from cassandra import InvalidRequest
 from calldrop_migrate.cluster.session import ClusterDatabase, Endpoint, connect
 from calldrop_migrate.core.keys import CASSANDRA, SCYLLA, KeyLimits, canonical, is_loose
 from tests.support.raw_values import prepared, raw_rows
+from tests.support.sampling import sample
 from tests.support.servers import Address
 from tests.support.values import NATIVE, Values, sized
 
@@ -53,7 +54,7 @@ def database(client: Any, keyspace: str, server: Address) -> Iterator[ClusterDat
     connected.close()
 
 
-@pytest.mark.parametrize("kinds", [list(NATIVE), NESTED], ids=["native", "nested"])
+@pytest.mark.parametrize("kinds", sample([list(NATIVE), NESTED]), ids=["native", "nested"])
 def test_two_rows_are_one_where_their_keys_are_canonically_the_same(
     client: Any, database: ClusterDatabase, kinds: list[str]
 ) -> None:
@@ -90,9 +91,7 @@ def test_two_rows_are_one_where_their_keys_are_canonically_the_same(
     assert apart > 200
 
 
-def test_an_empty_field_at_the_end_counts_as_a_missing_one(
-    client: Any, database: ClusterDatabase
-) -> None:
+def test_an_empty_field_at_the_end_counts_as_a_missing_one() -> None:
     """On Cassandra it is one; it isn't null on either, and what isn't transitive can't be told."""
     what = canonical("tuple<int, text>", {})
     short, empty, null = (sized([b"\0\0\0\1", *rest]) for rest in ([], [b""], [None]))
@@ -102,24 +101,27 @@ def test_an_empty_field_at_the_end_counts_as_a_missing_one(
 
 @pytest.mark.parametrize(
     ("key", "sizes"),
-    [
-        ("a", [0]),
-        ("a", [65_533]),
-        ("a", [65_534]),
-        ("a", [65_535]),
-        ("a", [65_536]),
-        ("(a, b)", [0, 0]),
-        ("(a, b)", [32_764, 32_765]),
-        ("(a, b)", [32_765, 32_766]),
-        ("(a, b)", [65_536, 1]),
-        ("x, a", [0]),
-        ("x, a", [65_533]),
-        ("x, a", [65_535]),
-        ("x, a", [65_536]),
-        ("x, a, b", [32_766, 32_765]),
-        ("x, a, b", [32_767, 32_768]),
-        ("x, a, b", [32_768, 32_768]),
-    ],
+    sample(
+        [
+            ("x, a, b", [32_767, 32_768]),
+            ("(a, b)", [32_765, 32_766]),
+            ("a", [0]),
+            ("a", [65_533]),
+            ("a", [65_534]),
+            ("a", [65_535]),
+            ("a", [65_536]),
+            ("(a, b)", [0, 0]),
+            ("(a, b)", [32_764, 32_765]),
+            ("(a, b)", [65_536, 1]),
+            ("x, a", [0]),
+            ("x, a", [65_533]),
+            ("x, a", [65_535]),
+            ("x, a", [65_536]),
+            ("x, a, b", [32_766, 32_765]),
+            ("x, a, b", [32_768, 32_768]),
+        ],
+        2,
+    ),
 )
 def test_keys_that_the_server_refuses(
     client: Any, database: ClusterDatabase, key: str, sizes: list[int]

@@ -20,6 +20,8 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from tests.support.cli import Cli
 from tests.support.killing import Killing
 from tests.support.misfits import write_collisions
@@ -27,6 +29,8 @@ from tests.support.rounds import Keyspace
 from tests.support.servers import Address
 from tests.support.settings import FULL
 from tests.support.told import ok
+
+pytestmark = pytest.mark.twin
 
 ROUNDS = int(os.environ.get("CALLDROP_ROUNDS") or (500 if FULL else 5))
 ON_ONE_KEYSPACE = 20

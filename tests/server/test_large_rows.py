@@ -14,9 +14,11 @@ from tests.support import cells
 from tests.support.cli import Cli
 from tests.support.schema import internal
 from tests.support.servers import Address
-from tests.support.settings import FULL, GO, OTHERS_KEPT
+from tests.support.settings import GO, OTHERS_KEPT
 from tests.support.told import ok, only
 from tests.support.wire import Fault, tapped
+
+pytestmark = pytest.mark.thorough
 
 COLUMNS = (
     "k int, c int, r int, "
@@ -118,7 +120,7 @@ KINDS: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.parametrize(("answers", "kind", "killed"), PARTS if FULL else PARTS[::3])
+@pytest.mark.parametrize(("answers", "kind", "killed"), PARTS)
 def test_a_row_of_which_a_part_came_back(
     request: pytest.FixtureRequest,
     client: Any,

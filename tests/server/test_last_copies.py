@@ -20,6 +20,8 @@ from tests.support.settings import GO, OTHERS_KEPT, SHORT, SHORT_KEPT
 from tests.support.told import ok, only, told, until
 from tests.support.wire import Fault
 
+pytestmark = pytest.mark.thorough
+
 T = "CREATE TABLE t (a int, b int, c int, PRIMARY KEY (a, b));\n"
 NARROW = "CREATE TABLE t (a int PRIMARY KEY, b int, c int);\n"
 FIRST = f"-- migrate:up\n{T}-- migrate:down\nDROP TABLE t;\n"

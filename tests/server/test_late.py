@@ -21,6 +21,7 @@ from tests.support.calls import Calls
 from tests.support.cli import Cli, Result
 from tests.support.forks import state_of
 from tests.support.held import DROP, First, let_go
+from tests.support.sampling import sample
 from tests.support.servers import Address
 from tests.support.settings import BRIEF_KEPT, FULL, GO, OTHERS_KEPT, WAIT
 from tests.support.told import ok, told, until
@@ -29,6 +30,7 @@ from tests.support.wire import Fault, Harm
 STOPS = int(os.environ.get("CALLDROP_ROUNDS") or (100 if FULL else 1))
 
 
+@pytest.mark.twin
 def test_a_drop_lands_behind_the_run_that_took_over(mixed_calls: Calls, server: Address) -> None:
     """Its sender gave up waiting for the answer. It hits the table that the other one made."""
     first, cli = First(mixed_calls.cli, server), mixed_calls.cli
@@ -42,6 +44,7 @@ def test_a_drop_lands_behind_the_run_that_took_over(mixed_calls: Calls, server: 
     mixed_calls.check(4)
 
 
+@pytest.mark.twin
 @pytest.mark.parametrize("settle", ["0.3", "4"] if FULL else ["4"])
 def test_a_drop_of_a_stopped_runner_lands_when_its_lease_is_over(
     mixed_calls: Calls, server: Address, settle: str
@@ -110,7 +113,9 @@ def test_a_row_of_the_history_comes_late(
     mixed_calls.check(target)
 
 
-@pytest.mark.parametrize("point", ["DROP TABLE call_records", "CREATE TABLE call_records ("])
+@pytest.mark.parametrize(
+    "point", sample(["DROP TABLE call_records", "CREATE TABLE call_records ("])
+)
 def test_stopped_between_its_last_look_and_sending(
     mixed_calls: Calls, client: Any, cli: Cli, point: str
 ) -> None:

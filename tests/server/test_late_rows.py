@@ -17,6 +17,8 @@ from tests.support.settings import GO, OTHERS_KEPT
 from tests.support.told import ok, only, told
 from tests.support.wire import Fault
 
+pytestmark = pytest.mark.thorough
+
 
 def test_no_abort_while_a_drop_may_still_land(filled: Cli, client: Any, server: Address) -> None:
     """It would drop the only other copy."""

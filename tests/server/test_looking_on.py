@@ -57,6 +57,7 @@ def test_a_plan_estimates_rows_time_and_outage(many: Cli) -> None:
     assert re.search(said, text), text
 
 
+@pytest.mark.thorough
 def test_a_plan_that_reads_nothing_says_no_figures(many: Cli) -> None:
     plan = ("plan", "2", "--outage-accepted", "--no-scan")
     assert many.json(*plan)["estimates"] == []
@@ -65,6 +66,7 @@ def test_a_plan_that_reads_nothing_says_no_figures(many: Cli) -> None:
     assert "rows that do not fit were not counted" in text
 
 
+@pytest.mark.thorough
 def test_a_table_is_read_once_for_a_run(many: Cli) -> None:
     """What was counted before the question isn't counted again under the lease."""
     said = many("up", "2", *GO, "--max-rows-per-second", "1000")
@@ -74,6 +76,7 @@ def test_a_table_is_read_once_for_a_run(many: Cli) -> None:
     assert shares == sorted(set(shares)), said.err  # a second time it would begin anew
 
 
+@pytest.mark.thorough
 def test_few_rows_are_counted(cli: Cli, client: Any) -> None:
     ok(cli("up", "1"))
     for n in range(3):
@@ -85,6 +88,7 @@ def test_few_rows_are_counted(cli: Cli, client: Any) -> None:
     assert "is incomplete for readers until its rows are back (3)" in plan
 
 
+@pytest.mark.thorough
 def test_status_tells_how_far_a_copy_is(many: Cli) -> None:
     runner = many.start("up", "2", *GO, "--max-rows-per-second", "1000")
     until(lambda: (revision(many, 2).get("underway") or {}).get("rows_per_second"))
@@ -109,6 +113,7 @@ def test_status_tells_how_far_a_copy_is(many: Cli) -> None:
     assert revision(many, 2)["underway"] is None
 
 
+@pytest.mark.thorough
 def test_a_terminal_of_80_columns(many: Cli) -> None:
     """Each line fits, says which step it is, how fast, and how long it still takes."""
     slow = ("--max-rows-per-second", "4000")
@@ -123,6 +128,7 @@ def test_a_terminal_of_80_columns(many: Cli) -> None:
     assert any(re.search(last, line) for line in shown), shown
 
 
+@pytest.mark.thorough
 def test_a_comparison_counts_each_row_once(many: Cli) -> None:
     """Both sides are halves of one line."""
     said = ok(many("up", "2", *GO, "--max-rows-per-second", "700"))

@@ -35,6 +35,7 @@ def columns(client: Any, cli: Cli, table: str = TABLE) -> set[str]:
 # -- rows ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_a_directive_that_changes_in_the_middle_of_its_copy(cli: Cli, client: Any) -> None:
     """What the copy has written stays in the shadow under another key."""
     shape = "CREATE TABLE calls (src text, {}ts timestamp, ts2 timestamp, PRIMARY KEY ({}, ts));\n"
@@ -61,6 +62,7 @@ def test_a_directive_that_changes_in_the_middle_of_its_copy(cli: Cli, client: An
     assert days == ["2020-09-13"] * 5
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dropped", [True, False])
 def test_a_group_whose_newest_row_comes_while_rows_are_copied(
     cli: Cli, client: Any, *, dropped: bool
@@ -104,6 +106,7 @@ def test_a_group_whose_newest_row_comes_while_rows_are_copied(
     assert rows["calls__aside_0002_up"] == {("a", "old", "X")}
 
 
+@pytest.mark.thorough
 def test_a_column_that_becomes_key_is_written_while_it_is_copied(filled: Cli, client: Any) -> None:
     running = filled.begin("pause 4 | noted | COPY call_records", "up", "2", *GO, env=SHORT)
     until(lambda: done(filled, 2, 3))
@@ -136,6 +139,7 @@ def test_a_column_that_somebody_adds_while_rows_are_copied(filled: Cli, client: 
     told(filled("up", "2", *GO, env=SHORT), 5, "extra")
 
 
+@pytest.mark.thorough
 def test_a_column_that_somebody_adds_and_repair_accepts(filled: Cli, client: Any) -> None:
     killed(filled, "noted | COPY", "up", "2", *GO)
     ddl(client, filled, *EXTRA)
@@ -147,6 +151,7 @@ def test_a_column_that_somebody_adds_and_repair_accepts(filled: Cli, client: Any
     told(filled("up", "2", *GO, env=SHORT), 4, "doesn't take call_records.extra")
 
 
+@pytest.mark.thorough
 def test_a_table_made_anew_between_the_last_verify_and_the_drop(filled: Cli, client: Any) -> None:
     running = filled.begin("pause 4 | noted | VERIFY call_records", "up", "2", *GO, env=SHORT)
     until(lambda: done(filled, 2, 4))
@@ -157,6 +162,7 @@ def test_a_table_made_anew_between_the_last_verify_and_the_drop(filled: Cli, cli
     assert numbers(client, filled) == ["+17"]
 
 
+@pytest.mark.thorough
 def test_a_table_that_an_application_makes_behind_the_drop(filled: Cli, client: Any) -> None:
     """CREATE TABLE IF NOT EXISTS, as some do at their start."""
     killed(filled, "noted | DROP TABLE", "up", "2", *GO)
@@ -169,6 +175,7 @@ def test_a_table_that_an_application_makes_behind_the_drop(filled: Cli, client: 
     assert len(numbers(client, filled)) == 5
 
 
+@pytest.mark.thorough
 def test_our_own_table_is_nobody_elses(filled: Cli, client: Any) -> None:
     """It was made, and no row says so yet; another one has drifted."""
     killed(filled, "after | CREATE TABLE call_records (", "up", "2", *GO)
@@ -191,6 +198,7 @@ def test_a_column_that_is_not_there_is_refused_at_once(cli: Cli) -> None:
     assert time.monotonic() - began < 15
 
 
+@pytest.mark.thorough
 def test_a_foreign_column_is_not_recorded_as_ours(cli: Cli, client: Any) -> None:
     end = "-- migrate:irreversible x\n"
     only(
@@ -215,6 +223,7 @@ def test_a_foreign_column_is_not_recorded_as_ours(cli: Cli, client: Any) -> None
 # -- what is said ----------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_status_of_an_operation_that_took_the_place_of_a_copy(filled: Cli, client: Any) -> None:
     insert(client, filled, 9, None)
     copy = "after | COPY call_records TO call_records__0002"
@@ -225,6 +234,7 @@ def test_status_of_an_operation_that_took_the_place_of_a_copy(filled: Cli, clien
     assert filled("verify").code == 5
 
 
+@pytest.mark.thorough
 def test_an_abort_says_where_the_keyspace_is(filled: Cli) -> None:
     killed(filled, "noted | COPY", "up", "2", *GO)
     assert filled.json("abort", "--yes", env=SHORT)["current"] == 1

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.cli import Cli
+from tests.support.sampling import sample
 from tests.support.settings import GO, QUICK
 from tests.support.told import ok, only
 
@@ -40,6 +41,7 @@ def insert(cli: Cli, client: Any) -> Any:
     return insert
 
 
+@pytest.mark.thorough
 def test_a_cell_that_was_not_there_hides_nothing_that_comes_late(
     cli: Cli, client: Any, insert: Any
 ) -> None:
@@ -53,7 +55,7 @@ def test_a_cell_that_was_not_there_hides_nothing_that_comes_late(
     assert client.execute(f"SELECT v, w FROM {cli.keyspace}.t").one() == {"v": 3, "w": 5}
 
 
-@pytest.mark.parametrize("life", [0, 100, 10 * HOUR])
+@pytest.mark.parametrize("life", sample([0, 100, 10 * HOUR]))
 def test_a_row_keeps_its_life_where_the_table_has_one_for_each(
     cli: Cli, client: Any, insert: Any, life: int
 ) -> None:
@@ -65,6 +67,7 @@ def test_a_row_keeps_its_life_where_the_table_has_one_for_each(
         assert left is None if life == 0 else life - 60 < left <= life
 
 
+@pytest.mark.thorough
 def test_what_was_removed_from_a_copy_hides_nothing_that_is_written_later(
     cli: Cli, client: Any, insert: Any
 ) -> None:
@@ -91,6 +94,7 @@ def copies(client: Any, cli: Cli) -> list[int]:
     return [len(list(client.execute(f"SELECT a FROM {cli.keyspace}.{n}"))) for n in names]
 
 
+@pytest.mark.thorough
 def test_a_row_that_may_end_with_its_cells_is_named(cli: Cli, client: Any, insert: Any) -> None:
     """No CQL reads a row's own life: whether it would outlive its cells can't be told."""
     insert("TTL 0", v=3, w=4)

@@ -50,6 +50,7 @@ def rewritten(client: Session, cli: Cli, **values: object) -> None:
         )
 
 
+@pytest.mark.thorough
 def test_what_each_command_says(older: Cli) -> None:
     status = older("status").out
     assert "0005  newer  applied" in status
@@ -93,6 +94,7 @@ def test_down_takes_what_is_missing_from_the_history(older: Cli, client: Session
     assert tables_of(client, older.keyspace) == set("abcdef")
 
 
+@pytest.mark.thorough
 def test_a_killed_way_down_goes_on_from_the_history(older: Cli, client: Session) -> None:
     older.at("kill | noted | DROP TABLE f", "down", "4", "--yes")
     assert tables_of(client, older.keyspace) == set("abcde")
@@ -103,6 +105,7 @@ def test_a_killed_way_down_goes_on_from_the_history(older: Cli, client: Session)
     assert tables_of(client, older.keyspace) == set("abcd")
 
 
+@pytest.mark.thorough
 def test_what_is_half_way_up_is_not_finished_from_the_history(cli: Cli, client: Session) -> None:
     only(cli, r0001_a=tables("a"), r0002_bc=tables("b", "c"))
     cli.at("kill | noted | CREATE TABLE b", "up")
@@ -119,6 +122,7 @@ def test_what_is_half_way_up_is_not_finished_from_the_history(cli: Cli, client: 
     assert tables_of(client, cli.keyspace) == {"a"}
 
 
+@pytest.mark.thorough
 def test_a_text_that_is_not_the_one_that_was_applied_is_never_run(
     older: Cli, client: Session
 ) -> None:
@@ -140,6 +144,7 @@ def test_a_text_that_is_not_the_one_that_was_applied_is_never_run(
     assert tables_of(client, older.keyspace) == set("abcdef")
 
 
+@pytest.mark.thorough
 def test_a_file_that_is_missing_between_others(older: Cli) -> None:
     """Every command says so but the one that gives the file back."""
     newest(older).write_text(NEWER, encoding="utf-8")

@@ -8,6 +8,8 @@ import re
 import time
 from typing import Any
 
+import pytest
+
 from tests.support.cli import Cli
 from tests.support.handful import ALL, TABLE, insert, numbers
 from tests.support.held import First, let_go
@@ -17,6 +19,8 @@ from tests.support.servers import Address
 from tests.support.settings import AWAITED, GO, OTHERS_AWAITED, SHORT, SHORT_KEPT
 from tests.support.told import ok, only, told, until, write
 from tests.support.wire import Fault
+
+pytestmark = pytest.mark.thorough
 
 MADE = "CREATE TABLE one (a int PRIMARY KEY);\n"
 

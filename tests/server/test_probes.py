@@ -72,6 +72,7 @@ def test_a_plan_says_what_is_tried(indexed: Cli, client: Any) -> None:
     whole(client, indexed)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "at",
     [
@@ -95,6 +96,7 @@ def test_a_run_that_is_killed_at_it(indexed: Cli, client: Any, at: str) -> None:
     whole(client, indexed)
 
 
+@pytest.mark.thorough
 def test_what_is_left_of_it_goes_with_its_shadow(indexed: Cli, client: Any) -> None:
     """Somebody stamps the revision instead of finishing an `abort` of it."""
     killed(indexed, "after | CREATE MATERIALIZED VIEW v__0002", "up", "2", *GO, env=OTHERS)
@@ -104,6 +106,7 @@ def test_what_is_left_of_it_goes_with_its_shadow(indexed: Cli, client: Any) -> N
     whole(client, indexed)
 
 
+@pytest.mark.thorough
 def test_a_value_that_an_index_cannot_take(cli: Cli, client: Any) -> None:
     """Servers let it stand in the table where it was there before the index."""
     only(
@@ -126,6 +129,7 @@ def test_a_value_that_an_index_cannot_take(cli: Cli, client: Any) -> None:
     ok(cli("verify"))
 
 
+@pytest.mark.thorough
 def test_a_value_that_an_index_of_entries_cannot_take(cli: Cli, client: Any) -> None:
     """A server says that by an exception of its own, and not by a refusal."""
     only(
@@ -146,6 +150,7 @@ def test_a_value_that_an_index_of_entries_cannot_take(cli: Cli, client: Any) -> 
     ok(cli("up", "2", *GO, env=OTHERS))
 
 
+@pytest.mark.thorough
 def test_a_file_that_is_no_rebuild_any_more(indexed: Cli, client: Any) -> None:
     """Nothing of it was changed yet: what was only asked is no reason to keep it."""
     killed(indexed, "before | CREATE TABLE t__0002", "up", "2", *GO, env=OTHERS)

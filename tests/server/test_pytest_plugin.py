@@ -102,6 +102,7 @@ def test_the_examples_of_the_page(pytester: pytest.Pytester, server: Address, cl
     assert not {name for name in keyspaces(client) - before if "users" in name or "call" in name}
 
 
+@pytest.mark.thorough
 def test_what_is_dropped_and_what_is_not(
     pytester: pytest.Pytester, server: Address, client: Any, keyspace: str, datacenter: str
 ) -> None:
@@ -135,6 +136,7 @@ def test_what_is_dropped_and_what_is_not(
     assert not {name for name in left if name.startswith(("t_test_fails", "t_test_refused"))}
 
 
+@pytest.mark.thorough
 def test_the_projects_own_files_and_not_its_profile(
     pytester: pytest.Pytester, server: Address, client: Any
 ) -> None:
@@ -178,6 +180,7 @@ def test_the_projects_own_files_and_not_its_profile(
     assert "no folder" in missing.out
 
 
+@pytest.mark.thorough
 def test_an_unknown_address_is_told_in_words(pytester: pytest.Pytester) -> None:
     write(pytester, test_it=PRINTS)
     nowhere = Address(("127.0.0.1",), 1, "given")
@@ -187,6 +190,7 @@ def test_an_unknown_address_is_told_in_words(pytester: pytest.Pytester) -> None:
     assert "opening.py" not in result.out
 
 
+@pytest.mark.thorough
 def test_workers_share_an_embedded_server_that_ends_with_the_run(
     pytester: pytest.Pytester,
 ) -> None:

@@ -66,6 +66,7 @@ def quoted(make_cli: Callable[[str], Cli], client: Any) -> Iterator[Cli]:
     client.execute(f'DROP KEYSPACE IF EXISTS "{name}"')
 
 
+@pytest.mark.thorough
 def test_the_calls_in_a_keyspace_that_needs_quotes(quoted: Cli) -> None:
     ok(quoted("up"))
     assert "loaded" in ok(quoted("seed", "--random-seed", "1"))

@@ -44,6 +44,7 @@ def copied(
     return list(ranging.over(grid(1), lambda r: database.bulk.copy_ranges(task, r)))
 
 
+@pytest.mark.thorough
 def test_a_table_that_the_node_does_not_know_yet(
     database: ClusterDatabase, client: Any, keyspace: str
 ) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from tests.support import cells
 from tests.support.cli import Cli
 from tests.support.raw_values import prepared, raw_rows
@@ -70,6 +72,7 @@ def fill_grants(client: Any, cli: Cli) -> None:
     client.execute(f"BEGIN UNLOGGED BATCH {inserts} APPLY BATCH")
 
 
+@pytest.mark.thorough
 def test_keys_that_compare_equal_and_differ_in_bytes(cli: Cli, client: Any) -> None:
     """As a partition key bytes count, as a clustering key the value does."""
     revisions(cli, BY_SHOP)
@@ -102,6 +105,7 @@ def test_rows_are_counted_before_a_drop(cli: Cli, client: Any) -> None:
     assert now + aside == before
 
 
+@pytest.mark.thorough
 def test_the_newest_is_kept_where_rows_are_discarded(cli: Cli, client: Any) -> None:
     revisions(cli, BY_SHOP)
     for at, amount in enumerate(("1.0", "1.00", "1.000", "2")):
@@ -128,6 +132,7 @@ EQUAL = {
 }
 
 
+@pytest.mark.thorough
 def test_what_compares_equal_in_other_types(cli: Cli, client: Any) -> None:
     shape = "(k {}, c int, v int, PRIMARY KEY ({}))".format
     shapes = {f"t{n}": (shape(k, "k, c"), shape(k, "c, k")) for n, k in enumerate(EQUAL)}
@@ -160,6 +165,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.thorough
 def test_a_key_that_the_server_refuses_is_one_that_does_not_fit(cli: Cli, client: Any) -> None:
     keys = {f"t{at}": key for at, key in enumerate(REFUSED)}
     revisions(cli, {name: (SHAPE.format("id"), SHAPE.format(key)) for name, key in keys.items()})
@@ -190,6 +196,7 @@ def of_system(client: Any) -> set[str]:
     return {row["table_name"] for row in client.execute(asked)}
 
 
+@pytest.mark.thorough
 def test_the_copy_sees_what_came_after_the_search(cli: Cli, client: Any) -> None:
     revisions(cli, {"t": (SHAPE.format("id"), SHAPE.format("a"))})
     for at, text in enumerate(("x", "y")):
@@ -208,6 +215,7 @@ def test_the_copy_sees_what_came_after_the_search(cli: Cli, client: Any) -> None
 # -- rows that are refused -------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_a_row_that_the_server_refuses_is_named(cli: Cli, client: Any) -> None:
     """An index can't take a long value; what else the server says no to is told the same way."""
     shape = "(id int, a int, v text, PRIMARY KEY ({}))"

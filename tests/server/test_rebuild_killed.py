@@ -12,6 +12,8 @@ import subprocess
 import time
 from typing import Any
 
+import pytest
+
 from tests.support import cells
 from tests.support.calls import AT_1, AT_2, Writer, calls, write_mixed
 from tests.support.cli import Cli, Result
@@ -28,6 +30,8 @@ from tests.support.misfits import (
 from tests.support.schema import tables_in
 from tests.support.settings import GO, QUICK
 from tests.support.told import ok
+
+pytestmark = pytest.mark.twin
 
 KILLS_PER_LEG = 5
 

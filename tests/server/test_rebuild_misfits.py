@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.support import cells
 from tests.support.calls import AT_2, NEW_YEAR, Writer, calls, write_mixed
 from tests.support.cli import Cli
@@ -66,6 +68,7 @@ def test_rows_without_a_destination_go_aside_and_come_back(cli: Cli, client: Any
     assert WITHOUT not in tables_in(client, cli)
 
 
+@pytest.mark.thorough
 def test_colliding_rows_go_aside_and_come_back(cli: Cli, client: Any) -> None:
     ok(cli("up"))
     write_collisions(client, cli, groups=20)
@@ -116,6 +119,7 @@ def test_colliding_rows_go_aside_and_come_back(cli: Cli, client: Any) -> None:
     assert cells.differences(again, once_more, earlier=2 * cells.EARLIER) == []
 
 
+@pytest.mark.thorough
 def test_discarded_rows_are_gone_and_the_others_are_not(cli: Cli, client: Any) -> None:
     ok(cli("up", "1"))
     writer = Writer(client, cli.keyspace)

@@ -28,6 +28,7 @@ def first(cli: Cli) -> Cli:
     return cli
 
 
+@pytest.mark.thorough
 def test_a_rebuild_can_be_held_up(cli: Cli, client: Any) -> None:
     ok(cli("up", "1"))
     ok(cli("seed", "--rows", "300", "--users", "20"))

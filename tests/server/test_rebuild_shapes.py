@@ -149,6 +149,7 @@ def test_every_element_and_static_cell_up_and_back(shapes: Cli, client: Any) -> 
     assert differences(statics, statics_again) == []
 
 
+@pytest.mark.thorough
 def test_a_copy_that_is_repeated_doubles_no_list(shapes: Cli, client: Any) -> None:
     """Killed behind the copy, and its checkpoints lost: every range is copied once more, into the
     shadow and back.
@@ -170,6 +171,7 @@ def test_a_copy_that_is_repeated_doubles_no_list(shapes: Cli, client: Any) -> No
     assert differences(statics, statics_above) == []
 
 
+@pytest.mark.thorough
 def test_a_static_becomes_a_value_of_each_row(cli: Cli, client: Any) -> None:
     regular = BEFORE.replace(" STATIC", "").replace("(k, c)", "((k, c))")
     revisions(cli, f"-- migrate:rebuild\n{regular}", f"-- migrate:rebuild\n{BEFORE}")
@@ -190,6 +192,7 @@ def test_a_static_becomes_a_value_of_each_row(cli: Cli, client: Any) -> None:
     assert "owner is static in the new shape" in refused.err
 
 
+@pytest.mark.thorough
 def test_two_partitions_with_statics_do_not_fall_into_one(cli: Cli, client: Any) -> None:
     by_r = BEFORE.replace("(k, c)", "(r, k, c)")
     revisions(cli, f"-- migrate:rebuild\n{by_r}", f"-- migrate:rebuild\n{BEFORE}")
@@ -200,6 +203,7 @@ def test_two_partitions_with_statics_do_not_fall_into_one(cli: Cli, client: Any)
     assert "Traceback" not in refused.err
 
 
+@pytest.mark.thorough
 def test_statics_and_lists_come_back_to_a_table_that_has_rows(cli: Cli, client: Any) -> None:
     """A row returns onto a free key only; a static cell returns where it isn't newer."""
     revisions(cli, f"-- migrate:rebuild\n{BEFORE}", f"-- migrate:rebuild\n{BEFORE}")
@@ -233,6 +237,7 @@ def test_statics_and_lists_come_back_to_a_table_that_has_rows(cli: Cli, client: 
     assert none == {}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", ["cli", "scylla"])
 def test_what_is_deleted_while_it_is_copied_is_not_there(
     shapes: Cli, request: pytest.FixtureRequest, client: Any, how: str
@@ -272,6 +277,7 @@ def test_what_is_deleted_while_it_is_copied_is_not_there(
         assert differences(before, after) == []
 
 
+@pytest.mark.thorough
 def test_elements_whose_times_are_not_told_are_kept(shapes: Cli, scylla: Cli, client: Any) -> None:
     """As on ScyllaDB: with the time of their row, and for ever."""
     cli = shapes
@@ -305,6 +311,7 @@ def untimed(rows: Rows, *, ends: bool = True) -> Rows:
     }
 
 
+@pytest.mark.thorough
 def test_a_wide_partition_passes_in_bounded_memory(shapes: Cli, client: Any) -> None:
     """12 MB in one partition, of which a few pages are in memory at a time. Of a million rows:
     docs/rebuild.md.

@@ -116,6 +116,7 @@ def write(client: Any, keyspace: str, rows: int) -> None:
     client.execute(f"{empty} AND sensor = 0 AND at = {BEYOND * 9} AND seq = 0")
 
 
+@pytest.mark.thorough
 def test_every_type_through_a_new_partition_key_and_back(samples: Cli, client: Any) -> None:
     cli, keyspace = samples, samples.keyspace
     write(client, keyspace, rows=130)

@@ -79,6 +79,7 @@ def test_the_page_says_and_shows_what_the_table_has(cli: Cli, client: Any, tmp_p
     assert (tmp_path / "page.png").stat().st_size > 50_000  # an empty one has a tenth of that
 
 
+@pytest.mark.thorough
 def test_below_0004_there_is_no_view_and_without_a_place_no_row(cli: Cli, client: Any) -> None:
     ok(cli("up", "1"))
     told(cli(*SEED, "--report", "nowhere/out.html"), 2, "nowhere/out.html")

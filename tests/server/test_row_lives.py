@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.cli import Cli
+from tests.support.sampling import sample
 from tests.support.settings import GO_ASIDE
 from tests.support.told import ok, only, until
 
@@ -61,7 +62,7 @@ def given(cli: Cli, client: Any, case: str, *lives: str) -> str:
     return t
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", sample(CASES))
 def test_a_row_ends_as_its_cells_did(cli: Cli, client: Any, case: str) -> None:
     t = given(cli, client, case, "TIMESTAMP 1000 AND TTL 600", "TIMESTAMP 2000")
     was = {r["id"]: r["v"] for r in client.execute(f"SELECT id, v FROM {t}")}
@@ -76,6 +77,7 @@ def test_a_row_ends_as_its_cells_did(cli: Cli, client: Any, case: str) -> None:
     assert 0 < found[1]["s"] <= 600
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", ["a narrower type", "left behind, with another key"])
 def test_a_row_that_has_ended_stays_away(cli: Cli, client: Any, case: str) -> None:
     t = given(cli, client, case, "TTL 25", "TTL 0")

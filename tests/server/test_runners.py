@@ -44,6 +44,7 @@ def heads(found: list[tuple[int, str]]) -> list[tuple[int, str]]:
     return [(revision, statement.split("\n")[0].strip()) for revision, statement in found]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("wait", "codes"), [((), {0, 6}), (("--wait-for-lease", "60"), {0})])
 def test_runners_at_once_apply_each_revision_once(
     cli: Cli, client: Session, wait: tuple[str, ...], codes: set[int]
@@ -74,6 +75,7 @@ def test_a_killed_runner_is_taken_over_at_once(cli: Cli, client: Session) -> Non
     assert cli("up").code == 0
 
 
+@pytest.mark.thorough
 def test_status_shows_what_is_half_way(cli: Cli, client: Session) -> None:
     broken(
         cli,
@@ -96,6 +98,7 @@ def broken(cli: Cli, statements: str) -> Path:
     return path
 
 
+@pytest.mark.thorough
 def test_a_run_goes_on_at_the_refused_statement(cli: Cli, client: Session) -> None:
     broken(
         cli,
@@ -115,6 +118,7 @@ def test_a_run_goes_on_at_the_refused_statement(cli: Cli, client: Session) -> No
     assert cli("verify").code == 0
 
 
+@pytest.mark.thorough
 def test_what_has_run_may_not_change(cli: Cli) -> None:
     broken(
         cli,
@@ -129,6 +133,7 @@ def test_what_has_run_may_not_change(cli: Cli) -> None:
     assert "has already run" in result.err
 
 
+@pytest.mark.thorough
 def test_a_revision_of_which_nothing_was_applied_is_pending_again(cli: Cli) -> None:
     broken(cli, "CREATE TABLE one (a nonsense PRIMARY KEY);")
     refused = cli("up")

@@ -18,6 +18,7 @@ from cassandra.query import BatchStatement, BatchType
 from tests.support import cells
 from tests.support.cli import Cli
 from tests.support.handful import TABLE, insert, numbers
+from tests.support.sampling import sample
 from tests.support.settings import GO, SHORT
 from tests.support.told import ok, only, told
 
@@ -37,7 +38,7 @@ def change(client: Any, cli: Cli) -> None:
 CHANGED = {"+10": False, "+12": None, "+13": True, "+14": True, "+19": True}
 
 
-@pytest.mark.parametrize("at", ["noted | COPY", "noted | VERIFY", "before | DROP TABLE"])
+@pytest.mark.parametrize("at", sample(["before | DROP TABLE", "noted | COPY", "noted | VERIFY"]))
 def test_what_is_written_between_a_kill_and_the_next_run_is_kept(
     filled: Cli, client: Any, at: str
 ) -> None:
@@ -52,6 +53,7 @@ def test_what_is_written_between_a_kill_and_the_next_run_is_kept(
     ok(filled("verify"))
 
 
+@pytest.mark.thorough
 def test_what_is_deleted_while_it_is_copied_stays_deleted(filled: Cli, client: Any) -> None:
     script = f"{sys.executable} -c '{DELETE}' {filled.keyspace} {address(filled)}"
     ok(filled.at(f"sh {script} | before | VERIFY {TABLE}", "up", "2", *GO))
@@ -82,6 +84,7 @@ def rows(client: Any, cli: Cli, number: str) -> list[Any]:
     return list(client.execute(cql, [number]))
 
 
+@pytest.mark.thorough
 def test_a_second_runner_plans_from_what_the_first_one_left(cli: Cli, client: Any) -> None:
     """The first fills a table that the second, planned before that, would drop as empty."""
     only(
@@ -112,6 +115,7 @@ def test_the_plan_knows_which_tables_an_earlier_revision_fills(cli: Cli) -> None
     assert cli.json("status")["current"] == 0
 
 
+@pytest.mark.thorough
 def test_emptiness_is_proven_behind_the_wait(cli: Cli, client: Any) -> None:
     """A row that arrives while the settle time is waited for is not dropped."""
     ok(cli("up", "1"))
@@ -146,6 +150,7 @@ def arrives_late(cli: Cli, delay: float, cql: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", LATE, *words])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("delay", [0.0, 4.0])
 def test_a_drop_that_arrives_late_is_ours(filled: Cli, client: Any, delay: float) -> None:
     """Behind the kill at once, or while the next run waits for the settle time."""
@@ -160,6 +165,7 @@ def test_a_drop_that_arrives_late_is_ours(filled: Cli, client: Any, delay: float
     ok(filled("verify"))
 
 
+@pytest.mark.thorough
 def test_a_create_that_arrives_between_reading_and_sending_is_ours(cli: Cli, client: Any) -> None:
     ok(cli("up", "3"))
     view = (cli.folder / "migrations" / "0004_calls_by_completion.cql").read_text("utf-8")
@@ -173,6 +179,7 @@ def test_a_create_that_arrives_between_reading_and_sending_is_ours(cli: Cli, cli
     assert cli.json("status")["current"] == 4
 
 
+@pytest.mark.thorough
 def test_a_row_that_only_its_key_keeps_alive_ends_when_it_did(cli: Cli, client: Any) -> None:
     ok(cli("up", "1"))
     for number, ttl in ((1, 12), (2, 0)):
@@ -202,6 +209,7 @@ def test_drift_stops_a_run_and_is_not_recorded(cli: Cli, client: Any) -> None:
     ok(cli("verify"))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("table", ["one", "call_records"])
 def test_somebody_changes_the_schema_between_a_kill_and_the_next_run(
     cli: Cli, client: Any, table: str
@@ -228,6 +236,7 @@ def test_somebody_changes_the_schema_between_a_kill_and_the_next_run(
     ok(cli("verify"))
 
 
+@pytest.mark.thorough
 def test_a_file_that_lost_what_never_ran_is_recorded_as_it_is(cli: Cli) -> None:
     make = "-- migrate:up\nCREATE TABLE one (a int PRIMARY KEY);\n{}-- migrate:irreversible x\n"
     only(cli, r0001_one=make.format("CREATE TABLE two (a nonsense PRIMARY KEY);\n"))
@@ -237,6 +246,7 @@ def test_a_file_that_lost_what_never_ran_is_recorded_as_it_is(cli: Cli) -> None:
     ok(cli("verify"))
 
 
+@pytest.mark.thorough
 def test_flags_hold_for_what_has_not_run_yet(filled: Cli, client: Any) -> None:
     """A row that doesn't fit arrives behind the plan; the same command with a flag goes on."""
     killed = filled.at("kill | noted | CREATE TABLE", "up", "2", *GO, env=SHORT)
@@ -248,6 +258,7 @@ def test_flags_hold_for_what_has_not_run_yet(filled: Cli, client: Any) -> None:
     assert numbers(client, filled, "call_records__aside_0002_up") == ["+19"]
 
 
+@pytest.mark.thorough
 def test_what_is_discarded_is_asked_for_by_each_call(filled: Cli, client: Any) -> None:
     insert(client, filled, 9, None)
     killed = filled.at("kill | noted | VERIFY", "up", "2", *GO, "--discard-rows", env=SHORT)
@@ -258,6 +269,7 @@ def test_what_is_discarded_is_asked_for_by_each_call(filled: Cli, client: Any) -
     assert numbers(client, filled) == [f"+1{n}" for n in range(5)]
 
 
+@pytest.mark.thorough
 def test_a_table_of_tombstones_alone_is_seen_to_be_empty(cli: Cli, client: Any) -> None:
     """A node gives up on a read of more than 100,000 of them."""
     ok(cli("up", "1"))
@@ -273,6 +285,7 @@ def test_a_table_of_tombstones_alone_is_seen_to_be_empty(cli: Cli, client: Any) 
     ok(cli("down", "base", "--yes"))
 
 
+@pytest.mark.thorough
 def test_cells_of_a_run_that_was_stopped_for_long(filled: Cli, client: Any) -> None:
     """SIGSTOP of the holder before its DROP; another one finishes; SIGCONT: all rows are there."""
     before = cells.read(client, filled.keyspace)

@@ -11,6 +11,7 @@ import pytest
 
 from calldrop_migrate.core.readding import is_incompatible
 from tests.support.cli import Cli
+from tests.support.sampling import sample
 from tests.support.told import ok, only, told
 
 READINGS = """CREATE TABLE r
@@ -41,6 +42,7 @@ def rows(client: Any, cli: Cli, table: str) -> list[Any]:
 # -- views -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_a_view_without_an_order_of_its_own(cli: Cli, client: Any) -> None:
     """The order is the server's choice; a comment that looks like a map stays one."""
     only(
@@ -78,7 +80,7 @@ def test_a_view_without_an_order_of_its_own(cli: Cli, client: Any) -> None:
     ok(cli("down", "base", "--discard-rows", "--outage-accepted", "--yes"))
 
 
-@pytest.mark.parametrize("selected", ["*", "sensor, day, ts"])
+@pytest.mark.parametrize("selected", sample(["sensor, day, ts", "*"]))
 def test_a_column_of_a_table_with_a_view_is_dropped(cli: Cli, client: Any, selected: str) -> None:
     view = VIEW.replace("SELECT sensor, day, ts", f"SELECT {selected}")
     only(
@@ -126,6 +128,7 @@ def test_a_view_that_needs_the_column(cli: Cli) -> None:
 # -- names that a server chooses -------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_an_index_without_a_name(cli: Cli, client: Any) -> None:
     """The name that the server would choose is taken: it gets the next one, and is known by it."""
     only(
@@ -157,6 +160,7 @@ def test_an_index_without_a_name(cli: Cli, client: Any) -> None:
     }
 
 
+@pytest.mark.thorough
 def test_a_refusal_of_an_index_without_a_name_is_located(cli: Cli) -> None:
     only(
         cli,
@@ -189,6 +193,7 @@ OF_CASSANDRA = {
 }
 
 
+@pytest.mark.thorough
 def test_each_option_that_changes_is_told(cli: Cli, client: Any) -> None:
     """By hand: `verify` says it and `repair` brings it back. By a rebuild: the plan says it."""
     options = {**BY_HAND, **({} if is_scylla(client) else OF_CASSANDRA)}
@@ -218,6 +223,7 @@ def test_each_option_that_changes_is_told(cli: Cli, client: Any) -> None:
     ok(cli("verify"))
 
 
+@pytest.mark.thorough
 def test_what_a_server_makes_of_a_create_is_told(cli: Cli, client: Any) -> None:
     """What the plan couldn't know: here, the table that tells it what new ones get was altered."""
     only(
@@ -242,6 +248,7 @@ NATIVE = (
 )
 
 
+@pytest.mark.thorough
 def test_which_types_a_dropped_column_may_come_back_as(
     client: Any, keyspace: str, datacenter: str
 ) -> None:
@@ -283,6 +290,7 @@ AGAIN = {
 OF_BOTH = ("g", "h")  # what ScyllaDB refuses, too
 
 
+@pytest.mark.thorough
 def test_columns_that_can_not_be_added_again(cli: Cli, client: Any) -> None:
     shape = "CREATE TABLE t (k int, c int, PRIMARY KEY (k, c))"
     made = ("CREATE TYPE u (a int, b text)", shape)
@@ -375,16 +383,18 @@ def test_what_would_be_refused_is_known_before(cli: Cli, client: Any) -> None:
 
 @pytest.mark.parametrize(
     ("statement", "words"),
-    [
-        ("CREATE TABLE x (id int PRIMARY KEY, v int) WITH COMPACT STORAGE", "COMPACT STORAGE"),
-        (
-            "CREATE TABLE x (id int PRIMARY KEY) WITH comment = '' AND compact storage",
-            "COMPACT STORAGE",
-        ),
-        (VIEW.replace("PRIMARY", "AND ts > 'it''s' PRIMARY"), "a quote within a string"),
-        (VIEW.replace("PRIMARY", "AND ts > $$it's$$ PRIMARY"), "a quote within a string"),
-        (VIEW.replace("PRIMARY", 'AND ts = {"a b": 1} PRIMARY'), "a quoted field name"),
-    ],
+    sample(
+        [
+            ("CREATE TABLE x (id int PRIMARY KEY, v int) WITH COMPACT STORAGE", "COMPACT STORAGE"),
+            (
+                "CREATE TABLE x (id int PRIMARY KEY) WITH comment = '' AND compact storage",
+                "COMPACT STORAGE",
+            ),
+            (VIEW.replace("PRIMARY", "AND ts > 'it''s' PRIMARY"), "a quote within a string"),
+            (VIEW.replace("PRIMARY", "AND ts > $$it's$$ PRIMARY"), "a quote within a string"),
+            (VIEW.replace("PRIMARY", 'AND ts = {"a b": 1} PRIMARY'), "a quoted field name"),
+        ]
+    ),
 )
 def test_what_harms_a_cassandra_is_refused_in_files(cli: Cli, statement: str, words: str) -> None:
     only(cli, r0001_a=ups(READINGS, statement))
@@ -392,6 +402,7 @@ def test_what_harms_a_cassandra_is_refused_in_files(cli: Cli, statement: str, wo
     assert "0001_a.cql:" in err
 
 
+@pytest.mark.thorough
 def test_a_table_with_compact_storage_is_refused_by_name(cli: Cli, client: Any) -> None:
     if is_scylla(client):  # makes none by default
         return

@@ -18,6 +18,7 @@ from seeds import call_records
 from tests.support.cli import Cli, Result
 from tests.support.held import First
 from tests.support.processes import children, gone
+from tests.support.sampling import sample
 from tests.support.servers import Address
 from tests.support.told import ok, only, tables, told, until
 from tests.support.wire import Fault
@@ -102,6 +103,7 @@ def with_table(cli: Cli) -> None:
 # -- what is loaded -------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_any_number_of_processes_loads_what_the_module_makes(
     cli: Cli, client: Any, workers: str
@@ -117,6 +119,7 @@ def test_any_number_of_processes_loads_what_the_module_makes(
     assert sum(result["split"].values()) == 11_000
 
 
+@pytest.mark.thorough
 def test_the_realistic_model_loads_into_the_first_revision_too(cli: Cli, client: Any) -> None:
     words = ("seed", "--model", "realistic", "--users", "40", "--calls", "20-30", *AT)
     ok(cli("up", "1"))
@@ -129,6 +132,7 @@ def test_the_realistic_model_loads_into_the_first_revision_too(cli: Cli, client:
     assert in_table(client, cli.keyspace) == first
 
 
+@pytest.mark.thorough
 def test_rows_that_a_ttl_would_have_ended_are_told(cli: Cli) -> None:
     ok(cli("up", "3"))
     result = cli("seed", "--days", "400", "--rows", "300", *AT, "--json")
@@ -144,6 +148,7 @@ def test_rows_that_a_ttl_would_have_ended_are_told(cli: Cli) -> None:
 DEMO = ("--random-seed", "507")
 
 
+@pytest.mark.thorough
 def test_a_row_that_is_in_no_view_is_no_fault(cli: Cli, client: Any) -> None:
     ok(cli("up"))
     client.execute(
@@ -157,11 +162,13 @@ def test_a_row_that_is_in_no_view_is_no_fault(cli: Cli, client: Any) -> None:
     assert "verified 345 in the table" in ok(cli("seed", *DEMO, *AT[2:]))
 
 
+@pytest.mark.thorough
 def test_options_that_reach_beyond_the_calendar(cli: Cli) -> None:
     ok(cli("up"))
     told(cli("seed", "--days", "1000000"), 2, "call_records: 1000000 days before", "seed --list")
 
 
+@pytest.mark.thorough
 def test_settings_of_a_load_from_the_environment(cli: Cli, client: Any) -> None:
     ok(cli("up"))
     variables = {
@@ -178,7 +185,7 @@ def test_settings_of_a_load_from_the_environment(cli: Cli, client: Any) -> None:
 # -- killed ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", sample(["2", "1"]))
 def test_a_killed_load_goes_on(cli: Cli, client: Any, workers: str) -> None:
     """With what was typed before, although that says neither random seed nor now."""
     with_table(cli)
@@ -213,6 +220,7 @@ def test_a_killed_load_goes_on(cli: Cli, client: Any, workers: str) -> None:
     assert cli.json(*words)["random_seed"] != result["random_seed"]
 
 
+@pytest.mark.thorough
 def test_a_load_that_is_killed_while_it_counts_goes_on(cli: Cli, server: Address) -> None:
     with_table(cli)
     module(cli, SLOW)
@@ -224,6 +232,7 @@ def test_a_load_that_is_killed_while_it_counts_goes_on(cli: Cli, server: Address
     assert (result["loaded"], result["resumed"], result["total"]) == (1000, 1000, 1000)
 
 
+@pytest.mark.thorough
 def test_a_table_that_is_made_anew_under_a_load_is_told(cli: Cli, client: Any) -> None:
     with_table(cli)
     module(cli, SLOW)
@@ -239,6 +248,7 @@ def test_a_table_that_is_made_anew_under_a_load_is_told(cli: Cli, client: Any) -
     assert cli.json("seed", "mine")["total"] == 1000
 
 
+@pytest.mark.thorough
 def test_what_goes_on_and_what_begins_anew(cli: Cli, client: Any) -> None:
     with_table(cli)
     path = module(cli, SLOW)
@@ -271,6 +281,7 @@ def test_what_goes_on_and_what_begins_anew(cli: Cli, client: Any) -> None:
     assert cli.json("seed", "mine", "--random-seed", "6")["total"] == 1000
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_load_can_be_held_up(cli: Cli, workers: str) -> None:
     with_table(cli)
@@ -317,6 +328,7 @@ NO_ROWS = (
 )
 
 
+@pytest.mark.thorough
 def test_rows_that_are_none(cli: Cli) -> None:
     with_table(cli)
     for row, code, words in NO_ROWS:
@@ -352,6 +364,7 @@ DROP TABLE b;
 """
 
 
+@pytest.mark.thorough
 def test_a_new_module_makes_keys_of_its_own(cli: Cli) -> None:
     only(cli, r0001_a=KEYS)
     ok(cli("up"))
@@ -365,6 +378,7 @@ def test_a_new_module_makes_keys_of_its_own(cli: Cli) -> None:
         assert cli.json("seed", name, *AT)["total"] == 100  # the same rows
 
 
+@pytest.mark.thorough
 def test_what_is_said_gives_the_same_rows_again(cli: Cli, client: Any) -> None:
     ok(cli("up"))
     said = ok(cli("seed", "--rows", "40", "--model", "realistic"))

@@ -35,6 +35,8 @@ from tests.support.settings import FULL, GO_ASIDE, QUICK
 from tests.support.told import ok
 from tests.support.wire import Fault
 
+pytestmark = pytest.mark.twin
+
 SEQUENCES = int(os.environ.get("CALLDROP_ROUNDS") or (200 if FULL else 15))
 SEED = int(os.environ.get("CALLDROP_SEED") or random.randrange(10**6))
 VIEW = "calls_by_completion"

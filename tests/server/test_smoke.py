@@ -29,6 +29,7 @@ def test_up_makes_the_keyspace_the_table_and_the_view(cli: Cli, client: Any) -> 
     assert views(client, cli.keyspace) == {"calls_by_completion"}
 
 
+@pytest.mark.thorough
 def test_status_lists_the_four(cli: Cli) -> None:
     assert cli("up", "2").code == 0
     result = cli("status", "--check")
@@ -39,6 +40,7 @@ def test_status_lists_the_four(cli: Cli) -> None:
     assert result.out.count(" pending") == 3  # two revisions and the last line's "2 pending."
 
 
+@pytest.mark.thorough
 def test_up_again_does_nothing(cli: Cli, client: Any) -> None:
     assert cli("up").code == 0
     before = history(client, cli.keyspace)
@@ -48,6 +50,7 @@ def test_up_again_does_nothing(cli: Cli, client: Any) -> None:
     assert len(before) == 4
 
 
+@pytest.mark.thorough
 def test_down_takes_the_view_back(cli: Cli, client: Any) -> None:
     assert cli("up").code == 0
     result = cli("down", "3", "--yes")
@@ -57,6 +60,7 @@ def test_down_takes_the_view_back(cli: Cli, client: Any) -> None:
     assert len(history(client, cli.keyspace)) == 3
 
 
+@pytest.mark.thorough
 def test_verify_agrees_and_sees_a_change(cli: Cli, client: Any) -> None:
     assert cli("up").code == 0
     assert cli("verify").code == 0

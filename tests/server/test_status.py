@@ -7,6 +7,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
 from tests.support.cli import Cli
 from tests.support.handful import insert
 from tests.support.places import PROJECT
@@ -14,6 +16,7 @@ from tests.support.settings import GO, KEPT
 from tests.support.told import ok, only, tables, told, write
 
 
+@pytest.mark.thorough
 def test_a_file_that_was_edited_is_named(cli: Cli) -> None:
     only(cli, r0001_a=tables("a"), r0002_b=tables("b"))
     ok(cli("up"))
@@ -25,6 +28,7 @@ def test_a_file_that_was_edited_is_named(cli: Cli) -> None:
     assert [r["edited"] for r in cli.json("status")["revisions"]] == [True, False]
 
 
+@pytest.mark.thorough
 def test_the_files_of_another_project_give_no_titles(cli: Cli) -> None:
     """Neither the folder's own files, nor the packaged ones, name what is applied."""
     only(cli, r0001_users=tables("users"), r0002_towers=tables("towers"))
@@ -86,6 +90,7 @@ def test_set_aside_rows_and_second_copies_are_listed(filled: Cli, client: Any) -
     assert "set aside" not in said
 
 
+@pytest.mark.thorough
 def test_operations_are_counted_once(cli: Cli) -> None:
     """Not rows of the journal, of which a refused operation has one for each try."""
     only(cli, r0001_a=tables("a"))

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from tests.support.cli import Cli
 from tests.support.told import only, tables, told
 
 
+@pytest.mark.thorough
 def test_python_in_the_history_is_never_run(cli: Cli, client: Any) -> None:
     only(cli, r0001_a=tables("a"), r0002_b=tables("b"))
     assert cli("up").code == 0

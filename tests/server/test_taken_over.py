@@ -19,6 +19,8 @@ from tests.support.terminal import Terminal
 from tests.support.told import ok, only, told, until
 from tests.support.wire import Fault
 
+pytestmark = pytest.mark.thorough
+
 FINISH = r"^UPDATE .* SET state = 'SUCCEEDED', applied_at"
 REMOVE = r"^DELETE FROM .*database_migrations.* IF state = 'IN_PROGRESS'"
 ONE = "-- migrate:up\nCREATE TABLE one (a int PRIMARY KEY);\n-- migrate:down\nDROP TABLE one;\n"

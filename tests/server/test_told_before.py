@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.cli import Cli
+from tests.support.sampling import sample
 from tests.support.sections import BY_B, MADE, NO_C, given
 from tests.support.settings import GO
 from tests.support.told import ok, told
@@ -16,21 +17,23 @@ DISCARD = (*GO, "--discard-rows")
 
 @pytest.mark.parametrize(
     ("up", "before", "behind"),
-    [
-        ("DROP TABLE t;\n", ["t: --discard-rows deletes 4 rows for good"], None),
-        ("TRUNCATE t;\n", ["t: --discard-rows deletes 4 rows for good"], None),
-        (NO_C, ["t: --discard-rows deletes the values of c for good"], None),
-        (
-            BY_B.format("c int, "),
-            ["t: --discard-rows deletes 1 row for good", "t: 1 rows do not fit"],
-            "1 rows of t are deleted for good",
-        ),
-        (
-            "-- migrate:rebuild drop=c drop=d\nCREATE TABLE t (a int PRIMARY KEY, b int);\n",
-            ["t: --discard-rows deletes the values of c, d for good"],
-            "t: the new shape does not take c, d",
-        ),
-    ],
+    sample(
+        [
+            (
+                BY_B.format("c int, "),
+                ["t: --discard-rows deletes 1 row for good", "t: 1 rows do not fit"],
+                "1 rows of t are deleted for good",
+            ),
+            ("DROP TABLE t;\n", ["t: --discard-rows deletes 4 rows for good"], None),
+            ("TRUNCATE t;\n", ["t: --discard-rows deletes 4 rows for good"], None),
+            (NO_C, ["t: --discard-rows deletes the values of c for good"], None),
+            (
+                "-- migrate:rebuild drop=c drop=d\nCREATE TABLE t (a int PRIMARY KEY, b int);\n",
+                ["t: --discard-rows deletes the values of c, d for good"],
+                "t: the new shape does not take c, d",
+            ),
+        ]
+    ),
 )
 def test_what_is_deleted_for_good(
     cli: Cli, client: Any, up: str, before: list[str], behind: str | None
@@ -45,12 +48,14 @@ def test_what_is_deleted_for_good(
     assert (behind or before[0]) in said, said
 
 
+@pytest.mark.thorough
 def test_without_a_scan_nothing_is_counted(cli: Cli, client: Any) -> None:
     given(cli, client, "DROP TABLE t;\n", MADE)
     plan = cli("plan", "2", "--discard-rows", "--no-scan")
     assert "t: --discard-rows deletes all rows (not counted) for good" in plan.out, plan
 
 
+@pytest.mark.thorough
 def test_two_revisions_of_which_the_second_drops_what_the_first_rebuilds(
     cli: Cli, client: Any
 ) -> None:
@@ -65,6 +70,7 @@ def test_two_revisions_of_which_the_second_drops_what_the_first_rebuilds(
     assert "t: --discard-rows deletes 3 rows for good" in said, said
 
 
+@pytest.mark.thorough
 def test_rows_that_end_with_their_cells_are_shown(cli: Cli, client: Any) -> None:
     given(cli, client, BY_B.format("c int, "), "GRANT SELECT ON TABLE t TO r;\n")
     t = f"{cli.keyspace}.t"

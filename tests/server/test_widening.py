@@ -8,6 +8,7 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from cassandra import InvalidRequest
 
 from tests.support import cells
@@ -73,6 +74,7 @@ def test_every_cast_that_loses_nothing_keeps_values_and_times(cli: Cli, client: 
     assert cells.differences(was_static, now_static) == []
 
 
+@pytest.mark.thorough
 def test_what_is_changed_while_it_is_copied(cli: Cli, client: Any) -> None:
     """The comparison goes the other way round, too."""
     shape = "(k int, c int, v {}, w {}, PRIMARY KEY ({}))"
@@ -105,12 +107,14 @@ def copied(client: Any, cli: Cli) -> int:
     return 0
 
 
+@pytest.mark.thorough
 def test_what_loses_something_needs_a_flag(cli: Cli, client: Any) -> None:
     rebuilt(cli, "(k int PRIMARY KEY, v bigint)", "(k int PRIMARY KEY, v int)", "v=CAST(v AS int)")
     client.execute(f"INSERT INTO {cli.keyspace}.t (k, v) VALUES (1, 1)")
     told(cli("up", *GO), 9, "they would be deleted", out=True)
 
 
+@pytest.mark.thorough
 def test_an_expression_must_give_the_type_that_the_column_has(cli: Cli, client: Any) -> None:
     """Four bytes of a date would be an int."""
     before, after = "(k int PRIMARY KEY, at timestamp)", "(k int PRIMARY KEY, at timestamp, d int)"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import pytest
 from cassandra.cluster import Session
 
 from tests.support.asking import is_scylla
@@ -89,6 +90,7 @@ def of_state(at: int) -> dict[str, int]:
     return {command: found[at] for command, found in READING.items()}
 
 
+@pytest.mark.thorough
 def test_reading_an_absent_keyspace_makes_nothing(
     cli: Cli, server: Address, client: Session
 ) -> None:
@@ -104,6 +106,7 @@ def test_at_head_nothing_is_written_where_there_is_nothing_to_do(cli: Cli, serve
     assert codes(cli, server, IDLE) == IDLE
 
 
+@pytest.mark.thorough
 def test_settings_are_read_for_a_plan_that_makes_a_view_alone(cli: Cli, server: Address) -> None:
     asked = []
     for command in (["up", "3"], ["plan"], ["up"], ["up"], ["status"]):
@@ -114,6 +117,7 @@ def test_settings_are_read_for_a_plan_that_makes_a_view_alone(cli: Cli, server: 
     assert asked == [0, 1, 1, 0, 0]
 
 
+@pytest.mark.thorough
 def test_reading_what_a_killed_run_left_leaves_it_so(cli: Cli, server: Address) -> None:
     assert cli("up", "1").code == 0
     assert cli("seed", "--random-seed", "1").code == 0
@@ -123,6 +127,7 @@ def test_reading_what_a_killed_run_left_leaves_it_so(cli: Cli, server: Address) 
     assert cli.json("status", "--log")["log"] == before
 
 
+@pytest.mark.thorough
 def test_the_tap_sees_writes(cli: Cli, server: Address) -> None:
     with tapped(server.hosts[0], server.port) as tap:
         assert cli("up", env=through(tap)).code == 0

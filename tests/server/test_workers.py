@@ -20,6 +20,7 @@ from tests.support import cells
 from tests.support.calls import AT_2, Writer, calls, write_mixed
 from tests.support.cells import Columns, Rows
 from tests.support.cli import Cli
+from tests.support.handful import ALL, numbers
 from tests.support.misfits import write_collisions
 from tests.support.processes import children, gone
 from tests.support.rounds import Keyspace
@@ -71,6 +72,7 @@ def test_several_processes_carry_every_cell(many_calls: ManyCalls) -> None:
     many_calls.is_at_2()
 
 
+@pytest.mark.thorough
 def test_several_processes_look_for_rows_that_do_not_fit(cli: Cli, client: Any) -> None:
     def run(command: tuple[str, ...]) -> str:
         return ok(cli(*command, "--workers", "2"))
@@ -81,6 +83,7 @@ def test_several_processes_look_for_rows_that_do_not_fit(cli: Cli, client: Any) 
     keyspace.pass_through("down", run)
 
 
+@pytest.mark.thorough
 def test_they_end_with_the_run_that_is_killed(many_calls: ManyCalls) -> None:
     runner = working(many_calls, "--workers", "2")
     others = children(runner.pid)
@@ -92,6 +95,7 @@ def test_they_end_with_the_run_that_is_killed(many_calls: ManyCalls) -> None:
     many_calls.is_at_2()
 
 
+@pytest.mark.thorough
 def test_one_that_is_killed_is_replaced(many_calls: ManyCalls) -> None:
     runner = working(many_calls, "--workers", "2")
     os.kill(children(runner.pid)[-1], signal.SIGKILL)
@@ -100,6 +104,7 @@ def test_one_that_is_killed_is_replaced(many_calls: ManyCalls) -> None:
     many_calls.is_at_2()
 
 
+@pytest.mark.thorough
 def test_they_stop_when_the_lease_is_another_runs(many_calls: ManyCalls) -> None:
     runner = working(many_calls, "--workers", "2")
     others = children(runner.pid)
@@ -113,6 +118,7 @@ def test_they_stop_when_the_lease_is_another_runs(many_calls: ManyCalls) -> None
     many_calls.is_at_2()
 
 
+@pytest.mark.thorough
 def test_ctrl_c_ends_them(many_calls: ManyCalls) -> None:
     runner = working(many_calls, "--workers", "2")
     others = children(runner.pid)
@@ -170,6 +176,7 @@ def has_workers(address: str, count: int) -> bool:
         return len(client.scheduler_info(n_workers=-1)["workers"]) == count
 
 
+@pytest.mark.thorough
 def test_a_dask_cluster_carries_rows_and_one_worker_dies(
     many_calls: ManyCalls, dask: tuple[str, list[subprocess.Popen[bytes]]]
 ) -> None:
@@ -183,19 +190,17 @@ def test_a_dask_cluster_carries_rows_and_one_worker_dies(
     ok(many_calls.cli("down", "1", *GO, "--dask", address, "--set-aside"))
 
 
-def test_a_dask_cluster_that_is_not_there_or_has_no_workers(many_calls: ManyCalls) -> None:
-    told(
-        many_calls.cli("up", "2", *GO, "--dask", "tcp://127.0.0.1:1", env=SHORT),
-        10,
-        "no Dask scheduler answers",
-    )
-    ok(many_calls.cli("up", "2", *GO, env=SHORT))
-    many_calls.is_at_2()
+def test_a_dask_cluster_that_is_not_there(filled: Cli, client: Any) -> None:
+    nowhere = ("--dask", "tcp://127.0.0.1:1")
+    told(filled("up", "2", *GO, *nowhere, env=SHORT), 10, "no Dask scheduler answers")
+    ok(filled("up", "2", *GO, env=SHORT))
+    assert numbers(client, filled) == ALL
 
 
 # -- seeds -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_ends_a_load_at_once(cli: Cli, times: int) -> None:
     """Whatever its processes are at, and however often it is pressed."""

@@ -10,6 +10,8 @@ import time
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from tests.support.calls import Calls
 from tests.support.cli import Cli
 from tests.support.schema import tables_in
@@ -17,6 +19,8 @@ from tests.support.servers import Address
 from tests.support.settings import BRIEF_KEPT, GO, OTHERS_KEPT
 from tests.support.told import ok, told
 from tests.support.wire import tapped
+
+pytestmark = pytest.mark.thorough
 
 SHADOW = "call_records__0002"
 COLUMNS = "owner, holder, since, lease_epoch, released_epoch, finished_epoch, TTL(owner) AS seconds"

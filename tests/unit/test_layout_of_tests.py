@@ -5,10 +5,16 @@ one definition.
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support import sampling
+from tests.support.sampling import LATER, sample
+
+pytest_plugins = ("pytester",)
 
 TESTS = Path(__file__).parents[1]
 SUPPORT = TESTS / "support"
@@ -111,3 +117,45 @@ def test_the_map_of_helpers_names_each_and_none_is_long() -> None:
         if (count := len(path.read_text(encoding="utf-8").splitlines())) > 450
     }
     assert not long
+
+
+# -- what `make test` leaves out -------------------------------------------------------------------
+
+
+def test_each_mark_is_described_and_no_other_is_taken() -> None:
+    project = tomllib.loads((TESTS.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    options = project["tool"]["pytest"]["ini_options"]
+    described = dict(line.split(": ", 1) for line in options["markers"])
+    assert all("make test-faults" in described[mark] for mark in LATER)
+    assert "--strict-markers" in options["addopts"]
+
+
+def test_of_a_table_the_first_cases_stay() -> None:
+    one, two, *others = sample(["a", ("b", 1), "c", ("d", 2)], 2)
+    assert (one, two) == ("a", ("b", 1))
+    assert [each.values for each in others] == [("c",), ("d", 2)]
+    assert all(mark.name in LATER for each in others for mark in each.marks)
+
+
+@pytest.mark.parametrize("args", [(), ("-m", "twin"), ("test_it.py::test_long",)])
+def test_what_is_left_out_is_counted_unless_it_is_named(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(sampling, "FULL", False)
+    pytester.makeini(f"[pytest]\nmarkers =\n    {LATER[0]}\n    {LATER[1]}\n")
+    pytester.makepyfile(
+        test_it="""
+        import pytest
+
+        def test_short(): ...
+
+        @pytest.mark.thorough
+        def test_long(): ...
+
+        @pytest.mark.twin
+        def test_other(): ...
+        """
+    )
+    result = pytester.runpytest("-p", "tests.support.sampling", *args)
+    result.assert_outcomes(passed=1)
+    assert ("2 tests are left to make test-faults" in result.stdout.str()) == (not args)
