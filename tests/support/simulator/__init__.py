@@ -15,6 +15,10 @@
     lines.py       a schedule as one line of text
     exploring.py   schedules carried out from saved states, and judged
     families.py    all schedules of one kind
+    model.py       what may be expected of calls: where each is, with which cells
+    observed.py    calls and schema as they are, and the schema that files declare
+    site.py        one command after another, hindered or not, judged against the model
+    applications.py  writes, on the cluster and in the model
 
 It models regular cells, row markers and keys. Statics and collections that aren't frozen are left
 to the real server: a table that has them raises `Unmodelled`.
