@@ -35,14 +35,16 @@ STEPS = 25
 
 TARGETS = st.sampled_from(range(HEAD + 1))
 FURTHER = st.sampled_from(range(1, HEAD + 1))  # to another revision than the present one
-# A run has from 6 statements to some 90.
-NUMBERS = st.sampled_from([*range(1, 25), *range(25, 71, 3)])
+# A run has from 6 statements to some 90; early and late ones by turns, as the first are drawn most.
+EVERY = [n * 27 % 71 for n in range(1, 71)]
+NUMBERS = st.sampled_from(EVERY)
 TROUBLE = st.builds(Trouble, st.sampled_from(list(Fate)), NUMBERS, NUMBERS)
+EARLY = st.sampled_from([number for number in EVERY if 3 < number < 30])
 SOON = st.builds(Trouble, st.sampled_from(list(Fate)), st.sampled_from(range(1, 13)), NUMBERS)
 LIVES = st.sampled_from([None, 0, 6 * HOUR, 60 * DAY])
 SKEWS = st.sampled_from([0, 10, -10])
 PICKS = st.sampled_from(range(6))
-OTHERS: tuple[What, ...] = ("stamp", "clean", "accept", "unlock", "abort")
+OTHERS: tuple[What, ...] = ("clean", "stamp", "accept", "unlock", "abort")
 FIRST = (("p", 1, "a", 0), ("p", 2, "b", 60 * DAY), ("q", 1, None, 0), ("r", 1, "a", None))
 
 SECOND = ("p", 1, "b", 0)  # shares its key in revision 1
@@ -98,10 +100,11 @@ class Machine(RuleBasedStateMachine):
         self._take(Command("go", to), None)
 
     @precondition(lambda self: not self.site.half)
-    @rule(up=st.booleans(), trouble=TROUBLE, then=st.none() | SOON)
-    def begun_and_aborted(self, up: bool, trouble: Trouble, then: Trouble | None) -> None:
+    @rule(up=st.booleans(), number=EARLY, then=st.none() | SOON)
+    def killed_and_aborted(self, up: bool, number: int, then: Trouble | None) -> None:
         at = self.site.revision
-        self._take(Command("go", min(at + 1, HEAD) if up else max(at - 1, 0)), trouble)
+        to = min(at + 1, HEAD) if up else max(at - 1, 0)
+        self._take(Command("go", to), Trouble(Fate.KILLED, number))
         self._take(Command("abort"), then)
 
     @precondition(lambda self: self.site.half)

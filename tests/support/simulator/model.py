@@ -147,11 +147,11 @@ class Model:
 
     def _come_back(self, where: str) -> None:
         calls, self.aside[where] = self.aside[where], []
-        for call in calls:
+        for call in reversed(calls):  # the latest first
             if self.find(call.key(self.shape)) is None:
                 self.table.append(call)
             else:
-                self.aside[where].append(call)
+                self.aside[where].insert(0, call)
 
     def loses(self, shape: int, now: float) -> bool:
         """Return whether calls would have to go aside on the way to a shape."""

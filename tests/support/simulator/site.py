@@ -7,7 +7,7 @@ command has ended with 0; then all is as the model says: rows, schema, history, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -95,6 +95,7 @@ class Site:
     _came_late: bool = False
     _kept: dict[str, float] = field(default_factory=dict)
     _id: object = None
+    _was: tuple[int, float] = (0, 0)  # the shape at the last check, and when it was
 
     # -- commands ----------------------------------------------------------------------------------
 
@@ -356,14 +357,22 @@ class Site:
         self._see(
             self._has_its_rows(), f"rows: {calls_in(self.cluster)}\nwanted: {self.model.told(now)}"
         )
-        tables = {t.name: t for t in self.cluster.schema(KEYSPACE).tables}
-        copies = {n for n, t in tables.items() if is_shadow(n) and not t.base}
+        self._check_copies({t.name: t for t in self.cluster.schema(KEYSPACE).tables if not t.base})
+
+    def _check_copies(self, tables: Mapping[str, Table]) -> None:
+        """See that a rebuild has left a second copy, and that none has gone too early."""
+        now = self.cluster.now
+        copies = {name: table for name, table in tables.items() if is_shadow(name)}
         for name, since in self._kept.items():
             if now < since + self.keep * DAY - HOUR:
                 self._see(name in copies, f"{name} is gone too early")
-        data = {name: self.cluster.rows(tables[name]) for name in copies}
-        filled = {n for n in copies if next(data[n].rows(tables[n], now), None)}
-        self._kept |= dict.fromkeys(filled - set(self._kept), now)
+        was, self._was = self._was, (self.model.shape, now)
+        rebuilt = {was[0], self.model.shape} == {1, 2} and now < was[1] + self.keep * DAY - HOUR
+        if rebuilt and self.model.table:
+            self._see(bool(copies.keys() - self._kept.keys()), "there is no second copy")
+        data = {name: self.cluster.rows(table) for name, table in copies.items()}
+        filled = {name for name in copies if next(data[name].rows(copies[name], now), None)}
+        self._kept |= dict.fromkeys(filled - self._kept.keys(), now)
         self._id = tables[CALLS].id if CALLS in tables else None
 
     def check_half(self) -> None:
