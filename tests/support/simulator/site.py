@@ -121,6 +121,10 @@ class Site:
             if late and number >= at:
                 self._deliver(late.pop())
 
+        begun, table = (
+            self._history().get(2) == "IN_PROGRESS",
+            self.cluster.schema(KEYSPACE).table(CALLS),
+        )
         fates = {trouble.number: trouble.fate} if trouble else {}
         schedule = Schedule(fates, before=arrive)
         ended = self._call(command, schedule, skew)
@@ -134,7 +138,23 @@ class Site:
         elif ended.code == 0 and command.what == "restore":
             self.foreign |= self.accepted
         self.story.append(f"{command} {trouble or ''} -> {ended} after {schedule.sent}")
+        if begun and command.what == "go":
+            self._look_behind(command, ended, table.id if table else None)
+        self._look()
         return ended
+
+    def _look_behind(self, command: Command, ended: Ended, was: object) -> None:
+        """Let the model follow a rebuild that was gone on with, and then taken back."""
+        shape, table = self.model.shape, self.cluster.schema(KEYSPACE).table(CALLS)
+        back = table is not None and table.id != was and _shape_of(table) == shape
+        if was is not None and (back or (ended.code == 0 and (shape, command.target) == (1, 0))):
+            self.model.reshape(3 - shape, self.cluster.now)
+            self.model.reshape(shape, self.cluster.now)
+
+    def turns(self, command: Command) -> bool:
+        """Return whether a command would take back a rebuild that is half-way."""
+        half = self._history().get(2) == "IN_PROGRESS"
+        return half and command.what == "go" and self.half is not None and command != self.half
 
     def _deliver(self, sent: Sent) -> None:
         self._came_late = True
@@ -232,7 +252,6 @@ class Site:
             self.between = min(low, command.target), max(high, command.target)
         if command.what == "go" or self.half is None:
             self.half = replace(command, set_aside=True)
-        self._look()
 
     def _look(self) -> None:
         """Let the model follow a table that is another one by now."""
@@ -270,7 +289,6 @@ class Site:
             self._see(False, "neither the same command nor what its message names ends it")
         if self._came_late and self.keep:
             # A DROP may have landed behind the run: the second copy has the rows.
-            self._look()
             self.model.reshape(_shape(self._lands_at(command)), self.cluster.now)
             if not self._has_its_rows():
                 self._run(Command("restore"))
