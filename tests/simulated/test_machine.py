@@ -2,7 +2,7 @@
 and down, abort, stamp, clean, repair, some of them killed, cut or answered late; and between them
 writes, changes of the schema by somebody else, and time that passes.
 
-What must hold is in tests/support/simulator/site.py. 28 sequences, 2,000 with CALLDROP_TESTS=full,
+What must hold is in tests/support/simulator/site.py. 45 sequences, 2,000 with CALLDROP_TESTS=full,
 or CALLDROP_ROUNDS; CALLDROP_SEED draws others. Hypothesis prints the shortest one that fails.
 """
 
@@ -33,7 +33,7 @@ from tests.support.simulator.runs import KEYSPACE
 from tests.support.simulator.site import DAY, HEAD, HOUR, Command, Site, Trouble, What
 
 SEED = int(os.environ.get("CALLDROP_SEED") or 507)
-SEQUENCES = int(os.environ.get("CALLDROP_ROUNDS") or (2000 if FULL else 28))
+SEQUENCES = int(os.environ.get("CALLDROP_ROUNDS") or (2000 if FULL else 45))
 STEPS = 25
 
 TARGETS = st.sampled_from(range(HEAD + 1))

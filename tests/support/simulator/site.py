@@ -135,7 +135,7 @@ class Site:
         self._arrives = trouble.arrives if trouble else 0
         if ended.code == KILLED:
             self.cluster.wait(TAKES)
-        elif ended.code == 0 and command.what in ("accept", "stamp"):
+        elif ended.code == 0 and schedule.sent and command.what in ("accept", "stamp"):
             self.accepted = set(self.foreign)
         elif ended.code == 0 and command.what == "restore":
             self.foreign |= self.accepted
@@ -149,7 +149,8 @@ class Site:
         """Let the model follow a rebuild that was gone on with, and then taken back."""
         shape, table = self.model.shape, self.cluster.schema(KEYSPACE).table(CALLS)
         back = table is not None and table.id != was and _shape_of(table) == shape
-        if was is not None and (back or (ended.code == 0 and (shape, command.target) == (1, 0))):
+        to_base = ended.code == 0 and (shape, command.target) == (1, 0) and was == self._id
+        if was is not None and (back or to_base):
             self.model.reshape(3 - shape, self.cluster.now)
             self.model.reshape(shape, self.cluster.now)
 
