@@ -13,6 +13,7 @@ from calldrop_migrate import commands
 from calldrop_migrate.core.comparing import diff, differences
 from calldrop_migrate.core.expansion import declared_at
 from calldrop_migrate.core.files import Migration
+from calldrop_migrate.core.operations import Await, Operation, Run
 from calldrop_migrate.core.restoring import restore
 from calldrop_migrate.core.schema import Schema
 
@@ -37,12 +38,29 @@ def drift(
     return diff(without(json.loads(recorded), in_doubt), without(live, in_doubt))
 
 
-def ways_out(recorded: str, live: Schema) -> str:
-    """The commands that settle a difference from the recorded schema, a line each."""
+def ways_out(recorded: str, live: Schema, in_doubt: Collection[str] = ()) -> str:
+    """The commands that settle a difference from the recorded schema, a line each.
+
+    Args:
+        in_doubt: as for `drift`; `repair --restore` leaves these to the run that is half-way.
+    """
     lines = [f"To take it as it is:  {commands.accept()}"]
-    if recorded and restore(json.loads(recorded), live)[0]:
+    back = restore(json.loads(recorded), live)[0] if recorded else []
+    if any(set(in_doubt).isdisjoint(concerned(operation)) for operation in back):
         lines.insert(0, f"To put it back:       {commands.restore()}")
     return "\n".join(lines)
+
+
+def concerned(operation: Operation) -> tuple[str, ...]:
+    """The objects that an operation is about, and those that it needs."""
+    match operation:
+        case Await(view=view):
+            return (view,)
+        case Run(effect=effect):
+            base = effect.table.base if effect.table else ""
+            of = effect.extra.table if effect.extra else ""
+            return (*operation.names, base or "", of or "")
+    return operation.names
 
 
 def fitting(migrations: Sequence[Migration], live: Schema) -> list[int]:

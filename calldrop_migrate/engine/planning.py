@@ -119,8 +119,8 @@ class Planner:
             its = resumed.attempt.id if resumed and drifted else None
             events = self._log.events(its, detail=True) if its else []
             others = in_the_way(events, schema)
-            hint = to_clear(others, schema) if others else ways_out(recorded, schema)
-            _refuse(schema, drifted, hint)
+            ways = ways_out(recorded, schema, in_doubt)
+            _refuse(schema, drifted, to_clear(others, schema) if others else ways)
             if not resumed and has_journal(schema):
                 refuse_lacking(self._log, schema, "Nothing was changed.")
         if not (records or recorded):

@@ -152,7 +152,7 @@ def situation(
         head=max((m.number for m in migrations), default=0),
         revisions=revisions,
         drift=tuple(differs),
-        ways_out=ways_out(recorded, schema) if differs else "",
+        ways_out=ways_out(recorded, schema, doubtful) if differs else "",
         lease=lease,
         log=tuple(events),
         asides=tuple(_asides(schema, half.number if half else 0)),
@@ -319,8 +319,7 @@ def verification(
         (f"{r.number:04d} {r.title} is half-way: {r.note}", f"Finish it:  {found.to_go_on}")
         for r in half_way
     ]
-    recorded = found.lease.recorded if found.lease else ""
-    findings += [(line, ways_out(recorded, schema)) for line in found.drift]
+    findings += [(line, found.ways_out) for line in found.drift]
     if has_journal(schema):
         findings += [(line, to_restore()) for line in lacking(log, schema)]
     findings += [(line, _REPLICATION) for line in replication_differences(schema, replication)]

@@ -17,10 +17,11 @@ from calldrop_migrate.core import names
 from calldrop_migrate.core.carrying import can_misfit, left_behind, shared_columns
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.files import Migration
-from calldrop_migrate.core.operations import Await, Copy, Operation, Proof, Run, Verify, run
+from calldrop_migrate.core.operations import Copy, Operation, Proof, Run, Verify, run
 from calldrop_migrate.core.plan import Attempt, Facts, Plan, Purpose
 from calldrop_migrate.core.restoring import restore
 from calldrop_migrate.core.schema import Schema, Table
+from calldrop_migrate.engine.drift import concerned
 from calldrop_migrate.engine.history import History, Record, read_history
 from calldrop_migrate.engine.journal import Event, Journal, has_journal, in_doubt, unsettled
 from calldrop_migrate.engine.permissions import masked_copies, masked_of
@@ -242,7 +243,7 @@ class Upkeep:
         its = set(in_doubt(rows, len(applied_operations(rows)), schema))
         going_on = [f"{name}: the run that is half-way goes on with it" for name in sorted(its)]
         told += going_on
-        operations = [op for op in operations if not its & set(_concerned(op))]
+        operations = [op for op in operations if not its & set(concerned(op))]
         told = [line for line in told if line.partition(":")[0] not in its or line in going_on]
         operations = self._with_rows(operations, told, schema)
         number = sum(r.applied for r in records.values())
@@ -297,18 +298,6 @@ def _no_way_into(table: Table, other: Table) -> str:
         return f"no {', '.join(sorted(left))}"
     keyed = set(other.key) <= {name for name, _ in columns}
     return "" if keyed and not can_misfit(table, other, columns) else "another key"
-
-
-def _concerned(operation: Operation) -> tuple[str, ...]:
-    """The objects that an operation is about, and those that it needs."""
-    match operation:
-        case Await(view=view):
-            return (view,)
-        case Run(effect=effect):
-            base = effect.table.base if effect.table else ""
-            of = effect.extra.table if effect.extra else ""
-            return (*operation.names, base or "", of or "")
-    return operation.names
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,10 @@
     exploring.py   schedules carried out from saved states
     judging.py     what must hold behind a run, and behind a whole schedule
     families.py    all schedules of one kind
+    model.py       what may be expected of calls: where each is, with which cells
+    observed.py    calls and schema as they are, and the schema that files declare
+    site.py        one command after another, hindered or not, judged against the model
+    applications.py  writes, on the cluster and in the model
 
 It models regular cells, row markers and keys. Statics and collections that aren't frozen are left
 to the real server: a table that has them raises `Unmodelled`.

@@ -101,7 +101,7 @@ class SimulatedDatabase:
         self.cluster = cluster
         self.keyspace = self.bookkeeping = keyspace
         self.user = ""
-        self.ahead = 0.0  # seconds, of the clock that gives plain writes their times
+        self.skew = 0.0  # seconds, of the clock that gives plain writes their times
         self.schedule = schedule
         self._node = min(cluster.behind(), default=0)  # of all nodes the one that knows least
         name, version = ("ScyllaDB", "2026.1.11") if cluster.scylla else ("Cassandra", "5.0.9")
@@ -156,7 +156,7 @@ class SimulatedDatabase:
 
     def write(self, cql: str, values: Sequence[object] = ()) -> None:
         """See `Database`."""
-        written = self.cluster.moment().written + int(self.ahead * MICROSECONDS)
+        written = self.cluster.moment().written + int(self.skew * MICROSECONDS)
         self.send(Sent("rows", cql, _bound(values), self.keyspace, written=written))
 
     def compare_and_set(self, cql: str, values: Sequence[object]) -> bool:

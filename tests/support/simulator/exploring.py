@@ -129,7 +129,7 @@ class Explorer:
             keep_shadow=self.journey.keep,
             alive=self.journey.elsewhere,
             wait=wait,
-            ahead=self.journey.clock,
+            skew=self.journey.clock,
         )
 
     def trace(self, parts: tuple[Part, ...]) -> Trace:

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
+from uuid import UUID
 
 from calldrop_migrate.core import folder
 from calldrop_migrate.core.files import Migration
 from calldrop_migrate.core.names import BOOKKEEPING
 from calldrop_migrate.engine.jobs import Job, Jobs
+from calldrop_migrate.engine.journal import Journal, has_journal
 from calldrop_migrate.engine.lease import Clock, Holder, Timing
 from calldrop_migrate.engine.review import Wishes
 from calldrop_migrate.engine.runner import Runner, Tools
@@ -46,7 +48,7 @@ class Operator:
         alive: whether an earlier process of this machine counts as alive: then its lease isn't
             taken over at once.
         wait: seconds that it waits for a lease that somebody else holds.
-        ahead: seconds that the clock of its machine is ahead of the servers'.
+        skew: seconds by which the clock of this machine is ahead of the servers'.
     """
 
     cluster: Cluster
@@ -56,7 +58,7 @@ class Operator:
     keep_shadow: float = 0
     alive: bool = False
     wait: float = 0
-    ahead: float = 0
+    skew: float = 0
     timing: Timing = field(default_factory=Timing)
 
     def up(self, target: str = "head", schedule: Schedule | None = None) -> Ended:
@@ -75,19 +77,43 @@ class Operator:
         """`repair --restore --yes`."""
         return self._run(lambda jobs: jobs.restore(), schedule)
 
-    def _run(self, job: Callable[[Jobs], Job], schedule: Schedule | None) -> Ended:
-        schedule = schedule or Schedule()
+    def accept(self, schedule: Schedule | None = None) -> Ended:
+        """`repair --accept --yes`."""
+        return self._run(lambda jobs: jobs.accept(), schedule)
+
+    def stamp(self, target: str = "", schedule: Schedule | None = None) -> Ended:
+        """`stamp TARGET --yes`."""
+        return self._run(lambda jobs: jobs.stamp(target), schedule)
+
+    def clean(self, schedule: Schedule | None = None) -> Ended:
+        """`clean --yes`."""
+        return self._run(lambda jobs: jobs.clean(discard=self.discard), schedule)
+
+    def unlock(self, schedule: Schedule | None = None) -> Ended:
+        """`unlock --yes --token TOKEN`, with the token of whoever holds the lease."""
+        database, tools = self._begin(schedule or Schedule())
+        log = Journal(database, tools.clock, tools.timing, tools.holder, tools.is_dead)
+        try:
+            owner = log.read().owner if has_journal(database.schema()) else None
+            if owner is not None:
+                log.take_away(UUID(str(owner)))
+        except Killed:
+            return Ended(KILLED)
+        except CalldropError as error:
+            return Ended(error.exit_code, error.message, error.hint, error.state)
+        return Ended(0)
+
+    def _begin(self, schedule: Schedule) -> tuple[SimulatedDatabase, Tools]:
         take_from(self.cluster)
         remember()
-        database = SimulatedDatabase(self.cluster, KEYSPACE, schedule)
-        database.ahead = self.ahead
-        cluster, ahead = self.cluster, self.ahead
+        cluster, alive, skew = self.cluster, self.alive, self.skew
+        database = SimulatedDatabase(cluster, KEYSPACE, schedule)
+        database.skew = skew
         clock = Clock(
-            now=lambda: datetime.fromtimestamp(cluster.now + ahead, UTC),
+            now=lambda: datetime.fromtimestamp(cluster.now + skew, UTC),
             monotonic=lambda: cluster.now,
             sleep=partial(let_pass, cluster),
         )
-        alive = self.alive
         tools = Tools(
             clock=clock,
             timing=self.timing,
@@ -97,6 +123,10 @@ class Operator:
             interrupted=lambda: False,
             at=schedule.at,
         )
+        return database, tools
+
+    def _run(self, job: Callable[[Jobs], Job], schedule: Schedule | None) -> Ended:
+        database, tools = self._begin(schedule or Schedule())
         wishes = Wishes(
             REPLICATION,
             set_aside=self.set_aside,
