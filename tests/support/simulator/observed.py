@@ -10,7 +10,7 @@ from typing import Any
 from calldrop_migrate.core.cql import split
 from calldrop_migrate.core.names import BOOKKEEPING, aside_of, is_internal, is_shadow
 from calldrop_migrate.core.schema import Table
-from tests.support.simulator.cluster import Cluster
+from tests.support.simulator.cluster import PAXOS, Cluster
 from tests.support.simulator.model import TABLE, Call, Told, Value, in_order
 from tests.support.simulator.runs import KEYSPACE
 
@@ -22,8 +22,9 @@ _CREATE = f"CREATE KEYSPACE {KEYSPACE} WITH replication = {{'class': 'SimpleStra
 
 def tables_of_rows(cluster: Cluster) -> list[Table]:
     """Return the tables that may have calls, second copies among them."""
-    tables = cluster.schema(KEYSPACE).tables
-    return [t for t in tables if not t.base and t.name not in (*BOOKKEEPING, AUDIT)]
+    tables = (t for t in cluster.schema(KEYSPACE).tables if not t.base)
+    others = (*BOOKKEEPING, AUDIT)
+    return [t for t in tables if t.name not in others and not t.name.endswith(PAXOS)]
 
 
 def calls_in(cluster: Cluster) -> list[tuple[Told, list[float | None]]]:
