@@ -15,6 +15,7 @@
     lines.py       a schedule as one line of text
     exploring.py   schedules carried out from saved states, and judged
     families.py    all schedules of one kind
+    commands.py    commands as values, and those that a message names
     model.py       what may be expected of calls: where each is, with which cells
     observed.py    calls and schema as they are, and the schema that files declare
     site.py        one command after another, hindered or not, judged against the model
