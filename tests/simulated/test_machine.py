@@ -2,7 +2,7 @@
 and down, abort, stamp, clean, repair, some of them killed, cut or answered late; and between them
 writes, changes of the schema by somebody else, and time that passes.
 
-What must hold is in tests/support/simulator/site.py. 45 sequences, 2,000 with CALLDROP_TESTS=full,
+What must hold is in tests/support/simulator/site.py. 22 sequences, 2,000 with CALLDROP_TESTS=full,
 or CALLDROP_ROUNDS; CALLDROP_SEED draws others. Hypothesis prints the shortest one that fails.
 """
 
@@ -24,16 +24,17 @@ from hypothesis.stateful import (
 from tests.support.settings import FULL
 from tests.support.simulator.applications import DESTINATION, Applications
 from tests.support.simulator.cluster import Cluster
+from tests.support.simulator.commands import Command, Trouble, What
 from tests.support.simulator.exploring import Explorer
 from tests.support.simulator.faults import Fate
 from tests.support.simulator.lines import parse
 from tests.support.simulator.model import TOWER
 from tests.support.simulator.observed import AUDIT, COLUMN
 from tests.support.simulator.runs import KEYSPACE
-from tests.support.simulator.site import DAY, HEAD, HOUR, Command, Site, Trouble, What
+from tests.support.simulator.site import DAY, HEAD, HOUR, Site
 
 SEED = int(os.environ.get("CALLDROP_SEED") or 507)
-SEQUENCES = int(os.environ.get("CALLDROP_ROUNDS") or (2000 if FULL else 45))
+SEQUENCES = int(os.environ.get("CALLDROP_ROUNDS") or (2000 if FULL else 22))
 STEPS = 25
 
 TARGETS = st.sampled_from(range(HEAD + 1))

@@ -18,6 +18,7 @@
     exploring.py   schedules carried out from saved states
     judging.py     what must hold behind a run, and behind a whole schedule
     families.py    all schedules of one kind
+    commands.py    commands as values, and those that a message names
     model.py       what may be expected of calls: where each is, with which cells
     observed.py    calls and schema as they are, and the schema that files declare
     site.py        one command after another, hindered or not, judged against the model

@@ -59,6 +59,14 @@ def schema_of(cluster: Cluster, foreign: Set[str]) -> dict[str, Any]:
     return found
 
 
+def made_by_others(cluster: Cluster) -> set[str]:
+    """Return which of the things are there that somebody else makes."""
+    schema = cluster.schema(KEYSPACE)
+    calls = schema.table(CALLS)
+    there = {AUDIT: schema.table(AUDIT), COLUMN: calls and calls.column(COLUMN)}
+    return {name for name, found in there.items() if found}
+
+
 def _comparable(cluster: Cluster) -> dict[str, Any]:
     found = cluster.schema(KEYSPACE).comparable()
     return {name: what for name, what in found.items() if not is_internal(name)}

@@ -6,17 +6,16 @@ command has ended with 0; then all is as the model says: rows, schema, history, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from calldrop_migrate.core.names import BOOKKEEPING, is_shadow
 from calldrop_migrate.core.schema import Table
 from tests.support.simulator.cluster import Cluster
+from tests.support.simulator.commands import Command, Trouble, named
 from tests.support.simulator.database import TAKES, deliver
-from tests.support.simulator.faults import Fate, Schedule, Sent
+from tests.support.simulator.faults import Schedule, Sent
 from tests.support.simulator.model import Model
 from tests.support.simulator.observed import (
     AUDIT,
@@ -24,6 +23,7 @@ from tests.support.simulator.observed import (
     COLUMN,
     calls_in,
     declared,
+    made_by_others,
     schema_of,
     statements,
     tables_of_rows,
@@ -42,27 +42,6 @@ _ADD = {
     COLUMN: f"ALTER TABLE {CALLS} ADD sneaked int",
 }
 _TAKE_AWAY = {AUDIT: "DROP TABLE audit", COLUMN: f"ALTER TABLE {CALLS} DROP sneaked"}
-What = Literal["go", "abort", "stamp", "clean", "accept", "restore", "unlock"]
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A command; `go` is up or down, whichever way the target is."""
-
-    what: What
-    target: int = 0
-    set_aside: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """What happens to one statement of a command; one that is held arrives in the next command, at
-    a statement of that one.
-    """
-
-    fate: Fate
-    number: int
-    arrives: int = 1
 
 
 @dataclass(slots=True)
@@ -92,6 +71,7 @@ class Site:
     story: list[str] = field(default_factory=list)
     late: list[Sent] = field(default_factory=list)
     _arrives: int = 0
+    _sent: int = 0
     _came_late: bool = False
     _kept: dict[str, float] = field(default_factory=dict)
     _id: object = None
@@ -123,22 +103,22 @@ class Site:
             if late and number >= at:
                 self._deliver(late.pop())
 
-        begun, table = (
-            self._history().get(2) == "IN_PROGRESS",
-            self.cluster.schema(KEYSPACE).table(CALLS),
-        )
+        begun = self._history().get(2) == "IN_PROGRESS"
+        table = self.cluster.schema(KEYSPACE).table(CALLS)
         fates = {trouble.number: trouble.fate} if trouble else {}
         schedule = Schedule(fates, before=arrive)
         ended = self._call(command, schedule, skew)
         arrive(at)  # the run was over sooner
-        self.late = schedule.held
+        self.late, self._sent = schedule.held, schedule.sent
         self._arrives = trouble.arrives if trouble else 0
         if ended.code == KILLED:
             self.cluster.wait(TAKES)
         elif ended.code == 0 and schedule.sent and command.what in ("accept", "stamp"):
             self.accepted = set(self.foreign)
         elif ended.code == 0 and command.what == "restore":
-            self.foreign |= self.accepted
+            back = made_by_others(self.cluster) - self.foreign  # what was recorded
+            self.foreign |= back
+            self.accepted |= back
         self.story.append(f"{command} {trouble or ''} -> {ended} after {schedule.sent}")
         if begun and command.what == "go":
             self._look_behind(command, ended, table.id if table else None)
@@ -273,6 +253,8 @@ class Site:
         elif command.what == "abort":
             self.revision = self._applied()
             self._see(low <= self.revision <= high, f"abort landed at {self.revision}")
+        if self.half and command.what == "go" and self._sent:
+            self.accepted = set(self.foreign)  # by an accept that was killed; else it had stopped
         self.half = None
         self.check()
 
@@ -316,7 +298,7 @@ class Site:
         elif ended.code in _FOR_A_PERSON and COLUMN in self.foreign:
             self.take_away(COLUMN)
         elif ended.code in _FOR_A_PERSON:
-            for command in _named(ended.hint)[:1]:
+            for command in named(ended.hint)[:1]:
                 self._follow(command)
 
     def _follow(self, command: Command) -> None:
@@ -326,7 +308,7 @@ class Site:
             self.cluster.wait(LEASE_IS_OVER)
             ended = self._run(command)
         if ended.code in _FOR_A_PERSON:
-            for further in _named(ended.hint)[:1]:
+            for further in named(ended.hint)[:1]:
                 self._run(further)
 
     # -- what others do ----------------------------------------------------------------------------
@@ -439,19 +421,3 @@ def _shape(revision: int) -> int:
 
 def _shape_of(table: Table) -> int:
     return len(table.key) - 1
-
-
-def _named(hint: str) -> list[Command]:
-    """Return the commands that a message names, without those that delete rows."""
-    found = []
-    for name, rest in re.findall(r"calldrop-migrate ([a-z]+)(.*)", hint):
-        match name, rest.split():
-            case "repair", ["--restore" | "--accept" as way]:
-                found.append(Command("accept" if way == "--accept" else "restore"))
-            case "abort", []:
-                found.append(Command("abort"))
-            case "up" | "down", [target]:
-                found.append(Command("go", 0 if target == "base" else int(target)))
-            case "stamp", [target]:
-                found.append(Command("stamp", 0 if target == "base" else int(target)))
-    return found
