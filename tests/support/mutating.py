@@ -45,7 +45,7 @@ def noticed(mutation: Mutation, line: str = "") -> str:
     """Return the schedule that notices a mutation, and how; empty: none does.
 
     Args:
-        line: the schedule to try; without it the families are searched.
+        line: the schedule, or the test, to try; without it the families are searched.
 
     Raises:
         RuntimeError: it can't be made.
@@ -97,6 +97,10 @@ def _mutated(title: str, text: str) -> None:
     except (ValueError, SyntaxError) as error:
         print(error, file=sys.stderr)
         sys.exit(_UNABLE)
+    if "::" in text:
+        import pytest
+
+        sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", text]))
     exploring, families, judging, lines = map(import_module, _SIMULATOR)
     families_of = [(f"{way} {rest}", name, step) for name, rest, step in _FAMILIES for way in _WAYS]
     for journey, family, step in [(text, "", 1)] if text else families_of:

@@ -1,4 +1,4 @@
-"""Mutations of the product that a schedule of the simulator must notice: a write of the lease, the
+"""Mutations of the product that the simulator must notice: a write of the lease, the
 journal, the history or the checkpoints is left out, or a guard doesn't look.
 
 What carries one out is in mutating.py. Nothing here imports the product, which is mutated first.
@@ -17,7 +17,7 @@ class Mutation:
     """A text of a module of the engine, and what takes its place.
 
     Attributes:
-        notices: the line of a schedule that fails with it.
+        notices: the line of a schedule, or the test of the simulator, that fails with it.
     """
 
     name: str
@@ -54,6 +54,7 @@ def _unmoved(name: str, notices: str) -> Mutation:
     return Mutation(f"{name} writes nothing", "history", old, new, notices)
 
 
+UPKEEP = "tests/simulated/test_upkeep.py::"
 MUTATIONS = (
     Mutation(
         "nobody waits for anything",
@@ -133,6 +134,13 @@ MUTATIONS = (
         notices="up keep=0; killed 1",
     ),
     Mutation(
+        "take_away writes nothing",
+        "journal",
+        old="return self._database.compare_and_set(cql, [self._database.keyspace, token])",
+        new="return True",
+        notices=UPKEEP + "test_a_lease_that_is_taken_away_is_free",
+    ),
+    Mutation(
         "the lease isn't renewed before a DROP",
         "executing",
         old="self._log.append(None)",
@@ -175,6 +183,13 @@ MUTATIONS = (
         notices="up keep=0; killed 31",
     ),
     Mutation(
+        "no row of what never arrived",
+        "passage",
+        old=('do.log.append(\n                replace(before, event="refused"'),
+        new=('str(\n                replace(before, event="refused"'),
+        notices=UPKEEP + "test_what_never_arrived_and_was_changed_in_its_file_is_over",
+    ),
+    Mutation(
         "no row of a refusal",
         "passage",
         old="self._append(kind, index, error=error.message[:2000])",
@@ -187,6 +202,13 @@ MUTATIONS = (
         old='self._log.append(Event("aborting", ',
         new="str((",
         notices="up keep=0 abort again; killed 19; killed 11",
+    ),
+    Mutation(
+        "stamp and accept don't record the schema",
+        "jobs",
+        old="self._log.append(Event(event, attempt, number, direction), recorded)",
+        new="pass",
+        notices=UPKEEP + "test_what_is_stamped_is_recorded",
     ),
     _unmoved("begin_up", "up keep=0; killed 1"),
     _unmoved("finish_up", "up keep=0; killed 1"),
@@ -201,6 +223,23 @@ MUTATIONS = (
     _unmoved("begin_down", "down keep=0; killed 1"),
     _unmoved("withdraw_down", "down keep=0; refused 4"),
     _unmoved("remove", "down keep=0; killed 1"),
+    Mutation(
+        "a stamp goes on without its lease",
+        "jobs",
+        old=("                self._log.append(None)\n                self._history.finish_up("),
+        new="                self._history.finish_up(",
+        notices=UPKEEP + "test_a_stamp_that_lost_its_lease_goes_no_further",
+    ),
+    _unmoved("adopt", UPKEEP + "test_a_project_of_another_tool_is_taken_over"),
+    _unmoved("supersede", UPKEEP + "test_a_project_of_another_tool_is_taken_over"),
+    Mutation(
+        "no row of what is taken over",
+        "adopting",
+        old='self._log.append(Event("adopted", ',
+        new="str((",
+        notices=UPKEEP + "test_a_project_of_another_tool_is_taken_over",
+    ),
+    _unmoved("accept", UPKEEP + "test_a_file_that_is_accepted_is_not_asked_about_again"),
     Mutation(
         "remove by a plain DELETE",
         "history",
@@ -219,5 +258,12 @@ MUTATIONS = (
         old="back(record.number, record.attempt)",
         new="pass",
         notices="up keep=0 abort; delayed 3 by 1",
+    ),
+    Mutation(
+        "no checkpoint",
+        "copying",
+        old="self._checkpoint(place, part, result)\n",
+        new="pass\n",
+        notices=UPKEEP + "test_what_is_copied_is_not_copied_again",
     ),
 )

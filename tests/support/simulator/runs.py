@@ -12,6 +12,7 @@ from uuid import UUID
 from calldrop_migrate.core import folder
 from calldrop_migrate.core.files import Migration
 from calldrop_migrate.core.names import BOOKKEEPING
+from calldrop_migrate.engine.adopting import Project
 from calldrop_migrate.engine.jobs import Job, Jobs
 from calldrop_migrate.engine.journal import Journal, has_journal
 from calldrop_migrate.engine.lease import Clock, Holder, Timing
@@ -84,6 +85,10 @@ class Operator:
     def stamp(self, target: str = "", schedule: Schedule | None = None) -> Ended:
         """`stamp TARGET --yes`."""
         return self._run(lambda jobs: jobs.stamp(target), schedule)
+
+    def adopt(self, project: Project, schedule: Schedule | None = None) -> Ended:
+        """`adopt --yes`."""
+        return self._run(lambda jobs: jobs.adopt(project), schedule)
 
     def clean(self, schedule: Schedule | None = None) -> Ended:
         """`clean --yes`."""
