@@ -28,7 +28,7 @@ from tests.support.scylla import AsScylla
 from tests.support.servers import Address
 from tests.support.settings import GO, GO_ASIDE, OTHERS, WAIT
 from tests.support.simulator import judging
-from tests.support.simulator.exploring import ABORTED, MAY_END, Explorer, writes
+from tests.support.simulator.exploring import ABORTED, MAY_END, Explorer, expected, writes
 from tests.support.simulator.faults import Fate
 from tests.support.simulator.judging import NOTHING, PATIENCE, Rows, kept_rows, named
 from tests.support.simulator.lines import DELAYED, STANDS, Line, Part
@@ -284,7 +284,7 @@ class Replaying:
             states = history(self.client, self.cli)
             reached = sum(state == "SUCCEEDED" for _, state in states)
         late = any(part.what in (Fate.HELD, STANDS) for part in self.line.parts)
-        if late and journey.keep and self.live() != self.explorer.wanted[reached].rows:
+        if late and journey.keep and self.live() != expected(reached):
             self._again("repair", "--restore", "--yes")
         self.judge(reached)
 
@@ -297,7 +297,7 @@ class Replaying:
         known = history(self.client, self.cli)
         if known != [(n, "SUCCEEDED") for n in range(1, reached + 1)]:
             raise Broken(f"history: {known}")
-        wanted = self.explorer.wanted[reached].rows
+        wanted = expected(reached)
         if (found := self.live()) != wanted:
             raise Broken(f"rows: {found}\nwanted: {wanted}")
 

@@ -14,6 +14,7 @@ from tests.support.simulator.faults import Fate, Schedule, Sent
 from tests.support.simulator.judging import (
     Broken,
     Kept,
+    Rows,
     changes,
     differ,
     kept,
@@ -45,6 +46,7 @@ INSERT = (
 # Caller, day, callee, TTL. The third has no place in 0002's key.
 CALLS = (("+1", 1, "+9", 0), ("+1", 2, "+8", 5_000_000), ("+2", 1, None, 0), ("+3", 1, "+7", 0))
 FIRST_WRITTEN = 1_700_000_000_000_000  # microseconds
+Row = tuple[object, ...]
 _NEVER = 10**6  # the number of no statement
 # What a run says that was hindered, and can be run again: see errors.py.
 MAY_END = (0, KILLED, 5, 6, 7, 8, 9, 10)
@@ -75,34 +77,38 @@ class Explorer:
 
     Attributes:
         start: the cluster at its beginning.
-        wanted: by revision, what there is behind it.
     """
 
     journey: Journey
     start: Cluster = field(init=False)
-    wanted: dict[int, Kept] = field(init=False)
+    _wanted: dict[int, Kept] = field(default_factory=dict)
     _traces: dict[tuple[Part, ...], Trace] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.start = _start(self.journey)
-        self.wanted = self._by_revision()
 
     @property
     def goal(self) -> int:
         """The revision that the command leads to."""
         return 4 if self.journey.way == "up" else 1
 
-    def _by_revision(self) -> dict[int, Kept]:
-        cluster = self.start.copy()
-        found = {5 - self.goal: kept(cluster)}
-        way = self.journey.way
-        for revision in (2, 3, 4) if way == "up" else (3, 2, 1):
-            who = self.who(cluster)
-            ended = who.up(str(revision)) if way == "up" else who.down(str(revision))
-            if ended.code:
-                raise Broken(f"{self.journey}: {way} {revision}: {ended}")
-            found[revision] = kept(cluster)
-        return found
+    @property
+    def wanted(self) -> dict[int, Kept]:
+        """What there has to be at each revision of the journey.
+
+        Raises:
+            Broken: the way through them, one by one and without faults, leads elsewhere.
+        """
+        if not self._wanted:
+            cluster, way = self.start.copy(), self.journey.way
+            self._wanted[5 - self.goal] = kept(cluster)
+            for revision in (2, 3, 4) if way == "up" else (3, 2, 1):
+                who = self.who(cluster)
+                ended = who.up(str(revision)) if way == "up" else who.down(str(revision))
+                found = self._wanted[revision] = kept(cluster)
+                if ended.code or found.rows != expected(revision):
+                    raise Broken(f"{self.journey}\n{way} {revision}: {ended}\nrows: {found.rows}")
+        return self._wanted
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -247,6 +253,28 @@ class Explorer:
         trace = self.trace((Part(Fate.KILLED, part.number),))
         at = trace.states[part.at - 1] if part.at <= len(trace.states) else trace.end
         return not changes(at, self.trace(()).sent[part.number - 1])
+
+
+def expected(revision: int) -> Rows:
+    """Return the rows that there are at a revision, whichever way led there: each with its cells,
+    their values, write times, and the hours that they live. From revision 2 on, what has no
+    destination is set aside.
+    """
+    plain, keyed, aside = list[Row](), list[Row](), list[Row]()
+    for number, (caller, day, callee, ttl) in enumerate(CALLS):
+        source = ("source_phone_number", caller)
+        at = ("call_timestamp", datetime(2026, 9, day, tzinfo=UTC).replace(tzinfo=None))
+        life = FIRST_WRITTEN + number, ttl // 3600
+        lasts = ("call_duration_seconds", 60 + number, *life)
+        if callee is None:
+            aside.append((source, at, lasts))
+            plain.append(aside[-1])
+        else:
+            plain.append((source, at, lasts, ("destination_number", callee, *life)))
+            keyed.append((source, ("destination_number", callee), at, lasts))
+    if revision == 1:
+        return {"call_records": sorted(plain, key=str)}
+    return {"call_records": sorted(keyed), "call_records__aside_0002_up": aside}
 
 
 def writes(table: str = "call_records") -> Iterator[tuple[str, tuple[object, ...]]]:

@@ -47,7 +47,10 @@ class Explored(Protocol):
     """What is judged: see `Explorer`."""
 
     journey: Journey
-    wanted: dict[int, Kept]
+
+    @property
+    def wanted(self) -> Mapping[int, Kept]:
+        """See `Explorer`."""
 
     @property
     def goal(self) -> int:
@@ -75,9 +78,8 @@ def judge(on: Explored, line: Line) -> None:
     Raises:
         Broken: something doesn't hold behind it.
     """
-    last = line.parts[-1]
     try:
-        if last.what == Fate.HELD and len(line.parts) == 1 and on.is_nothing(last):
+        if [part.what for part in line.parts] == [Fate.HELD] and on.is_nothing(line.parts[0]):
             return
         _settle(on, on.after(line.parts), line.parts)
     except Broken as broken:
