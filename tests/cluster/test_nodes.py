@@ -70,6 +70,7 @@ def until_agreed(each: list[Any]) -> None:
         time.sleep(0.5)
 
 
+@pytest.mark.twin
 @pytest.mark.parametrize(
     "at", sample(["after | DROP TABLE", "after | CREATE TABLE call_records__"])
 )

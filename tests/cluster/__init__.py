@@ -1,0 +1,1 @@
+"""Tests on three nodes. A package: the nodes end behind its last test."""

@@ -1,0 +1,1 @@
+"""Tests with TLS, passwords and grants. A package: their server ends behind its last test."""
