@@ -70,6 +70,7 @@ def hammered(secured: Secured, table: str, *roles: str) -> Iterator[list[Hammer]
             hammer.ends()
 
 
+@pytest.mark.thorough
 def test_who_could_write_all_the_same_is_named(
     mine: Cli, client: Any, make_role: Callable[..., str]
 ) -> None:

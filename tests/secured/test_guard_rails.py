@@ -175,6 +175,7 @@ def test_behind_the_drop_the_way_on_is_named(
         assert internal(client, cli) == []
 
 
+@pytest.mark.thorough
 def test_a_copy_that_cannot_be_dropped_again(
     make_indexed: Callable[..., Cli], client: Any, secured: Secured
 ) -> None:

@@ -73,6 +73,7 @@ def test_masks_are_part_of_the_schema(cli: Cli, client: Any) -> None:
     assert masks(client, cli) == HAS
 
 
+@pytest.mark.thorough
 def test_a_rebuild_keeps_masks_and_values(cli: Cli, client: Any, users: str) -> None:
     """Also of the tables that hold the rows meanwhile and afterwards."""
     folder = cli.folder / "migrations"

@@ -90,6 +90,7 @@ def test_a_keyspace_with_tables_of_its_own_keeps_nobody_elses_history(
     ok(cli("verify"))
 
 
+@pytest.mark.twin
 def test_a_killed_run_is_gone_on_with(two: tuple[Cli, Cli], client: Any, bookkeeping: str) -> None:
     one, other = two
     ok(one("up", "1"))

@@ -303,6 +303,7 @@ def test_keys_are_shown_even_where_python_has_no_value_for_them() -> None:
     assert show_key(types, key) == shown
 
 
+@pytest.mark.thorough
 def test_tokens_are_the_servers(client: Any, keyspace: str, datacenter: str) -> None:
     client.execute(
         f"CREATE KEYSPACE {keyspace} WITH replication = "

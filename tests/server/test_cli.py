@@ -39,6 +39,7 @@ def says(process: subprocess.Popen[str], words: str) -> None:
 # -- questions ------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_down_asks_for_a_yes(cli: Cli) -> None:
     only(cli, r0001_a=tables("a"), r0002_b=tables("b"))
     assert cli("up").code == 0

@@ -68,6 +68,7 @@ def test_through_the_revisions(cli: Cli) -> None:
     typed(cli, cli("down", "2"), "calldrop-migrate down 2 --yes")
 
 
+@pytest.mark.thorough
 def test_what_comes_after_a_run_needs_no_flag(filled: Cli) -> None:
     """Not `up` where it would end with 9."""
     told(filled("up"), 9, "--outage-accepted")
@@ -137,6 +138,7 @@ def table_names(client: Any, cli: Cli) -> list[str]:
     return [row["n"] for row in found]
 
 
+@pytest.mark.thorough
 def test_a_second_copy_that_has_more_than_the_table(filled: Cli, client: Any) -> None:
     ok(filled("up", "2", *GO, env=KEPT))
     ddl(client, filled, "DELETE FROM KS.call_records WHERE source_phone_number = '+11'")
@@ -166,6 +168,7 @@ def test_a_schema_that_has_drifted(cli: Cli, client: Any) -> None:
     ok(cli("up"))
 
 
+@pytest.mark.thorough
 def test_a_keyspace_without_a_history(cli: Cli, client: Any) -> None:
     only(cli, r0001_a=tables("a"), r0002_b=tables("b"))
     ok(cli("up"))

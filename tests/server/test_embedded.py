@@ -227,6 +227,7 @@ def test_a_port_that_is_taken(home: Path) -> None:
     assert state.read(home) is None
 
 
+@pytest.mark.thorough
 def test_the_commands_that_are_named_work_as_they_stand(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

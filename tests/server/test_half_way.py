@@ -24,6 +24,7 @@ from tests.support.wire import Fault
 # -- a table that is another one by the same name --------------------------------------------------
 
 
+@pytest.mark.twin
 @pytest.mark.parametrize("at", sample(["after | DROP TABLE", "noted | VERIFY", "noted | COPY"]))
 def test_a_table_that_was_made_anew_is_not_what_was_copied(
     filled: Cli, client: Any, at: str

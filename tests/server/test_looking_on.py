@@ -36,6 +36,7 @@ def revision(cli: Cli, number: int) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.thorough
 def test_a_plan_estimates_rows_time_and_outage(many: Cli) -> None:
     slowly = ("plan", "2", "--outage-accepted", "--max-rows-per-second", "1000")
     (found,) = many.json(*slowly)["estimates"]

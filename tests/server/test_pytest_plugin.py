@@ -75,6 +75,7 @@ def example(name: str) -> str:
     return found[1]
 
 
+@pytest.mark.thorough
 def test_the_examples_of_the_page(pytester: pytest.Pytester, server: Address, client: Any) -> None:
     """At this server's address, given as pytest-docker would give it."""
     address = f"""

@@ -196,6 +196,7 @@ def test_a_row_that_only_its_key_keeps_alive_ends_when_it_did(cli: Cli, client: 
     assert numbers(client, cli) == ["+12"]
 
 
+@pytest.mark.twin
 def test_drift_stops_a_run_and_is_not_recorded(cli: Cli, client: Any) -> None:
     ok(cli("up", "2"))
     client.execute(f"ALTER TABLE {cli.keyspace}.{TABLE} ADD sneaked int")

@@ -185,6 +185,7 @@ def test_settings_of_a_load_from_the_environment(cli: Cli, client: Any) -> None:
 # -- killed ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("workers", sample(["2", "1"]))
 def test_a_killed_load_goes_on(cli: Cli, client: Any, workers: str) -> None:
     """With what was typed before, although that says neither random seed nor now."""

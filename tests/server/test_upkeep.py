@@ -177,6 +177,7 @@ def test_tables_of_others_are_none_of_our_business(cli: Cli, client: Any) -> Non
 # -- abort -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.twin
 @pytest.mark.parametrize(
     "at",
     sample(
@@ -336,6 +337,7 @@ def test_a_copy_of_a_table_that_somebody_dropped_is_for_a_person(filled: Cli, cl
     assert internal(client, filled) == []
 
 
+@pytest.mark.twin
 def test_a_table_that_a_late_drop_took_comes_back_from_the_second_copy(
     filled: Cli, client: Any
 ) -> None:

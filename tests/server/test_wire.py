@@ -99,6 +99,7 @@ def test_reading_an_absent_keyspace_makes_nothing(
     assert not list(client.execute(there, (cli.keyspace,)))
 
 
+@pytest.mark.thorough
 def test_at_head_nothing_is_written_where_there_is_nothing_to_do(cli: Cli, server: Address) -> None:
     assert cli("up").code == 0
     assert cli("seed", "--random-seed", "1").code == 0

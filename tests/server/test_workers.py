@@ -190,6 +190,7 @@ def test_a_dask_cluster_carries_rows_and_one_worker_dies(
     ok(many_calls.cli("down", "1", *GO, "--dask", address, "--set-aside"))
 
 
+@pytest.mark.thorough
 def test_a_dask_cluster_that_is_not_there(filled: Cli, client: Any) -> None:
     nowhere = ("--dask", "tcp://127.0.0.1:1")
     told(filled("up", "2", *GO, *nowhere, env=SHORT), 10, "no Dask scheduler answers")
