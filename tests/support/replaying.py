@@ -31,7 +31,7 @@ from tests.support.simulator import judging
 from tests.support.simulator.exploring import ABORTED, MAY_END, Explorer, expected, writes
 from tests.support.simulator.faults import Fate
 from tests.support.simulator.judging import NOTHING, PATIENCE, Rows, kept_rows, named
-from tests.support.simulator.lines import DELAYED, STANDS, Line, Part
+from tests.support.simulator.lines import DELAYED, STANDS, STRAYS, Line, Part
 from tests.support.simulator.runs import Ended
 from tests.support.told import ok, until
 from tests.support.wire import Fault, Harm, Tap
@@ -58,6 +58,7 @@ _HARMS: dict[str, Harm] = {
     Fate.LATE: "delay reply",
     Fate.HELD: "hold request",
     DELAYED: "hold request",
+    STRAYS: "hold request",
     STANDS: "hold request",
 }
 
@@ -110,7 +111,7 @@ class Replaying:
                 self._stands(before, part)
             elif part.what == Fate.HELD:
                 self._held(before, part)
-            elif part.what == DELAYED:
+            elif part.what in (DELAYED, STRAYS):
                 self._delayed(before, part)
             else:
                 self._hindered(before, part)
@@ -144,11 +145,13 @@ class Replaying:
 
     def _delayed(self, before: tuple[Part, ...], part: Part) -> None:
         it = self._meant(before, part.number)
+        seconds = part.at * float(TIMES["CALLDROP_SETTLE_TIME"]) / Timing().settle_time
         with self._struck(it, part, bool(before)) as (run, tap):
-            self._told(part, it, tap, run.ended())
-            seconds = part.at * float(TIMES["CALLDROP_SETTLE_TIME"]) / Timing().settle_time
             arrives = threading.Timer(seconds, tap.let_go.set)
+            if it:
+                until(lambda: bool(tap.struck))
             arrives.start()
+            self._told(part, it, tap, run.ended())
             self._again(*self.next)
             arrives.join()
             if tap.struck:

@@ -133,6 +133,9 @@ class SimulatedDatabase:
         self._alive()
         fate = self.schedule.next(sent)
         let_pass(self.cluster, TAKES)
+        if seconds := self.schedule.straying.get(self.schedule.sent):
+            self.cluster.on_its_way.append((self.cluster.now + seconds, sent))
+            fate = Fate.LOST
         match fate:
             case Fate.KILLED:
                 self._die()

@@ -22,6 +22,7 @@ from tests.support.simulator.judging import (
     see_met,
     see_said,
     see_waited,
+    see_withdrawn,
 )
 from tests.support.simulator.lines import (
     DELAYED,
@@ -30,6 +31,7 @@ from tests.support.simulator.lines import (
     PAUSES,
     STALE,
     STANDS,
+    STRAYS,
     Journey,
     Line,
     Part,
@@ -200,12 +202,16 @@ class Explorer:
                 ends = self._met(cluster, part)
             case what if what == LAGS:
                 ends = [self._lagging(cluster, part)]
+            case what if what == STRAYS:
+                ends = [run(Schedule(straying={part.number: part.at}))]
             case Fate.HELD:
                 ends = self._held(cluster, part, first=first)
             case _:
                 schedule = Schedule({part.number: Fate(part.what)})
                 ends = [run(schedule)]
-                see_said(cluster, schedule, part.number, ends[0])
+                see_said(cluster, schedule, part.number)
+                if first and part.what == Fate.REFUSED:
+                    see_withdrawn(cluster, ends[0])
         may = ABORTED if self.journey.abort else MAY_END
         if any(ended.code not in may for ended in ends):
             raise Broken(f"{self.journey}; {part}: {ends}")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tests.support.simulator.exploring import Explorer
 from tests.support.simulator.faults import Fate
-from tests.support.simulator.lines import DELAYED, LAGS, MET, PAUSES, STALE, STANDS, Part
+from tests.support.simulator.lines import DELAYED, LAGS, MET, PAUSES, STALE, STANDS, STRAYS, Part
 
 Parts = tuple[Part, ...]
 _ONE = (Fate.LOST, Fate.UNANSWERED, Fate.REFUSED, Fate.LATE)
@@ -24,6 +24,16 @@ def killed_twice(on: Explorer) -> Iterator[Parts]:
     for (first,) in killed(on):
         for second in range(1, on.length((first,)) + 1):
             yield first, Part(Fate.KILLED, second)
+
+
+def killed_then_hindered(on: Explorer) -> Iterator[Parts]:
+    """Yield: killed before each statement, and one of the run that resumes is lost, applied without
+    an answer, refused, answered late.
+    """
+    for (first,) in killed(on):
+        for second in range(1, on.length((first,)) + 1):
+            for fate in _ONE:
+                yield first, Part(fate, second)
 
 
 def hindered(on: Explorer) -> Iterator[Parts]:
@@ -85,6 +95,15 @@ def lagging(on: Explorer) -> Iterator[Parts]:
         for seconds in (5, 45, 75) if sent.kind == "schema" else ():
             yield (Part(LAGS, number, seconds),)
             yield (Part(STALE, number, seconds),)
+
+
+def straying(on: Explorer) -> Iterator[Parts]:
+    """Yield: a statement gets no answer for the 20 s that are waited for it, and arrives later:
+    when the next run has just begun, or as late as is waited for.
+    """
+    for number in range(1, on.length() + 1):
+        for seconds in (21, 64):
+            yield (Part(STRAYS, number, seconds),)
 
 
 def drawn(schedules: Iterator[Parts], most: int | None, seed: int) -> tuple[list[Parts], int]:

@@ -66,7 +66,9 @@ class Schedule:
 
     Attributes:
         fates: by the number of the statement, from 1.
-        delay: seconds that a late answer takes.
+        straying: by the number of the statement: it gets no answer, and arrives so many seconds
+            after it was sent.
+        delay: seconds that a late answer takes, and that are waited for one that doesn't come.
         before: called with each number before the statement is applied: where states are saved
             and held statements delivered.
         point: called with each number of a point between two statements (engine/course.py).
@@ -77,6 +79,7 @@ class Schedule:
     """
 
     fates: Mapping[int, Fate] = field(default_factory=dict)
+    straying: Mapping[int, float] = field(default_factory=dict)
     delay: float = 20.0
     before: Callable[[int], None] = lambda number: None
     point: Callable[[int], None] = lambda number: None

@@ -29,6 +29,7 @@ Way = Literal["up", "down"]
 STANDS, PAUSES = "stands", "pauses"
 MET = "met"  # somebody else runs the command before that statement, and waits for nothing
 DELAYED = "delayed"  # the process is killed, and the statement arrives so many seconds later
+STRAYS = "strays"  # nobody is killed; the statement gets no answer, and arrives so much later
 LAGS = "lags"  # a node doesn't show what the run changes in the schema; later runs ask that one
 STALE = "stale"  # the same, and the run is killed behind its change
 _BETWEEN = {
@@ -36,10 +37,11 @@ _BETWEEN = {
     STANDS: "while",
     PAUSES: "while",
     DELAYED: "by",
+    STRAYS: "by",
     LAGS: "for",
     STALE: "for",
 }
-_WORDS = (*Fate, STANDS, PAUSES, MET, DELAYED, LAGS, STALE)
+_WORDS = (*Fate, STANDS, PAUSES, MET, DELAYED, STRAYS, LAGS, STALE)
 _FLAGS = ("elsewhere", "scylla", "abort", "again")
 _NUMBERS = ("keep", "slow", "clock")
 
@@ -81,8 +83,8 @@ class Part:
         what: a `Fate`, or one of the words above.
         number: of the statement, from 1; of PAUSES, of the point.
         at: of the run that takes over: the statement before which the held one arrives, or before
-            which it stands still itself until the first has ended. Of DELAYED, LAGS and STALE:
-            seconds.
+            which it stands still itself until the first has ended. Of DELAYED, STRAYS, LAGS and
+            STALE: seconds.
     """
 
     what: str
