@@ -303,6 +303,11 @@ class Replaying:
         wanted = expected(reached)
         if (found := self.live()) != wanted:
             raise Broken(f"rows: {found}\nwanted: {wanted}")
+        views = self.client.execute(
+            f"SELECT view_name FROM system_schema.views WHERE keyspace_name = '{self.cli.keyspace}'"
+        )
+        if [row["view_name"] for row in views] != ["calls_by_completion"] * (reached == 4):
+            raise Broken("the view isn't as the history says")
 
     def _end(self, command: Sequence[str], *, aborts: bool) -> None:
         """Run the same command, and what its message names, until it ends."""
