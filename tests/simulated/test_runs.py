@@ -1,7 +1,7 @@
 """The four CallDrop revisions on the simulated cluster: a run is killed at any statement, or one of
 its statements is lost, refused, answered late, or arrives behind later ones, or another run comes
 between; and then the same command comes again, or an `abort`. What must hold is in
-tests/support/simulator/judging.py.
+tests/support/simulator/holding.py.
 
 `CALLDROP_TESTS=full` takes every schedule, otherwise some are drawn; `CALLDROP_SEED` draws them
 again. A schedule that breaks something is printed as a line: `tests/support/replay LINE` makes it
@@ -11,7 +11,7 @@ again, here and on a real server.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -19,50 +19,19 @@ from tests.support.sampling import SCHEDULES
 from tests.support.settings import FULL
 from tests.support.simulator import families
 from tests.support.simulator.exploring import Explorer
-from tests.support.simulator.families import Parts
-from tests.support.simulator.judging import Broken, judge
+from tests.support.simulator.families import Family
+from tests.support.simulator.holding import Broken
+from tests.support.simulator.judging import judge
 from tests.support.simulator.lines import Line, parse
 
 SEED = int(os.environ.get("CALLDROP_SEED") or 507)
-Family = Callable[[Explorer], Iterator[Parts]]
-
-
-# A family, its journey, and how many of its schedules are drawn each way; None: all of them.
-DRAWN = (
-    (families.killed, "keep=0", None),
-    (families.killed, "keep=0 elsewhere", None),
-    (families.killed, "keep=0 abort", None),
-    (families.killed, "keep=0 slow=15", 20),
-    (families.killed, "keep=0 clock=-10", 20),
-    (families.killed_twice, "keep=0", 60),
-    (families.killed_twice, "keep=0 abort", 40),
-    (families.killed_twice, "keep=0 abort again", 40),
-    (families.killed_then_hindered, "keep=0", 40),
-    (families.killed_then_hindered, "keep=0 abort", 30),
-    (families.hindered, "keep=0", 80),
-    (families.hindered, "keep=0 abort", 40),
-    (families.delayed, "keep=0", 60),
-    (families.delayed, "keep=0 abort", 40),
-    (families.straying, "keep=0", 40),
-    (families.straying, "keep=0 abort", 20),
-    (families.met, "keep=0", 20),
-    (families.held, "keep=7 elsewhere", 400),
-    (families.held, "keep=7 elsewhere abort", 100),
-    (families.standing, "keep=7 elsewhere", 25),
-    (families.standing, "keep=7 elsewhere abort", 25),
-    (families.pausing, "keep=0 elsewhere", 30),
-    (families.pausing, "keep=0 elsewhere abort", 30),
-    (families.lagging, "keep=0", 30),
-    (families.killed, "keep=0 scylla", None),
-    (families.held, "keep=7 elsewhere scylla", 60),
-)
 
 
 @pytest.mark.parametrize("way", ["up", "down"])
 @pytest.mark.parametrize(
     ("family", "rest", "most"),
-    DRAWN,
-    ids=[f"{family.__name__} {rest}" for family, rest, _ in DRAWN],
+    families.ALL,
+    ids=[f"{family.__name__} {rest}" for family, rest, _ in families.ALL],
 )
 def test_nothing_is_lost(
     way: str, family: Family, rest: str, most: int | None, record_property: Callable[..., None]

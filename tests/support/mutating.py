@@ -16,29 +16,17 @@ import time
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec
-from itertools import islice
 from types import ModuleType
 
 from tests.support.mutations import MUTATIONS, Mutation
 from tests.support.places import PROJECT
 
-_UNABLE = 2  # exit code: the mutation can't be made. A traceback is 1.
+_NOTICED = 1  # exit code of a traceback, and of a test that fails
 _SIMULATOR = [
     f"tests.support.simulator.{name}" for name in ("exploring", "families", "judging", "lines")
 ]
-_WAYS = ("up", "down")
-_PATIENCE = 120  # seconds; a run that hangs is noticed too
-# Searched in this order, each so many schedules apart.
-_FAMILIES = (
-    *(("killed", "keep=0", 3), ("killed", "keep=0 elsewhere", 19), ("met", "keep=0", 19)),
-    ("killed", "keep=0 slow=15", 7),
-    *(("hindered", "keep=0", 5), ("killed", "keep=0 abort", 2), ("delayed", "keep=0", 3)),
-    *(("killed_twice", "keep=0", 61), ("killed_twice", "keep=0 abort", 31)),
-    *(("hindered", "keep=0 abort", 11), ("delayed", "keep=0 abort", 5)),
-    *(("pausing", "keep=0 elsewhere", 37), ("held", "keep=7 elsewhere", 13)),
-    *(("held", "keep=7 elsewhere abort", 7), ("pausing", "keep=0 elsewhere abort", 41)),
-    *(("standing", "keep=7 elsewhere", 61), ("standing", "keep=7 elsewhere abort", 61)),
-)
+_PATIENCE = 600  # seconds; a run that hangs is noticed too
+_EACH = 40  # schedules of each family that are searched, each way
 
 
 def noticed(mutation: Mutation, line: str = "") -> str:
@@ -48,7 +36,7 @@ def noticed(mutation: Mutation, line: str = "") -> str:
         line: the schedule, or the test, to try; without it the families are searched.
 
     Raises:
-        RuntimeError: it can't be made.
+        RuntimeError: it can't be made, or what is to be tried doesn't exist.
     """
     command = [sys.executable, "-m", "tests.support.mutating", "--mutated", mutation.title, line]
     with subprocess.Popen(
@@ -59,10 +47,10 @@ def noticed(mutation: Mutation, line: str = "") -> str:
         except subprocess.TimeoutExpired:
             process.kill()
             return f"no end within {_PATIENCE} s"
-    if process.returncode == _UNABLE:
-        raise RuntimeError(f"{mutation.title}: {failed}")
     if not process.returncode:
         return ""
+    if process.returncode != _NOTICED:
+        raise RuntimeError(f"{mutation.title}: {said}{failed}")
     # The last of the schedules that were begun, and what a traceback says last.
     return "\n".join(text.strip().rpartition("\n")[2] for text in (said, failed))
 
@@ -95,22 +83,35 @@ def _mutated(title: str, text: str) -> None:
     try:
         sys.meta_path.insert(0, _Mutated(mutation))
     except (ValueError, SyntaxError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(_UNABLE)
+        sys.exit(_unable(error))
     if "::" in text:
         import pytest
 
-        sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", text]))
+        # Of the plugins of conftest.py some are imported already.
+        options = ["--noconftest", "-W", "ignore", "-p", "no:cacheprovider"]
+        sys.exit(pytest.main(["-q", "-x", *options, text]))
     exploring, families, judging, lines = map(import_module, _SIMULATOR)
-    families_of = [(f"{way} {rest}", name, step) for name, rest, step in _FAMILIES for way in _WAYS]
-    for journey, family, step in [(text, "", 1)] if text else families_of:
-        line = lines.parse(journey)
+    try:
+        tried = [lines.parse(text)] if text else []
+    except ValueError as error:
+        sys.exit(_unable(error))
+    for line in tried:
         print(line)
-        on = exploring.Explorer(line.journey)
-        schedules = getattr(families, family)(on) if family else [line.parts]
-        for parts in islice(schedules, 0, None, step):
-            print(lines.Line(line.journey, parts))
-            judging.judge(on, lines.Line(line.journey, parts))
+        judging.judge(exploring.Explorer(line.journey), line)
+    for family, rest, _ in families.ALL if not text else ():
+        for way in ("up", "down"):
+            journey = lines.parse(f"{way} {rest}").journey
+            print(journey)
+            on = exploring.Explorer(journey)
+            for parts in families.drawn(family(on), _EACH, seed=1)[0]:
+                print(lines.Line(journey, parts))
+                judging.judge(on, lines.Line(journey, parts))
+
+
+def _unable(error: Exception) -> int:
+    """Say what is wrong with the list itself, and return the exit code for it."""
+    print(error, file=sys.stderr)
+    return _NOTICED + 1
 
 
 def main(words: Sequence[str]) -> int:

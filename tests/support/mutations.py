@@ -28,7 +28,7 @@ class Mutation:
 
     @property
     def title(self) -> str:
-        """Where it is, and what it does."""
+        """The module, and the name."""
         return f"{self.module}: {self.name}"
 
     def applied(self, text: str) -> str:

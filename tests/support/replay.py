@@ -22,8 +22,9 @@ from tests.support import replaying, servers
 from tests.support.forks import forking
 from tests.support.reaching import command_line, connected, datacenter_of
 from tests.support.simulator.exploring import Explorer
-from tests.support.simulator.judging import Broken, judge
-from tests.support.simulator.lines import PAUSES, Line, parse
+from tests.support.simulator.holding import Broken
+from tests.support.simulator.judging import judge
+from tests.support.simulator.lines import Happening, Line, parse
 
 HOLDS, BROKEN, NO_LINE = range(3)
 
@@ -34,7 +35,7 @@ def on_simulator(line: Line) -> int:
         explorer = Explorer(line.journey)
         for at, part in enumerate(line.parts):
             sent = explorer.sent(line.parts[:at])
-            there = part.number <= len(sent) and part.what != PAUSES
+            there = part.number <= len(sent) and part.what != Happening.PAUSES
             about = sent[part.number - 1].text if there else "(no statement)"
             print(f"{part}: {about}")
         judge(explorer, line)

@@ -1,5 +1,5 @@
 """One line of a schedule on a real server: real processes behind the proxy of wire.py, judged by
-what judging.py judges by.
+what holding.py asks for.
 
 Which request a statement of the simulated run is, mapping.py tells. The proxy does to it what the
 line says; a run that stands still is stopped (SIGSTOP) as it sends it.
@@ -27,11 +27,12 @@ from tests.support.schema import tables_in
 from tests.support.scylla import AsScylla
 from tests.support.servers import Address
 from tests.support.settings import GO, GO_ASIDE, OTHERS, WAIT
-from tests.support.simulator import judging
+from tests.support.simulator import holding
 from tests.support.simulator.exploring import ABORTED, MAY_END, Explorer, expected, writes
 from tests.support.simulator.faults import Fate
-from tests.support.simulator.judging import NOTHING, PATIENCE, Rows, kept_rows, named
-from tests.support.simulator.lines import DELAYED, STANDS, STRAYS, Line, Part
+from tests.support.simulator.holding import Rows, kept_rows
+from tests.support.simulator.judging import NOTHING, PATIENCE, goes_on
+from tests.support.simulator.lines import Happening, Line, Part
 from tests.support.simulator.runs import Ended
 from tests.support.told import ok, until
 from tests.support.wire import Fault, Harm, Tap
@@ -57,9 +58,16 @@ _HARMS: dict[str, Harm] = {
     Fate.REFUSED: "refuse",
     Fate.LATE: "delay reply",
     Fate.HELD: "hold request",
-    DELAYED: "hold request",
-    STRAYS: "hold request",
-    STANDS: "hold request",
+    Happening.DELAYED: "hold request",
+    Happening.STRAYS: "hold request",
+    Happening.STANDS: "hold request",
+}
+# Done to the process as its request waits.
+_DONE_TO_IT: dict[str, str] = {
+    Fate.KILLED: "kill",
+    Fate.HELD: "kill",
+    Happening.DELAYED: "kill",
+    Happening.STANDS: "stop",
 }
 
 
@@ -107,11 +115,11 @@ class Replaying:
         self._begin()
         for at, part in enumerate(self.line.parts):
             before = self.line.parts[:at]
-            if part.what == STANDS:
+            if part.what == Happening.STANDS:
                 self._stands(before, part)
             elif part.what == Fate.HELD:
                 self._held(before, part)
-            elif part.what in (DELAYED, STRAYS):
+            elif part.what in (Happening.DELAYED, Happening.STRAYS):
                 self._delayed(before, part)
             else:
                 self._hindered(before, part)
@@ -201,9 +209,8 @@ class Replaying:
         if it:
             says = "the server says no"
             fault = Fault(1, _HARMS[part.what], delay=_LATE, of=it.finder(), says=says)
-        what = {Fate.KILLED: "kill", Fate.HELD: "kill", DELAYED: "kill", STANDS: "stop"}
         command = self.next if later else self.command
-        with self._begun(fault, self.times, command, what.get(part.what, "")) as begun:
+        with self._begun(fault, self.times, command, _DONE_TO_IT.get(part.what, "")) as begun:
             yield begun
 
     @contextmanager
@@ -250,7 +257,7 @@ class Replaying:
             explorer = Explorer(replace(self.line.journey, elsewhere=True))
         try:
             return meant(explorer.sent(before), number)
-        except judging.Broken as broken:
+        except holding.Broken as broken:
             raise NotReplayed(f"which statement is meant isn't known: {broken}") from None
 
     def _told(self, part: Part, it: Meant | None, tap: Tap, ended: Result) -> None:
@@ -286,7 +293,7 @@ class Replaying:
         if aborts:
             states = history(self.client, self.cli)
             reached = sum(state == "SUCCEEDED" for _, state in states)
-        late = any(part.what in (Fate.HELD, STANDS) for part in self.line.parts)
+        late = any(part.what in (Fate.HELD, Happening.STANDS) for part in self.line.parts)
         if late and journey.keep and self.live() != expected(reached):
             self._again("repair", "--restore", "--yes")
         self.judge(reached)
@@ -315,7 +322,7 @@ class Replaying:
         while said[-1].code and len(said) < PATIENCE:
             if aborts and said[-1].code == NOTHING:
                 return
-            if len(said) > 1 and said[-1] == said[-2] and (way := named(said[-1].hint)):
+            if len(said) > 1 and said[-1] == said[-2] and (way := goes_on(said[-1].hint)):
                 flags = GO_ASIDE if way[0] in ("up", "down") else ("--yes",)
                 said.append(self._again(*way, *flags))
                 if aborts and not said[-1].code:
@@ -336,7 +343,7 @@ class Replaying:
         return Ended(ended.code, error["message"], error["hint"])
 
     def live(self) -> Rows:
-        """Return the rows of each table, as `judging.kept_rows` returns the simulated ones."""
+        """Return the rows of each table, as `holding.kept_rows` returns the simulated ones."""
         tables = {
             table: self._rows(table)
             for table in sorted(tables_in(self.client, self.cli) - set(BOOKKEEPING))

@@ -16,7 +16,8 @@
     together.py    two runners, of which one moves at a time
     lines.py       a schedule as one line of text
     exploring.py   schedules carried out from saved states
-    judging.py     what must hold behind a run, and behind a whole schedule
+    holding.py     what must hold behind a run
+    judging.py     a whole schedule, judged
     families.py    all schedules of one kind
     commands.py    commands as values, and those that a message names
     model.py       what may be expected of calls: where each is, with which cells

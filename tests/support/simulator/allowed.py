@@ -1,4 +1,4 @@
-"""What a schema lets a statement change, in the words of either server."""
+"""Refuses what a schema doesn't let a statement change, in the words of either server."""
 
 from __future__ import annotations
 

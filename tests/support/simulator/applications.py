@@ -1,4 +1,4 @@
-"""What applications write to the table of calls: on a simulated cluster, and in its model."""
+"""Writes of applications to the table of calls, on a simulated cluster and in its model."""
 
 from __future__ import annotations
 

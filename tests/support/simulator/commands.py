@@ -22,8 +22,8 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What happens to one statement of a command; one that is held arrives in the next command, at
-    a statement of that one.
+    """A fault of one statement of a command; one that is held arrives in the next command, at a
+    statement of that one.
     """
 
     fate: Fate
@@ -31,11 +31,17 @@ class Trouble:
     arrives: int = 1
 
 
+def typed(hint: str) -> list[tuple[str, list[str]]]:
+    """Return the commands that a message has, each with its arguments."""
+    found = re.findall(r"calldrop-migrate ([a-z]+)(.*)", hint)
+    return [(name, rest.split()) for name, rest in found]
+
+
 def named(hint: str) -> list[Command]:
     """Return the commands that a message names, without those that delete rows."""
     found = []
-    for name, rest in re.findall(r"calldrop-migrate ([a-z]+)(.*)", hint):
-        match name, rest.split():
+    for name, rest in typed(hint):
+        match name, rest:
             case "repair", ["--restore" | "--accept" as way]:
                 found.append(Command("accept" if way == "--accept" else "restore"))
             case "abort", []:

@@ -1,4 +1,4 @@
-"""Schedules carried out, each from a saved state. What must hold behind one is in judging.py."""
+"""Schedules carried out, each from a saved state. Whether all holds behind one: judging.py."""
 
 from __future__ import annotations
 
@@ -11,31 +11,21 @@ from functools import partial
 from tests.support.simulator.cluster import Cluster
 from tests.support.simulator.database import TAKES, deliver, let_pass
 from tests.support.simulator.faults import Fate, Schedule, Sent
-from tests.support.simulator.judging import (
+from tests.support.simulator.holding import (
     Broken,
     Kept,
     Rows,
     changes,
     differ,
     kept,
-    see_finished,
+    see_given_back,
     see_met,
     see_said,
     see_waited,
+    see_waited_for_nobody,
     see_withdrawn,
 )
-from tests.support.simulator.lines import (
-    DELAYED,
-    LAGS,
-    MET,
-    PAUSES,
-    STALE,
-    STANDS,
-    STRAYS,
-    Journey,
-    Line,
-    Part,
-)
+from tests.support.simulator.lines import Happening, Journey, Line, Part
 from tests.support.simulator.runs import KEYSPACE, KILLED, Ended, Operator, packaged
 from tests.support.simulator.storage import Refusal
 from tests.support.simulator.together import together
@@ -152,7 +142,9 @@ class Explorer:
             if ended.code not in (ABORTED if parts and self.journey.abort else (0,)):
                 raise Broken(f"{Line(self.journey, parts)}: {ended}")
             if not parts:
-                see_finished(cluster, cluster.now - self.start.now - self.journey.slow * 60)
+                see_given_back(cluster)
+                if not self.journey.slow:
+                    see_waited_for_nobody(cluster.now - self.start.now)
             self._traces[parts] = Trace(
                 tuple(states), tuple(schedule.all), schedule.points, cluster
             )
@@ -174,12 +166,12 @@ class Explorer:
             return self.start.copy()
         *before, last = parts
         prefix = tuple(before)
-        if last.what in (Fate.KILLED, DELAYED, STALE):
-            trace, behind = self.trace(prefix), last.number + (last.what == STALE)
+        if last.what in (Fate.KILLED, Happening.DELAYED, Happening.STALE):
+            trace, behind = self.trace(prefix), last.number + (last.what == Happening.STALE)
             if behind > len(trace.states):
                 return trace.end.copy()
             cluster = trace.states[behind - 1].copy()
-            if last.what == DELAYED:
+            if last.what == Happening.DELAYED:
                 sent = trace.sent[last.number - 1]
                 cluster.on_its_way.append((cluster.now + last.at, sent))
             let_pass(cluster, TAKES)
@@ -188,7 +180,7 @@ class Explorer:
             self._hindered(cluster, last, first=not prefix)
         if self.journey.elsewhere:
             let_pass(cluster, LEASE_IS_OVER)
-        if last.what == STALE:  # from now on: nobody waits until it is over
+        if last.what == Happening.STALE:  # from now on: nobody waits until it is over
             cluster.lag(1, self.trace(prefix).states[last.number - 1].schemas, last.at)
         return cluster
 
@@ -196,13 +188,15 @@ class Explorer:
         step = self.step if first else self.next
         run, other = partial(step, cluster), partial(self.next, cluster, wait=2 * LEASE_IS_OVER)
         match part.what:
-            case what if what in (STANDS, PAUSES):
-                ends = together(run, other, part.number, part.at, point=what == PAUSES)
-            case what if what == MET:
+            case Happening.STANDS:
+                ends = together(run, other, part.number, part.at)
+            case Happening.PAUSES:
+                ends = together(run, other, part.number, part.at, point=True)
+            case Happening.MET:
                 ends = self._met(cluster, part)
-            case what if what == LAGS:
+            case Happening.LAGS:
                 ends = [self._lagging(cluster, part)]
-            case what if what == STRAYS:
+            case Happening.STRAYS:
                 ends = [run(Schedule(straying={part.number: part.at}))]
             case Fate.HELD:
                 ends = self._held(cluster, part, first=first)

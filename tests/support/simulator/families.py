@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tests.support.simulator.exploring import Explorer
 from tests.support.simulator.faults import Fate
-from tests.support.simulator.lines import DELAYED, LAGS, MET, PAUSES, STALE, STANDS, STRAYS, Part
+from tests.support.simulator.lines import Happening, Part
 
 Parts = tuple[Part, ...]
 _ONE = (Fate.LOST, Fate.UNANSWERED, Fate.REFUSED, Fate.LATE)
@@ -58,7 +58,7 @@ def standing(on: Explorer) -> Iterator[Parts]:
     """
     for number in range(1, on.length() + 1):
         for at in range(1, on.length() + 1):
-            yield (Part(STANDS, number, at),)
+            yield (Part(Happening.STANDS, number, at),)
 
 
 def pausing(on: Explorer) -> Iterator[Parts]:
@@ -67,7 +67,7 @@ def pausing(on: Explorer) -> Iterator[Parts]:
     """
     for point in range(1, on.trace(()).points + 1):
         for at in range(1, on.length() + 2):
-            yield (Part(PAUSES, point, at),)
+            yield (Part(Happening.PAUSES, point, at),)
 
 
 def met(on: Explorer) -> Iterator[Parts]:
@@ -75,7 +75,7 @@ def met(on: Explorer) -> Iterator[Parts]:
     takes the lease, and the last, which gives it back.
     """
     for number in range(2, on.length()):
-        yield (Part(MET, number),)
+        yield (Part(Happening.MET, number),)
 
 
 def delayed(on: Explorer) -> Iterator[Parts]:
@@ -84,7 +84,7 @@ def delayed(on: Explorer) -> Iterator[Parts]:
     """
     for number in range(1, on.length() + 1):
         for seconds in (1, 44):
-            yield (Part(DELAYED, number, seconds),)
+            yield (Part(Happening.DELAYED, number, seconds),)
 
 
 def lagging(on: Explorer) -> Iterator[Parts]:
@@ -93,8 +93,8 @@ def lagging(on: Explorer) -> Iterator[Parts]:
     """
     for number, sent in enumerate(on.trace(()).sent, start=1):
         for seconds in (5, 45, 75) if sent.kind == "schema" else ():
-            yield (Part(LAGS, number, seconds),)
-            yield (Part(STALE, number, seconds),)
+            yield (Part(Happening.LAGS, number, seconds),)
+            yield (Part(Happening.STALE, number, seconds),)
 
 
 def straying(on: Explorer) -> Iterator[Parts]:
@@ -103,7 +103,7 @@ def straying(on: Explorer) -> Iterator[Parts]:
     """
     for number in range(1, on.length() + 1):
         for seconds in (21, 64):
-            yield (Part(STRAYS, number, seconds),)
+            yield (Part(Happening.STRAYS, number, seconds),)
 
 
 def drawn(schedules: Iterator[Parts], most: int | None, seed: int) -> tuple[list[Parts], int]:
@@ -113,3 +113,35 @@ def drawn(schedules: Iterator[Parts], most: int | None, seed: int) -> tuple[list
         return every, len(every)
     chosen = sorted(random.Random(seed).sample(range(len(every)), most))
     return [every[at] for at in chosen], len(every)
+
+
+Family = Callable[[Explorer], Iterator[Parts]]
+# A family, its journey, and how many of its schedules are drawn each way; None: all of them.
+ALL: tuple[tuple[Family, str, int | None], ...] = (
+    (killed, "keep=0", None),
+    (killed, "keep=0 elsewhere", None),
+    (killed, "keep=0 abort", None),
+    (killed, "keep=0 slow=15", 20),
+    (killed, "keep=0 clock=-10", 20),
+    (killed_twice, "keep=0", 60),
+    (killed_twice, "keep=0 abort", 40),
+    (killed_twice, "keep=0 abort again", 40),
+    (killed_then_hindered, "keep=0", 40),
+    (killed_then_hindered, "keep=0 abort", 30),
+    (hindered, "keep=0", 80),
+    (hindered, "keep=0 abort", 40),
+    (delayed, "keep=0", 60),
+    (delayed, "keep=0 abort", 40),
+    (straying, "keep=0", 40),
+    (straying, "keep=0 abort", 20),
+    (met, "keep=0", 20),
+    (held, "keep=7 elsewhere", 400),
+    (held, "keep=7 elsewhere abort", 100),
+    (standing, "keep=7 elsewhere", 25),
+    (standing, "keep=7 elsewhere abort", 25),
+    (pausing, "keep=0 elsewhere", 30),
+    (pausing, "keep=0 elsewhere abort", 30),
+    (lagging, "keep=0", 30),
+    (killed, "keep=0 scylla", None),
+    (held, "keep=7 elsewhere scylla", 60),
+)

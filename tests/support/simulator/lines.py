@@ -19,29 +19,46 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal
 
 from tests.support.simulator.faults import Fate
 
 Way = Literal["up", "down"]
-# The run stands still while another one takes over, and then goes on: before a statement arrives,
-# or between two of them, at a point of `engine/course.py`, counted from 1.
-STANDS, PAUSES = "stands", "pauses"
-MET = "met"  # somebody else runs the command before that statement, and waits for nothing
-DELAYED = "delayed"  # the process is killed, and the statement arrives so many seconds later
-STRAYS = "strays"  # nobody is killed; the statement gets no answer, and arrives so much later
-LAGS = "lags"  # a node doesn't show what the run changes in the schema; later runs ask that one
-STALE = "stale"  # the same, and the run is killed behind its change
-_BETWEEN = {
-    Fate.HELD.value: "arrives",
-    STANDS: "while",
-    PAUSES: "while",
-    DELAYED: "by",
-    STRAYS: "by",
-    LAGS: "for",
-    STALE: "for",
+
+
+class Happening(StrEnum):
+    """What happens to a run, besides the fates of a statement.
+
+    STANDS: it stands still before a statement arrives, another takes over, and it goes on.
+    PAUSES: the same, at a point between two statements (engine/course.py).
+    MET: somebody else runs the command before that statement, and waits for nothing.
+    DELAYED: the process is killed, and the statement arrives so many seconds later.
+    STRAYS: nobody is killed; the statement gets no answer, and arrives so many seconds later.
+    LAGS: a node doesn't show what the run changes in the schema; later runs ask that one.
+    STALE: the same, and the run is killed behind its change.
+    """
+
+    STANDS = "stands"
+    PAUSES = "pauses"
+    MET = "met"
+    DELAYED = "delayed"
+    STRAYS = "strays"
+    LAGS = "lags"
+    STALE = "stale"
+
+
+# The word between the two numbers of a part.
+_BETWEEN: dict[str, str] = {
+    Fate.HELD: "arrives",
+    Happening.STANDS: "while",
+    Happening.PAUSES: "while",
+    Happening.DELAYED: "by",
+    Happening.STRAYS: "by",
+    Happening.LAGS: "for",
+    Happening.STALE: "for",
 }
-_WORDS = (*Fate, STANDS, PAUSES, MET, DELAYED, STRAYS, LAGS, STALE)
+_WORDS = (*Fate, *Happening)
 _FLAGS = ("elsewhere", "scylla", "abort", "again")
 _NUMBERS = ("keep", "slow", "clock")
 
@@ -80,7 +97,7 @@ class Part:
     """One run, and what happens to one of its statements.
 
     Attributes:
-        what: a `Fate`, or one of the words above.
+        what: a `Fate`, or a `Happening`.
         number: of the statement, from 1; of PAUSES, of the point.
         at: of the run that takes over: the statement before which the held one arrives, or before
             which it stands still itself until the first has ended. Of DELAYED, STRAYS, LAGS and
