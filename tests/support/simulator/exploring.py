@@ -1,4 +1,4 @@
-"""Schedules carried out, each from a saved state. Whether all holds behind one: judging.py."""
+"""Carries out schedules, each from a saved state; judging.py judges them."""
 
 from __future__ import annotations
 
