@@ -86,7 +86,7 @@ class Explorer:
 
     @property
     def wanted(self) -> dict[int, Kept]:
-        """What there has to be at each revision of the journey.
+        """The rows and shapes that have to be there, by revision of the journey.
 
         Raises:
             Broken: the way through them, one by one and without faults, leads elsewhere.

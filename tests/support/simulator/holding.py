@@ -1,4 +1,4 @@
-"""What must hold of a cluster behind a run.
+"""Checks of a cluster behind a run.
 
 Each row is there once, with its cells and their write times; the schema is the one of its revision;
 the history is true. A run that ended has said in the journal what came of its schema changes, and
@@ -31,7 +31,7 @@ class Broken(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What somebody has in a keyspace: tables' rows, and what tables and views are."""
+    """Somebody's rows in a keyspace, and the shapes of tables and views."""
 
     rows: Rows
     shapes: Mapping[str, object]

@@ -28,7 +28,7 @@ Way = Literal["up", "down"]
 
 
 class Happening(StrEnum):
-    """What happens to a run, besides the fates of a statement.
+    """Happenings of a run, besides the fates of a statement.
 
     STANDS: it stands still before a statement arrives, another takes over, and it goes on.
     PAUSES: the same, at a point between two statements (engine/course.py).

@@ -1,4 +1,4 @@
-"""What somebody may expect of the calls of the CallDrop revisions: a model that knows nothing of
+"""Expectations of the calls of the CallDrop revisions: a model that knows nothing of
 how they are moved.
 
 A call is in the table if it fits the table's shape, else aside; it comes back when that revision is
@@ -20,7 +20,7 @@ Told = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """What a cell holds: `written` in microseconds, `expires` in seconds, None for ever."""
+    """Contents of a cell: `written` in microseconds, `expires` in seconds, None for ever."""
 
     value: object
     written: int

@@ -1,4 +1,4 @@
-"""What is there on a simulated cluster: calls and schema; and the schema that files declare."""
+"""Reads calls and schema of a simulated cluster, and the schema that files declare."""
 
 from __future__ import annotations
 

@@ -344,7 +344,7 @@ class Site:
 
     @property
     def is_old(self) -> bool:
-        """Whether the table is the one that was there when all was settled."""
+        """True where the table is the one that was there when all was settled."""
         return self.table is not None and self.table.id == self._id
 
     def other_side(self) -> None:
