@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 
@@ -19,7 +20,7 @@ from tests.support.sampling import SCHEDULES
 from tests.support.settings import FULL
 from tests.support.simulator import families
 from tests.support.simulator.exploring import Explorer
-from tests.support.simulator.families import Family
+from tests.support.simulator.families import Draw
 from tests.support.simulator.holding import Broken
 from tests.support.simulator.judging import judge
 from tests.support.simulator.lines import Line, parse
@@ -27,26 +28,27 @@ from tests.support.simulator.lines import Line, parse
 SEED = int(os.environ.get("CALLDROP_SEED") or 507)
 
 
+@cache
+def _explorer(journey: str) -> Explorer:
+    """Families on one journey share what is known of it."""
+    return Explorer(parse(journey).journey)
+
+
 @pytest.mark.parametrize("way", ["up", "down"])
-@pytest.mark.parametrize(
-    ("family", "rest", "most"),
-    families.ALL,
-    ids=[f"{family.__name__} {rest}" for family, rest, _ in families.ALL],
-)
-def test_nothing_is_lost(
-    way: str, family: Family, rest: str, most: int | None, record_property: Callable[..., None]
-) -> None:
-    explorer = Explorer(parse(f"{way} {rest}").journey)
-    chosen, there_are = families.drawn(family(explorer), None if FULL else most, SEED)
-    broken = []
-    for parts in chosen:
-        try:
-            judge(explorer, Line(explorer.journey, parts))
-        except Broken as found:
-            broken.append(str(found))
-    record_property(SCHEDULES, (len(chosen), there_are))
-    assert chosen
-    assert not broken, f"{len(broken)} of {len(chosen)} schedules:\n\n" + "\n\n".join(broken[:5])
+@pytest.mark.parametrize("draw", families.ALL, ids=str)
+def test_nothing_is_lost(way: str, draw: Draw, record_property: Callable[..., None]) -> None:
+    explorer = _explorer(f"{way} {draw.journey}")
+    judged, stand_for, broken = 0, 0.0, list[str]()
+    for schedules, these in (draw.whole() if FULL else draw).drawn(explorer, SEED):
+        judged, stand_for = judged + len(schedules), stand_for + these
+        for parts in schedules:
+            try:
+                judge(explorer, Line(explorer.journey, parts))
+            except Broken as found:
+                broken.append(str(found))
+    record_property(SCHEDULES, (judged, round(stand_for)))
+    assert judged
+    assert not broken, f"{len(broken)} of {judged} schedules:\n\n" + "\n\n".join(broken[:5])
 
 
 @pytest.mark.parametrize(

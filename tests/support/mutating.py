@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -98,14 +99,16 @@ def _mutated(title: str, text: str) -> None:
     for line in tried:
         print(line)
         judging.judge(exploring.Explorer(line.journey), line)
-    for family, rest, _ in families.ALL if not text else ():
+    if text:
+        return
+    for draw in families.ALL:
         for way in ("up", "down"):
-            journey = lines.parse(f"{way} {rest}").journey
-            print(journey)
-            on = exploring.Explorer(journey)
-            for parts in families.drawn(family(on), _EACH, seed=1)[0]:
-                print(lines.Line(journey, parts))
-                judging.judge(on, lines.Line(journey, parts))
+            on = exploring.Explorer(lines.parse(f"{way} {draw.journey}").journey)
+            print(on.journey)
+            for schedules, _ in replace(draw, most=_EACH).drawn(on, seed=1):
+                for parts in schedules:
+                    print(lines.Line(on.journey, parts))
+                    judging.judge(on, lines.Line(on.journey, parts))
 
 
 def _unable(error: Exception) -> int:

@@ -69,11 +69,15 @@ class Explorer:
 
     Attributes:
         start: the cluster at its beginning.
+        judged: schedules that were, and that others come down to.
     """
 
     journey: Journey
     start: Cluster = field(init=False)
+    judged: set[tuple[Part, ...]] = field(default_factory=set)
     _wanted: dict[int, Kept] = field(default_factory=dict)
+    _nothing: dict[tuple[Part, ...], bool] = field(default_factory=dict)
+    _lengths: dict[tuple[Part, ...], int] = field(default_factory=dict)
     _traces: dict[tuple[Part, ...], Trace] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -133,9 +137,8 @@ class Explorer:
     def trace(self, parts: tuple[Part, ...]) -> Trace:
         """Run without faults behind a schedule."""
         if parts not in self._traces:
-            if len(self._traces) > 2:  # schedules come in the order of their first parts
-                for known in [known for known in self._traces if known]:
-                    del self._traces[known]
+            # Schedules come in the order of their first parts: what they begin with is kept.
+            self._traces = {k: t for k, t in self._traces.items() if k == parts[: len(k)]}
             cluster, states = self.after(parts), list[Cluster]()
             schedule = Schedule(before=lambda number: states.append(cluster.copy()))
             ended = (self.next if parts else self.step)(cluster, schedule)
@@ -158,7 +161,9 @@ class Explorer:
 
     def length(self, parts: tuple[Part, ...] = ()) -> int:
         """Return how many statements the run behind a schedule sends."""
-        return len(self.trace(parts).sent)
+        if parts not in self._lengths:
+            self._lengths[parts] = len(self.trace(parts).sent)
+        return self._lengths[parts]
 
     def after(self, parts: Sequence[Part]) -> Cluster:
         """Return a cluster behind a schedule, when the next run may begin."""
@@ -166,22 +171,47 @@ class Explorer:
             return self.start.copy()
         *before, last = parts
         prefix = tuple(before)
-        if last.what in (Fate.KILLED, Happening.DELAYED, Happening.STALE):
-            trace, behind = self.trace(prefix), last.number + (last.what == Happening.STALE)
-            if behind > len(trace.states):
-                return trace.end.copy()
-            cluster = trace.states[behind - 1].copy()
-            if last.what == Happening.DELAYED:
-                sent = trace.sent[last.number - 1]
-                cluster.on_its_way.append((cluster.now + last.at, sent))
-            let_pass(cluster, TAKES)
-        else:
-            cluster = self.after(prefix)
-            self._hindered(cluster, last, first=not prefix)
+        match last.what:
+            case Fate.KILLED | Happening.DELAYED | Happening.STALE:
+                cluster = self._killed(prefix, last)
+            case Fate.HELD:
+                cluster = self._held(prefix, last)
+            case _:
+                cluster = self.after(prefix)
+                self._hindered(cluster, last, first=not prefix)
         if self.journey.elsewhere:
             let_pass(cluster, LEASE_IS_OVER)
         if last.what == Happening.STALE:  # from now on: nobody waits until it is over
-            cluster.lag(1, self.trace(prefix).states[last.number - 1].schemas, last.at)
+            states = self.trace(prefix).states[last.number - 1 :]
+            cluster.lag(1, states[0].schemas if states else cluster.schemas, last.at)
+        return cluster
+
+    def _killed(self, prefix: tuple[Part, ...], part: Part) -> Cluster:
+        """Return a cluster behind a run that was killed before a statement, or behind its last."""
+        trace, behind = self.trace(prefix), part.number + (part.what == Happening.STALE)
+        if behind > len(trace.states):
+            return trace.end.copy()
+        cluster = trace.states[behind - 1].copy()
+        if part.what == Happening.DELAYED:
+            cluster.on_its_way.append((cluster.now + part.at, trace.sent[part.number - 1]))
+        let_pass(cluster, TAKES)
+        return cluster
+
+    def _held(self, prefix: tuple[Part, ...], part: Part) -> Cluster:
+        """Return a cluster behind a run that was killed while a statement was on its way, and the
+        one that took over, during which that statement arrived.
+        """
+        cluster = self._killed(prefix, part)
+        held = list(self.trace(prefix).sent[part.number - 1 : part.number])
+        let_pass(cluster, LEASE_IS_OVER)
+
+        def arrive(number: int) -> None:
+            if held and number >= part.at:
+                with suppress(Refusal):
+                    deliver(cluster, held.pop())
+
+        self._see_ends(part, [self.next(cluster, Schedule(before=arrive))])
+        arrive(part.at)  # the run was over sooner
         return cluster
 
     def _hindered(self, cluster: Cluster, part: Part, *, first: bool) -> None:
@@ -198,14 +228,20 @@ class Explorer:
                 ends = [self._lagging(cluster, part)]
             case Happening.STRAYS:
                 ends = [run(Schedule(straying={part.number: part.at}))]
-            case Fate.HELD:
-                ends = self._held(cluster, part, first=first)
             case _:
                 schedule = Schedule({part.number: Fate(part.what)})
                 ends = [run(schedule)]
                 see_said(cluster, schedule, part.number)
                 if first and part.what == Fate.REFUSED:
                     see_withdrawn(cluster, ends[0])
+        self._see_ends(part, ends)
+
+    def _see_ends(self, part: Part, ends: list[Ended]) -> None:
+        """See that each run ended in a way that can be gone on from.
+
+        Raises:
+            Broken: one didn't.
+        """
         may = ABORTED if self.journey.abort else MAY_END
         if any(ended.code not in may for ended in ends):
             raise Broken(f"{self.journey}; {part}: {ends}")
@@ -232,27 +268,25 @@ class Explorer:
         see_waited(cluster, schedule.all[part.number :])
         return ended
 
-    def _held(self, cluster: Cluster, part: Part, *, first: bool) -> list[Ended]:
-        schedule = Schedule({part.number: Fate.HELD})
-        ends = [(self.step if first else self.next)(cluster, schedule)]
-        let_pass(cluster, LEASE_IS_OVER)
-
-        def arrive(number: int) -> None:
-            if schedule.held and number >= part.at:
-                with suppress(Refusal):
-                    deliver(cluster, schedule.held.pop())
-
-        ends.append(self.next(cluster, Schedule(before=arrive)))
-        arrive(part.at)  # the run was over sooner
-        return ends
-
-    def is_nothing(self, part: Part) -> bool:
-        """Return whether a held statement changes nothing where it arrives: then the run that took
-        over goes on as without it.
+    def is_nothing(self, parts: tuple[Part, ...]) -> bool:
+        """Return whether a schedule ends with a held statement that changes nothing where it
+        arrives: the run that took over goes on as without it.
         """
-        trace = self.trace((Part(Fate.KILLED, part.number),))
-        at = trace.states[part.at - 1] if part.at <= len(trace.states) else trace.end
-        return not changes(at, self.trace(()).sent[part.number - 1])
+        if not parts:
+            return False
+        *before, held = parts
+        prefix = tuple(before)
+        if held.what != Fate.HELD or any(part.what != Fate.KILLED for part in prefix):
+            return False
+        if parts not in self._nothing:
+            self._nothing[parts] = not self._arrives_to_change(prefix, held)
+        return self._nothing[parts]
+
+    def _arrives_to_change(self, prefix: tuple[Part, ...], held: Part) -> bool:
+        trace = self.trace((*prefix, Part(Fate.KILLED, held.number)))
+        sent = self.trace(prefix).sent[held.number - 1 : held.number]
+        at = (*trace.states, trace.end)[min(held.at, len(trace.states) + 1) - 1]
+        return any(changes(at, each) for each in sent)
 
 
 def expected(revision: int) -> Rows:

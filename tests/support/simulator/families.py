@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from tests.support.simulator.exploring import Explorer
 from tests.support.simulator.faults import Fate
@@ -43,13 +44,18 @@ def hindered(on: Explorer) -> Iterator[Parts]:
             yield (Part(fate, number),)
 
 
-def held(on: Explorer) -> Iterator[Parts]:
-    """Yield: each statement of a stopped run arrives before each one of the run that took over,
-    and behind its last.
+def arriving(on: Explorer, parts: Parts) -> Iterator[Parts]:
+    """Yield: the statement before which the last run was killed was on its way, and arrives before
+    each one of the run that takes over, and behind its last.
     """
-    for number in range(1, on.length() + 1):
-        for at in range(1, on.length((Part(Fate.KILLED, number),)) + 2):
-            yield (Part(Fate.HELD, number, at),)
+    *before, last = parts
+    for at in range(1, on.length(parts) + 2):
+        yield (*before, Part(Fate.HELD, last.number, at))
+
+
+def alone(_on: Explorer, parts: Parts) -> Iterator[Parts]:
+    """Yield the schedule as it is."""
+    yield parts
 
 
 def standing(on: Explorer) -> Iterator[Parts]:
@@ -106,42 +112,80 @@ def straying(on: Explorer) -> Iterator[Parts]:
             yield (Part(Happening.STRAYS, number, seconds),)
 
 
-def drawn(schedules: Iterator[Parts], most: int | None, seed: int) -> tuple[list[Parts], int]:
-    """Return at most so many of the schedules, in their order, and how many there are."""
-    every = list(schedules)
-    if most is None or most >= len(every):
-        return every, len(every)
-    chosen = sorted(random.Random(seed).sample(range(len(every)), most))
-    return [every[at] for at in chosen], len(every)
-
-
 Family = Callable[[Explorer], Iterator[Parts]]
-# A family, its journey, and how many of its schedules are drawn each way; None: all of them.
-ALL: tuple[tuple[Family, str, int | None], ...] = (
-    (killed, "keep=0", None),
-    (killed, "keep=0 elsewhere", None),
-    (killed, "keep=0 abort", None),
-    (killed, "keep=0 slow=15", 20),
-    (killed, "keep=0 clock=-10", 20),
-    (killed_twice, "keep=0", 60),
-    (killed_twice, "keep=0 abort", 40),
-    (killed_twice, "keep=0 abort again", 40),
-    (killed_then_hindered, "keep=0", 40),
-    (killed_then_hindered, "keep=0 abort", 30),
-    (hindered, "keep=0", 80),
-    (hindered, "keep=0 abort", 40),
-    (delayed, "keep=0", 60),
-    (delayed, "keep=0 abort", 40),
-    (straying, "keep=0", 40),
-    (straying, "keep=0 abort", 20),
-    (met, "keep=0", 20),
-    (held, "keep=7 elsewhere", 400),
-    (held, "keep=7 elsewhere abort", 100),
-    (standing, "keep=7 elsewhere", 25),
-    (standing, "keep=7 elsewhere abort", 25),
-    (pausing, "keep=0 elsewhere", 30),
-    (pausing, "keep=0 elsewhere abort", 30),
-    (lagging, "keep=0", 30),
-    (killed, "keep=0 scylla", None),
-    (held, "keep=7 elsewhere scylla", 60),
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """How many schedules of a family are judged on a journey.
+
+    Attributes:
+        most: how many of the family are drawn each way; None: all of them.
+        each: what follows of one that was drawn.
+        few: how many of these are judged of which the held statement changes something where it
+            arrives: each takes its own run, the others come down to one.
+    """
+
+    family: Family
+    journey: str
+    most: int | None = None
+    each: Callable[[Explorer, Parts], Iterator[Parts]] = alone
+    few: int | None = None
+
+    def __str__(self) -> str:
+        names = [self.family.__name__, *([self.each.__name__] if self.each != alone else [])]
+        return " ".join([*names, self.journey])
+
+    def whole(self) -> Draw:
+        """Return the same with all of its schedules."""
+        return replace(self, most=None, few=None)
+
+    def drawn(self, on: Explorer, seed: int) -> Iterator[tuple[list[Parts], float]]:
+        """Yield what is to be judged in the order in which saved states are shared, and for how
+        many schedules each part of it stands.
+        """
+        every = list(self.family(on))
+        most = min(len(every), self.most or len(every))
+        chance = random.Random(seed)
+        for at in sorted(chance.sample(range(len(every)), most)):
+            follow = list(self.each(on, every[at]))
+            yield self._some(on, follow, chance), len(follow) * len(every) / most
+
+    def _some(self, on: Explorer, follow: list[Parts], chance: random.Random) -> list[Parts]:
+        if self.few is None:
+            return follow
+        changing = [parts for parts in follow if not on.is_nothing(parts)]
+        left = set(changing) - set(chance.sample(changing, min(self.few, len(changing))))
+        return [parts for parts in follow if parts not in left]
+
+
+ALL = (
+    Draw(killed, "keep=0"),
+    Draw(killed, "keep=0 elsewhere", 40),
+    Draw(killed, "keep=0 abort"),
+    Draw(killed, "keep=0 slow=15", 20),
+    Draw(killed, "keep=0 clock=-10", 20),
+    Draw(killed_twice, "keep=0", 40),
+    Draw(killed_twice, "keep=0 abort", 25),
+    Draw(killed_twice, "keep=0 abort again", 20),
+    Draw(killed_then_hindered, "keep=0", 40),
+    Draw(killed_then_hindered, "keep=0 abort", 20),
+    Draw(hindered, "keep=0", 60),
+    Draw(hindered, "keep=0 abort", 30),
+    Draw(delayed, "keep=0", 40),
+    Draw(delayed, "keep=0 abort", 20),
+    Draw(straying, "keep=0", 30),
+    Draw(straying, "keep=0 abort", 15),
+    Draw(met, "keep=0", 15),
+    Draw(killed, "keep=7 elsewhere", each=arriving, few=5),
+    Draw(killed, "keep=7 elsewhere abort", each=arriving, few=2),
+    Draw(killed_twice, "keep=7 elsewhere", 260, each=arriving, few=1),
+    Draw(killed_twice, "keep=7 elsewhere abort", 30, each=arriving, few=1),
+    Draw(standing, "keep=7 elsewhere", 20),
+    Draw(standing, "keep=7 elsewhere abort", 20),
+    Draw(pausing, "keep=0 elsewhere", 20),
+    Draw(pausing, "keep=0 elsewhere abort", 20),
+    Draw(lagging, "keep=0", 20),
+    Draw(killed, "keep=0 scylla", 40),
+    Draw(killed, "keep=7 elsewhere scylla", 20, each=arriving, few=2),
 )

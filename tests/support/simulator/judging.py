@@ -28,11 +28,21 @@ def judge(on: Explorer, line: Line) -> None:
         Broken: something doesn't hold behind it.
     """
     try:
-        if [part.what for part in line.parts] == [Fate.HELD] and on.is_nothing(line.parts[0]):
-            return
-        _settle(on, on.after(line.parts), line.parts)
+        if on.is_nothing(line.parts):
+            _see_without_it(on, line.parts)
+        else:
+            _settle(on, on.after(line.parts), line.parts)
     except Broken as broken:
         raise Broken(f"{line}\n{broken}") from None
+
+
+def _see_without_it(on: Explorer, parts: tuple[Part, ...]) -> None:
+    """Judge, once, what is left of a schedule whose held statement changes nothing."""
+    *before, held = parts
+    without = (*before, Part(Fate.KILLED, held.number))
+    if without not in on.judged:
+        on.judged.add(without)
+        _settle(on, on.trace(without).end.copy(), without)
 
 
 def _settle(on: Explorer, cluster: Cluster, parts: Sequence[Part]) -> None:
