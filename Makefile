@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST_ARGS ?=
+# The Cassandra that tests run on, where no other server is named: 4.1, 5.0 or 6.0.
+SERVER ?= 5.0
+OTHER_SERVERS := 4.1 6.0
 # Tests wait for a server most of the time, so two go beside each other.
 WORKERS ?= -n 2
 
@@ -13,11 +16,12 @@ WORKERS ?= -n 2
 # and loads the same ones again, not as many more, when it is run again.
 DEMO_NOW := 2026-11-23T00:00:00Z
 
-.PHONY: help demo test test-faults check check-scylla-grammar setup clean
+.PHONY: help demo test test-servers test-faults check check-scylla-grammar setup clean
 
 help:
 	@echo 'make demo     a Cassandra on this machine, migrated, filled and verified'
 	@echo 'make test     the tests; PYTEST_ARGS="tests/unit -k name" for some of them'
+	@echo 'make test-servers   the journeys on Cassandra 4.1 and 6.0; make test SERVER=4.1: all tests on it'
 	@echo 'make test-faults    all tests in full, also those that make test leaves out: hours'
 	@echo 'make check    ruff, mypy, import-linter'
 	@echo 'make clean    delete .venv and all caches here'
@@ -46,7 +50,13 @@ demo: setup
 	    'calldrop-migrate server stop --wipe' 'end the server, delete its data'
 
 test: setup
-	@$(BIN)/python -m pytest $(WORKERS) $(PYTEST_ARGS)
+	@CALLDROP_TEST_SERVER=$(SERVER) $(BIN)/python -m pytest $(WORKERS) $(PYTEST_ARGS)
+
+# The journeys - up, rebuilds of every kind of cell, misfits, kills, drift, views - on the others.
+test-servers: setup
+	@for version in $(OTHER_SERVERS); do \
+	    CALLDROP_TEST_SERVER=$$version $(BIN)/python -m pytest $(WORKERS) -m journey tests/server $(PYTEST_ARGS) || exit; \
+	done
 
 # What `make test` leaves out too: rounds, cases and tests marked twin or thorough (docs/testing.md).
 test-faults: setup

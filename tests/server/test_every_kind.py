@@ -12,7 +12,7 @@ import pytest
 from tests.support.cli import Cli
 from tests.support.told import ok, only
 
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.thorough, pytest.mark.journey]
 
 TIMES = {"CALLDROP_LEASE_TTL": "10", "CALLDROP_DDL_TIMEOUT": "5", "CALLDROP_SETTLE_TIME": "0.1"}
 UP = (

@@ -39,11 +39,15 @@ CASES = [
     # What was dropped can't be altered, and `repair --restore` destroys nothing.
     if (point != DROPPED or foreign is OTHER) and (out != "--restore" or foreign is LIFE)
 ]
-CHOSEN = [(DROPPING, LIFE, "--restore"), (COPIED, COLUMN, "--accept"), (DROPPED, OTHER, "by hand")]
+WITNESS = (DROPPING, LIFE, "--restore")
 
 
 @pytest.mark.parametrize(
-    ("point", "foreign", "out"), sample([*CHOSEN, *(case for case in CASES if case not in CHOSEN)])
+    ("point", "foreign", "out"),
+    [
+        pytest.param(*WITNESS, marks=pytest.mark.journey),
+        *sample([case for case in CASES if case != WITNESS], stay=0),
+    ],
 )
 def test_foreign_schema_changes_stop_the_next_run(
     mixed_calls: Calls, cli: Cli, client: Any, point: str, foreign: tuple[str, str], out: str

@@ -30,7 +30,7 @@ from tests.support.servers import Address
 from tests.support.settings import FULL
 from tests.support.told import ok
 
-pytestmark = pytest.mark.twin
+pytestmark = [pytest.mark.twin, pytest.mark.journey]
 
 ROUNDS = int(os.environ.get("CALLDROP_ROUNDS") or (500 if FULL else 5))
 ON_ONE_KEYSPACE = 20

@@ -25,6 +25,8 @@ from tests.support.schema import tables_in
 from tests.support.settings import GO
 from tests.support.told import ok
 
+pytestmark = pytest.mark.journey
+
 
 def test_rows_without_a_destination_go_aside_and_come_back(cli: Cli, client: Any) -> None:
     ok(cli("up", "1"))

@@ -17,15 +17,18 @@ from cassandra.util import Date, Duration, Time
 
 from tests.support import cells
 from tests.support.cli import Cli, Result
+from tests.support.servers import HAS_VECTORS
 
 BEFORE = """CREATE TABLE samples (
     tenant text, sensor int, at timestamp, seq smallint,
     big bigint, small tinyint, num decimal, huge varint, ratio float, exact double, ok boolean,
     data blob, word ascii, id uuid, since timeuuid, day date, clock time, host inet, span duration,
     tags frozen<map<text, int>>, path frozen<list<text>>, seen frozen<set<int>>,
-    pair tuple<int, text>, place frozen<spot>, embedding vector<float, 3>, moment timestamp,
+    pair tuple<int, text>, place frozen<spot>, embedding frozen<list<float>>, moment timestamp,
     PRIMARY KEY ((tenant, sensor), at, seq)
 ) WITH CLUSTERING ORDER BY (at DESC, seq ASC)"""
+if HAS_VECTORS:
+    BEFORE = BEFORE.replace("embedding frozen<list<float>>", "embedding vector<float, 3>")
 # The most common reason to change a key: a partition that grows for ever is split by the day.
 AFTER = (
     BEFORE.replace("tenant text, ", 'tenant text, on_day date, "Host" inet, ')
@@ -112,10 +115,11 @@ def write(client: Any, keyspace: str, rows: int) -> None:
         key = (f"t{n % 3}", n % 4, at, n % 7)
         client.execute(insert, [*key, *values, 1_000 + n, (0, 90_000)[n % 2]])
         client.execute(update, [5_000 + n, n % 4 * 7_000, BEYOND + n, "later", *key])
-    empty = f"UPDATE {keyspace}.samples SET ratio = blob_as_float(0x) WHERE tenant = 'none' "
+    empty = f"UPDATE {keyspace}.samples SET ratio = blobAsFloat(0x) WHERE tenant = 'none' "
     client.execute(f"{empty} AND sensor = 0 AND at = {BEYOND * 9} AND seq = 0")
 
 
+@pytest.mark.journey
 @pytest.mark.thorough
 def test_every_type_through_a_new_partition_key_and_back(samples: Cli, client: Any) -> None:
     cli, keyspace = samples, samples.keyspace

@@ -14,8 +14,7 @@ import pytest
 from calldrop_migrate.cluster.session import Endpoint, connect
 from calldrop_migrate.core.declared import as_cql
 from calldrop_migrate.core.schema import Schema, from_json, to_json
-from tests.support.sampling import sample
-from tests.support.servers import Address
+from tests.support.servers import HAS_VECTORS, Address
 
 SEEDS = range(40)
 NATIVE = (
@@ -45,7 +44,8 @@ class Zoo:
 
     def __init__(self, seed: int, *, scylla: bool) -> None:
         self.random = random.Random(seed)
-        self.scylla = scylla
+        self.scylla, self.older = scylla, not scylla and not HAS_VECTORS
+        self.vectors = not scylla and HAS_VECTORS
         self.types: list[str] = []
         self.statements: list[str] = []
         self.drops: list[str] = []
@@ -69,7 +69,7 @@ class Zoo:
     def _inner(self, depth: int = 2) -> str:
         """A type that is frozen by what it stands in."""
         kind = self._pick("native", "native", "list", "set", "map", "tuple", "vector", "udt")
-        if depth == 0 or kind == "native" or (kind == "vector" and self.scylla):
+        if depth == 0 or kind == "native" or (kind == "vector" and not self.vectors):
             return self._pick(*NATIVE)
         inner = self._inner(depth - 1)
         if kind == "map":
@@ -130,14 +130,18 @@ class Zoo:
         if not view:
             ours["default_time_to_live"] = self._pick("0", "3600")
         if not self.scylla:
+            of_5 = {
+                "allow_auto_snapshot": self._pick("true", "false"),
+                "incremental_backups": self._pick("true", "false"),
+            }
+            ours |= {} if self.older else of_5
             ours |= {
                 "additional_write_policy": self._pick("'NEVER'", "'MIN(99p,50ms)'"),
-                "allow_auto_snapshot": self._pick("true", "false"),
                 "cdc": self._pick("true", "false") if not view else "false",
-                "incremental_backups": self._pick("true", "false"),
                 "memtable": self._pick("'default'"),
                 "read_repair": self._pick("'NONE'", "'BLOCKING'"),
             }
+        if not self.scylla and not self.older:
             ours["compaction"] = self._pick(
                 ours["compaction"],
                 "{'class': 'UnifiedCompactionStrategy', 'scaling_parameters': 'L8, N, T4'}",
@@ -146,7 +150,7 @@ class Zoo:
         return [f"{name} = {ours[name]}" for name in chosen]
 
     def _mask(self, type_: str) -> str:
-        if self.scylla or self.random.random() < 0.6:
+        if self.scylla or self.older or self.random.random() < 0.6:
             return ""
         of_text = ("mask_inner(1, null)", "mask_outer(2, 1, '#')", "mask_replace('it is -- {}')")
         chosen = {"text": self._pick(*of_text), "int": "mask_replace(-7)", "blob": "mask_hash()"}
@@ -201,7 +205,7 @@ class Zoo:
             elif type_.startswith(("frozen<", "tuple", "vector")):
                 continue
             index = self._pick(f"i{at}_{nth}", f'"Index{at}_{nth}"')
-            custom = not self.scylla and type_ == "text" and column.isalnum()
+            custom = self.vectors and type_ == "text" and column.isalnum()
             tail = self._pick(" USING 'sai' WITH OPTIONS = {'case_sensitive': 'false'}", "")
             text = f"CREATE INDEX {index} ON {table} ({target})" + (tail if custom else "")
             self._made("INDEX", index, text)
@@ -240,6 +244,12 @@ def made(client: Any, keyspace: str, datacenter: str) -> Iterator[str]:
     client.set_keyspace("system")
 
 
+def marks(seed: int) -> list[pytest.MarkDecorator]:
+    """One in `make test`, and a few on the other servers."""
+    of_all, of_others = [pytest.mark.thorough] * (seed > 0), [pytest.mark.journey] * (seed < 4)
+    return of_all + of_others
+
+
 def read(server: Address, keyspace: str) -> tuple[Schema, bool]:
     database = connect(Endpoint(server.hosts, server.port, keyspace), lambda _: None)
     try:
@@ -248,7 +258,7 @@ def read(server: Address, keyspace: str) -> tuple[Schema, bool]:
         database.close()
 
 
-@pytest.mark.parametrize("seed", sample(SEEDS))
+@pytest.mark.parametrize("seed", [pytest.param(seed, marks=marks(seed)) for seed in SEEDS])
 def test_a_schema_is_made_again_as_it_was(
     server: Address, client: Any, made: str, seed: int
 ) -> None:

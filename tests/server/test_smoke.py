@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.cli import Cli
 
-pytestmark = pytest.mark.as_installed
+pytestmark = [pytest.mark.as_installed, pytest.mark.journey]
 
 
 def tables(client: Any, keyspace: str) -> set[str]:

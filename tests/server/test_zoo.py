@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from cassandra import InvalidRequest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from tests.support import cells, raw_cells
 from tests.support.cells import Cell, Rows
 from tests.support.cli import Cli
 from tests.support.raw_values import prepared
+from tests.support.servers import HAS_VECTORS
 from tests.support.settings import GO_ASIDE
 from tests.support.told import ok, only
 from tests.support.values import NATIVE, Values
@@ -59,7 +61,7 @@ def frozen(kinds: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.builds("frozen<list<{}>>".format, kinds),
         st.builds("frozen<set<{}>>".format, kinds),
         st.builds("frozen<map<{}, {}>>".format, kinds, kinds),
-        st.builds("vector<{}, 2>".format, kinds),
+        *([st.builds("vector<{}, 2>".format, kinds)] if HAS_VECTORS else []),
         st.sampled_from(["frozen<spot>", "frozen<inner>"]),
     )
 
@@ -193,6 +195,7 @@ def lost(before: Rows, after: Rows, keys: Sequence[Sequence[str]]) -> list[str]:
     return cells.differences(told(before), told(after), earlier=5 * cells.EARLIER)
 
 
+@pytest.mark.journey
 def test_any_table_through_any_keys(make_cli: Callable[[str], Cli], client: Any) -> None:
     kept: list[int] = []
 

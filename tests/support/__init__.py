@@ -22,6 +22,7 @@ To work with:
     sampling       what `make test` leaves out, and how many schedules were judged
     ring           three nodes
     secured        a server with TLS, passwords and grants
+    pinning        the pinned jars of a release of Cassandra, written anew
     certificates   its CA and certificates
     roles          roles, their grants, command lines as one of them
     trigger        a trigger of Cassandra that does nothing, as a jar

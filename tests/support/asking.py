@@ -20,6 +20,13 @@ def is_scylla(session: Session) -> bool:
     return any("scylla" in row["table_name"] for row in session.execute(asked))
 
 
+@cache
+def tells_element_times(session: Session) -> bool:
+    """The server tells the write times and lives of a collection's elements: Cassandra from 5.0."""
+    version = session.execute("SELECT release_version FROM system.local").one()["release_version"]
+    return not is_scylla(session) and int(version.partition(".")[0]) >= 5
+
+
 def asking_again(session: Session) -> Session:
     """The session, whose `execute` repeats what changes nothing by being repeated.
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from cassandra.protocol import _ProtocolHandler
 
-from tests.support.asking import is_scylla
+from tests.support.asking import tells_element_times
 
 # What a copy may take from a life: it writes what is left rounded down, and sends it a little
 # later.
@@ -125,8 +125,8 @@ def read_statics(client: Any, keyspace: str, table: str) -> Rows:
 
 
 def _timed(client: Any, shape: Columns, names: Collection[str]) -> list[str]:
-    """Those whose times are told: ScyllaDB refuses to tell those of a collection's elements."""
-    return [name for name in names if name not in shape.many or not is_scylla(client)]
+    """Those whose times are told: not every server tells those of a collection's elements."""
+    return [name for name in names if name not in shape.many or tells_element_times(client)]
 
 
 def _select(

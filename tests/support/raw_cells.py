@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from cassandra.cqltypes import BytesType
 from cassandra.protocol import ProtocolHandler, ResultMessage
 
+from tests.support.asking import tells_element_times
 from tests.support.cells import Cell, Columns, Rows, columns
 
 _RESULT = ProtocolHandler.message_types_by_opcode[ResultMessage.opcode]
@@ -49,16 +50,19 @@ def read(client: Any, keyspace: str, table: str) -> tuple[Rows, Rows]:
     names = [*shape.key, *shape.static, *shape.regular]
     cells = [*shape.static, *shape.regular]
     selected = [f'"{name}" AS v{at}' for at, name in enumerate(names)]
+    timed = {name for name in cells if name not in shape.many or tells_element_times(client)}
     for at, name in enumerate(cells):
+        if name not in timed:
+            continue
         selected += [f'WRITETIME("{name}") AS w{at}', f'TTL("{name}") AS t{at}']
     asked, rows, statics = time.time(), Rows(), Rows()
     for row in rows_of(client, f"SELECT {', '.join(selected)} FROM {keyspace}.{table}"):
         key, values = row[: len(shape.key)], row[len(shape.key) : len(names)]
         times = iter(row[len(names) :])
-        told = zip(cells, values, times, times, strict=True)
+        told = ((next(times), next(times)) if name in timed else (None, None) for name in cells)
         found = {
-            name: list(_cells(kinds[name], name in shape.many, value, written, ttl, asked))
-            for name, value, written, ttl in told
+            name: list(_cells(kinds[name], name in shape.many, value, *of_it, asked))
+            for name, value, of_it in zip(cells, values, told, strict=True)
         }
         own = {_named(n, at): c for n in shape.regular for at, c in found[n]}
         static = {_named(n, at): c for n in shape.static for at, c in found[n]}

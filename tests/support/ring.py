@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from calldrop_migrate.embedded import jars, java, node, ports, processes, server
+from calldrop_migrate.embedded import jars, java, node, ports, processes, releases, server
 
 NODES = 3
 HEAP_MB = 512
@@ -42,8 +42,10 @@ class Ring:
 
     def start(self, at: int) -> None:
         """A node that was killed, again; returns when all others have heard of it."""
-        layout = node.lay_out(self.home, self.hosts[0], NODES, self.port, HEAP_MB, {})
-        command = node.command(layout[at], java.find_java(), jars.classpath(lambda line: None))
+        layout = node.lay_out(self.home / DIRECTORY, self.hosts[0], NODES, self.port, HEAP_MB, {})
+        release = releases.release(releases.DEFAULT)
+        path = jars.classpath(release, lambda line: None)
+        command = node.command(layout[at], java.find_java(release), path)
         log = layout[at].log
         known = {n: self._said(n, at) for n in range(NODES) if n != at}
         self.pids[at] = processes.detach(command, log, dict(os.environ)).pid
@@ -56,11 +58,12 @@ class Ring:
 
     def _said(self, one: int, of: int) -> int:
         """How often a node has said of another one that it is up."""
-        log = self.home / f"nodes-{NODES}" / f"node{one + 1}" / "server.log"
+        log = self.home / DIRECTORY / f"node{one + 1}" / "server.log"
         return log.read_text(errors="replace").count(f"{self.hosts[of]}:{STORAGE_PORT} is now UP")
 
 
 STORAGE_PORT = node.STORAGE_PORT
+DIRECTORY = f"nodes-{NODES}-{releases.DEFAULT}"
 
 
 @contextmanager

@@ -5,6 +5,7 @@ want of one:
     Docker with the image of docker-compose.yml already pulled: ScyllaDB by pytest-docker
     otherwise: an embedded Cassandra of this run's own, ended and deleted afterwards
 
+CALLDROP_TEST_SERVER says which Cassandra is embedded: 4.1, 5.0 (the usual one) or 6.0.
 CALLDROP_TEST_EMBEDDED=reuse takes a running `calldrop-migrate server` instead and leaves it
 running: quicker while developing.
 """
@@ -19,11 +20,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from calldrop_migrate.embedded import ports, processes
+from calldrop_migrate.embedded import ports, processes, releases
 from calldrop_migrate.embedded import server as embedded
 from tests.support.places import DATA
 
 CQL_PORT = 9042
+VERSION = os.environ.get("CALLDROP_TEST_SERVER") or releases.DEFAULT
+HAS_VECTORS = VERSION != "4.1"
 # Not below pytest's own temporary folders: it deletes those of earlier runs, running server or not.
 _HOMES = DATA / f"calldrop-migrate-tests-{os.getuid()}"
 
@@ -60,9 +63,13 @@ def own() -> Iterator[Address]:
     _end_orphans()
     home = _HOMES / str(os.getpid())
     host, port = _free_address()
-    masking = {"dynamic_data_masking_enabled": "true"}
     started = embedded.start(
-        home=home, host=host, port=port, extra_config=masking, say=lambda _: None
+        version=VERSION,
+        home=home,
+        host=host,
+        port=port,
+        extra_config={} if VERSION == "4.1" else {"dynamic_data_masking_enabled": "true"},
+        say=lambda _: None,
     )
     try:
         yield Address(started.hosts, started.port, "embedded")

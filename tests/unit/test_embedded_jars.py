@@ -1,113 +1,136 @@
-"""The jars: listed, checked, and never half there."""
+"""The jars: pinned, checked, and never half there."""
 
 import hashlib
-import json
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from calldrop_migrate.embedded import jars
+from calldrop_migrate.embedded.releases import RELEASES, Release, release
 from calldrop_migrate.errors import ConfigurationError, Unreachable
 
-
-def cached(cache: Path) -> list[Path]:
-    """A cache that holds two jars, as a download leaves it."""
-    found = [cache / "maven" / name for name in ("cassandra-all.jar", "jamm.jar")]
-    found[0].parent.mkdir(parents=True)
-    for jar in found:
-        jar.write_bytes(b"all of it")
-    listing = cache / f"cassandra-{jars.VERSION}.json"
-    listing.write_text(json.dumps([[str(jar), 9] for jar in found]))
-    return found
+CONTENT = b"all of it"
 
 
-def test_whole_jars_need_no_jgo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "jgo.maven", None)
-    found = cached(tmp_path)
-    assert jars.classpath(pytest.fail, tmp_path) == found
+@dataclass(frozen=True)
+class Pinned:
+    """A release as far as its jars go."""
+
+    pinned: Path
+    version: str = "9.9.9"
 
 
-@pytest.mark.parametrize("damage", ["truncated", "gone", "no list", "bad list"])
-def test_damaged_jars_are_fetched_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+@pytest.fixture
+def few(tmp_path: Path) -> Pinned:
+    """A release of two jars."""
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    lines = [f"{digest} {len(CONTENT)} org/{name}.jar\n" for name in ("cassandra-all", "jamm")]
+    pinned = tmp_path / "list.txt"
+    pinned.write_text("".join(lines))
+    return Pinned(pinned)
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is downloaded, from a repository that has everything."""
+    fetched: list[str] = []
+
+    def fetch(session: object, url: str, target: Path, jar: jars.Jar) -> None:
+        fetched.append(jar.path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(CONTENT)
+
+    monkeypatch.setattr(jars, "_fetch", fetch)
+    return fetched
+
+
+def test_each_release_has_its_list() -> None:
+    for each in RELEASES:
+        lines = [line.split() for line in each.pinned.read_text().splitlines()]
+        assert lines[0][2].endswith(f"cassandra-all-{each.version}.jar")
+        assert sum("/jamm-" in path for _, _, path in lines) == 1
+        assert all(len(digest) == 64 and int(size) for digest, size, _ in lines)
+
+
+@pytest.mark.parametrize(("asked", "version"), [("4.1", "4.1.10"), ("5.0.9", "5.0.9")])
+def test_a_release_is_asked_for_by_its_line_or_its_number(asked: str, version: str) -> None:
+    assert release(asked).version == version
+
+
+def test_a_release_that_there_is_not() -> None:
+    with pytest.raises(ConfigurationError, match=r"no Cassandra 3\.11 .* 4\.1, 5\.0, 6\.0"):
+        release("3.11")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "gone", "nothing"])
+def test_what_is_not_whole_is_fetched_again(
+    few: Release, tmp_path: Path, served: list[str], damage: str
 ) -> None:
-    found = cached(tmp_path)
-    listing = tmp_path / f"cassandra-{jars.VERSION}.json"
-    match damage:
-        case "truncated":
-            found[1].write_bytes(b"all")
-        case "gone":
-            found[1].unlink()
-        case "no list":
-            listing.unlink()
-        case "bad list":
-            listing.write_text("[[")
-
-    def download(repository: Path, say: object) -> list[Path]:
-        assert damage != "truncated" or not found[1].exists(), "jgo would trust what is there"
-        found[1].write_bytes(b"all of it")
-        return found
-
-    monkeypatch.setattr(jars, "_download", download)
-    assert jars.classpath(pytest.fail, tmp_path) == found
-    monkeypatch.setattr(jars, "_download", pytest.fail)
-    assert jars.classpath(pytest.fail, tmp_path) == found
+    found = jars.classpath(few, lambda line: None, tmp_path)
+    assert sorted(served) == ["org/cassandra-all.jar", "org/jamm.jar"]
+    served.clear()
+    if damage == "truncated":
+        found[1].write_bytes(b"all")
+    elif damage == "gone":
+        found[1].unlink()
+    assert jars.classpath(few, lambda line: None, tmp_path) == found
+    assert served == ([] if damage == "nothing" else ["org/jamm.jar"])
 
 
-def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "jgo.maven", None)
+def test_without_the_extra(
+    few: Release, tmp_path: Path, served: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jgo.constants", None)
     with pytest.raises(ConfigurationError) as refused:
-        jars.classpath(pytest.fail, tmp_path)
+        jars.classpath(few, pytest.fail, tmp_path)
     assert "`local` extra" in refused.value.message
     assert refused.value.hint == "pip install 'calldrop-migrate[local]'"
 
 
-class Repository:
-    """Answers as a session does: the checksum of `published`, and the bytes of `sent`."""
+def answering(sent: bytes | OSError) -> SimpleNamespace:
+    """Return a session that gives these bytes."""
 
-    def __init__(self, published: bytes, sent: bytes | OSError) -> None:
-        self.published = published
-        self.sent = sent
+    def get(url: str, timeout: float) -> SimpleNamespace:
+        if isinstance(sent, OSError):
+            raise sent
+        return SimpleNamespace(content=sent, raise_for_status=lambda: None)
 
-    def get(self, url: str, timeout: float) -> SimpleNamespace:
-        if url.endswith(".sha1"):
-            text = hashlib.sha1(self.published).hexdigest() + "  a.jar\n"
-            return SimpleNamespace(text=text, raise_for_status=lambda: None)
-        if isinstance(self.sent, OSError):
-            raise self.sent
-        return SimpleNamespace(content=self.sent, raise_for_status=lambda: None)
+    return SimpleNamespace(get=get)
+
+
+PINNED = jars.Jar(hashlib.sha256(b"jar").hexdigest(), 3, "a/a.jar")
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
     target = tmp_path / "a" / "a.jar"
-    jars._fetch(Repository(b"jar", b"jar"), "scheme:a.jar", target)
+    jars._fetch(answering(b"jar"), "scheme:a.jar", target, PINNED)
     assert target.read_bytes() == b"jar"
     assert [target] == list(target.parent.iterdir())
 
 
-@pytest.mark.parametrize("sent", [b"ja", b"", ConnectionResetError()])
-def test_a_file_that_came_in_part_is_not_there(tmp_path: Path, sent: bytes | OSError) -> None:
+@pytest.mark.parametrize("sent", [b"ja", b"", b"rja", ConnectionResetError("reset")])
+def test_a_file_that_is_another_one_is_not_there(tmp_path: Path, sent: bytes | OSError) -> None:
     target = tmp_path / "a.jar"
-    with pytest.raises(OSError):  # noqa: PT011  # whichever: the caller turns all into one
-        jars._fetch(Repository(b"jar", sent), "scheme:a.jar", target)
+    with pytest.raises(OSError, match=r"SHA-256|reset"):
+        jars._fetch(answering(sent), "scheme:a.jar", target, PINNED)
     assert not target.exists()
 
 
-def test_a_failed_download_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("jgo")
-
-    def refuse(session: object, url: str, target: Path) -> None:
+def test_a_failed_download_names_the_file(
+    few: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
         raise ConnectionRefusedError("no route")
 
     monkeypatch.setattr(jars, "_fetch", refuse)
     said: list[str] = []
-    with pytest.raises(
-        Unreachable, match=r"could not download cassandra-all.*: no route"
-    ) as failed:
-        jars.classpath(said.append, tmp_path)
+    tell: Callable[[str], None] = said.append
+    with pytest.raises(Unreachable, match=r"not download .*\.jar: no route") as failed:
+        jars.classpath(few, tell, tmp_path)
     assert failed.value.state
     assert failed.value.hint
     assert len(said) == 1
-    assert not (tmp_path / f"cassandra-{jars.VERSION}.json").exists()

@@ -11,7 +11,7 @@ JARS = [Path("/jars/cassandra-all-5.0.9.jar"), Path("/jars/jamm-0.4.0.jar")]
 
 
 def layout(count: int = 1, home: str = "/home/of it", **extra: str) -> tuple[Node, ...]:
-    return lay_out(Path(home), "127.0.0.9", count, 9142, 512, extra)
+    return lay_out(Path(home) / f"nodes-{count}-5.0", "127.0.0.9", count, 9142, 512, extra)
 
 
 def settings(node: Node) -> dict[str, str]:
@@ -58,8 +58,8 @@ def test_yaml_names_the_node_and_its_seed() -> None:
 
 def test_yaml_keeps_everything_below_the_node_and_quotes_it() -> None:
     found = settings(layout()[0])
-    assert found["data_file_directories"] == '["/home/of it/nodes-1/node1/data"]'
-    assert found["commitlog_directory"] == '"/home/of it/nodes-1/node1/commitlog"'
+    assert found["data_file_directories"] == '["/home/of it/nodes-1-5.0/node1/data"]'
+    assert found["commitlog_directory"] == '"/home/of it/nodes-1-5.0/node1/commitlog"'
 
 
 def test_yaml_has_what_migrations_need() -> None:
@@ -79,7 +79,7 @@ def test_command_line() -> None:
     words = command(node, Path("/java"), JARS)
     assert words[:2] == ["/java", "-javaagent:/jars/jamm-0.4.0.jar"]
     assert "-Xmx512m" in words
-    assert "-Dcassandra.config=file:///home/of%20it/nodes-1/node1/conf/cassandra.yaml" in words
+    assert "-Dcassandra.config=file:///home/of%20it/nodes-1-5.0/node1/conf/cassandra.yaml" in words
     classpath = words[words.index("-cp") + 1]
     assert classpath == ":".join([f"{node.directory}/conf", *map(str, JARS)])
     assert "--add-opens=java.base/java.io=ALL-UNNAMED" in words
