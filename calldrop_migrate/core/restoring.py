@@ -62,8 +62,9 @@ def _extra(extra: Extra, live: Schema) -> tuple[list[Operation], Lines]:
         return [], [] if same else [
             f"{extra.kind} {extra.name}: differs, and can't be altered back"
         ]
-    describe_it = {"index": describe_index, "trigger": describe_trigger, "type": describe_type}
-    return [run(describe_it[extra.kind](extra))], []
+    if extra.kind == "trigger":
+        return [], [f"trigger {extra.name}: as a superuser:  {describe_trigger(extra)};"]
+    return [run((describe_index if extra.kind == "index" else describe_type)(extra))], []
 
 
 def _table(table: Table, there: Table | None, told: Lines) -> Iterator[Operation]:
