@@ -36,6 +36,7 @@ _ASKED = {
     ),
     r"(SELECT name, value FROM) system\.config": r"\1 system_views.settings",
     r"SELECT supported_features (FROM system\.\w+)": r"SELECT rack AS supported_features \1",
+    r"SELECT \* (FROM system_schema)\.scylla_tables (.*)": r"SELECT table_name \1.tables \2",
     r"SELECT initial_tablets FROM system_schema\.scylla_keyspaces .*": (
         "SELECT view_name AS initial_tablets FROM system_schema.views WHERE keyspace_name = 'none'"
     ),
