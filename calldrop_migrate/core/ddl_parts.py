@@ -60,7 +60,7 @@ def declared_index(reader: Cursor, *, custom: bool) -> Extra:
         columns = [t.value for t in tokens if t.is_name()]
         name = re.sub(r"\W", "", f"{table}_{columns[-1] if columns else ''}_idx")
     kind = "CUSTOM" if custom else "COMPOSITES"
-    return Extra("index", name, json.dumps([table, kind, options]))
+    return Extra("index", name, json.dumps([table, kind, dict(sorted(options.items()))]))
 
 
 def option(reader: Cursor) -> tuple[str, str]:
