@@ -13,7 +13,9 @@ from typing import Any
 
 from calldrop_migrate.cluster.platform import is_scylla
 from calldrop_migrate.core import masks
-from calldrop_migrate.core.cql import literal
+from calldrop_migrate.core.cql import literal, quote
+from calldrop_migrate.core.described import beyond
+from calldrop_migrate.core.options import READ_ONLY
 from calldrop_migrate.core.schema import Extra, Schema, from_rows
 from calldrop_migrate.errors import StatementRefused
 
@@ -64,7 +66,10 @@ def read(ask: Ask, keyspace: str, system_schema: Collection[str]) -> Schema:
     return from_rows(
         keyspace,
         replication=keyspaces[0]["replication"],
-        tables=_with_more([*found["tables"], *views], found.get(_MORE_OPTIONS, ())),
+        tables=_with_more(
+            _as_described(ask, f"KEYSPACE {quote(keyspace)}", [*found["tables"], *views]),
+            found.get(_MORE_OPTIONS, ()),
+        ),
         columns=found["columns"],
         dropped=found["dropped_columns"],
         masks=_masks(found.get(_MASKS, ())),
@@ -101,6 +106,8 @@ def _refresh_table(
     parts += [source for source in (_MASKS, _MORE_OPTIONS) if source in system_schema]
     answers = ask([_select(part, where, system_schema) for part in parts])
     read_again = dict(zip(parts, answers, strict=True))
+    if kind == "table":
+        tables = _as_described(ask, f"TABLE {quote(known.keyspace)}.{quote(name)}", tables)
     (found,) = from_rows(
         known.keyspace,
         replication=None,
@@ -110,6 +117,18 @@ def _refresh_table(
         masks=_masks(read_again.get(_MASKS, ())),
     ).tables
     return known.put(found)
+
+
+def _as_described(ask: Ask, what: str, tables: list[Row]) -> list[Row]:
+    """Rows of tables with what Cassandra from 6.0 on tells in DESCRIBE alone, as extensions."""
+    if not any("fast_path" in row for row in tables):
+        return tables
+    (rows,) = ask([f"DESCRIBE {what}"])
+    told = dict(beyond(row["create_statement"]) for row in rows if row["type"] == "table")
+    return [
+        {**row, READ_ONLY: {**row[READ_ONLY], **told.get(row.get("table_name", ""), {})}}
+        for row in tables
+    ]
 
 
 def _with_more(tables: Sequence[Row], more: Sequence[Row]) -> list[Row]:

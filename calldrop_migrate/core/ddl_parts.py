@@ -85,11 +85,13 @@ def entries(reader: Cursor) -> dict[str, str]:
 
 
 # What newer servers take, and no table of system_schema tells, or no copy of a table would have.
+_CHECK = (
+    "a constraint (CHECK or NOT NULL, Cassandra 6.0), which a rebuilt table would not have",
+    "leave it out, and check values where they are written",
+)
 _BEYOND = {
-    "check": (
-        "a CHECK constraint (Cassandra 6.0), which no table of the server tells",
-        "leave it out, and check values where they are written",
-    ),
+    "check": _CHECK,
+    "not": _CHECK,
     "like": (
         "CREATE TABLE ... LIKE (Cassandra 6.0): its columns are what another table has by then",
         "write the columns and options out",

@@ -233,10 +233,10 @@ def _in_the_way(draft: Draft, source: Table, target: Table) -> Iterator[tuple[st
             yield f"{what}: there is no {', '.join(missing)}", hint
     yield from triggers_in_the_way(draft.schema, source.name)
     if source.beyond:
+        alter = f"ALTER TABLE {quote(source.name)}"
         hint = (
-            "take it away by hand, a TTL column with"
-            f"  ALTER TABLE {quote(source.name)} TTL NULL;  and set it again behind the rebuild;\n"
-            f"behind each of them:  {commands.accept()}"
+            f"take it away by hand (as by  {alter} TTL NULL;  or  {alter} ALTER column DROP CHECK;)"
+            f" and set it again behind the rebuild, each time with  {commands.accept()}"
         )
         yield f"{source.name} has what a rebuilt table would not: {map_as_cql(source.beyond)}", hint
     for column in (c for c in source.columns if not masks.can_be_written(c.mask)):

@@ -188,7 +188,7 @@ def triggers_in_the_way(schema: Schema, table: str) -> Iterator[Refusal]:
     for trigger in schema.triggers_on(table):
         hint = (
             f"as a superuser:  {drop_trigger(trigger)};  and behind the rebuild "
-            f" {describe_trigger(trigger)};\nbehind each of them:  {commands.accept()}"
+            f" {describe_trigger(trigger)};  each time with  {commands.accept()}"
         )
         yield f"the trigger {trigger.name} ends with the table that is rebuilt", hint
 

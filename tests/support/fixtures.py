@@ -123,6 +123,8 @@ def _as_scylla(cli: Cli, server: Address, client: Any, *, ordinary: bool = False
 @pytest.fixture
 def ordinary(cli: Cli, server: Address, client: Any) -> Iterator[Cli]:
     """The same as to a role that may read no more of `system` than every role may."""
+    if is_scylla(client):
+        pytest.skip("a ScyllaDB has roles of its own: tests/secured")
     with _as_scylla(cli, server, client, ordinary=True) as answering:
         yield answering
 

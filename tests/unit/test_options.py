@@ -4,16 +4,20 @@ back; and what no statement of the tool's can say keeps a table from being rebui
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from calldrop_migrate.cluster.catalog import read as read_schema
+from calldrop_migrate.cluster.catalog import refresh
 from calldrop_migrate.core.comparing import diff
 from calldrop_migrate.core.cql import split
 from calldrop_migrate.core.ddl import read
 from calldrop_migrate.core.declared import describe, options_hold
+from calldrop_migrate.core.described import beyond
 from calldrop_migrate.core.expansion import expand
 from calldrop_migrate.core.names import BOOKKEEPING
 from calldrop_migrate.core.operations import Run
@@ -25,6 +29,7 @@ from calldrop_migrate.errors import MigrationFileError
 from tests.support.world import loaded
 
 COLUMNS = (Column("k", "int", "partition_key", 0), Column("v", "bigint"))
+ROW: dict[str, Any] = {"id": UUID(int=1), "comment": "", "extensions": {}}
 GC = {"mode": "repair", "propagation_delay_in_seconds": "3600"}
 CDC = {"enabled": "true", "preimage": "full", "ttl": "86400"}
 TTL = {"system:ttl_attribute": "v"}
@@ -41,7 +46,7 @@ def packed(texts: dict[str, str]) -> bytes:
 def table(*, tablets: dict[str, str] | None = None, **extensions: Any) -> Table:
     """One as ScyllaDB shows it."""
     stored = {n: packed(v) if isinstance(v, dict) else v for n, v in extensions.items()}
-    row = {"id": UUID(int=1), "comment": "", "tablets": tablets, "extensions": stored}
+    row = ROW | {"tablets": tablets, "extensions": stored}
     return Table("t", COLUMNS, tuple(shown(row)))
 
 
@@ -121,6 +126,66 @@ REBUILD = (
     "-- migrate:up\n-- migrate:rebuild\nCREATE TABLE t (k int, v bigint, PRIMARY KEY ((k, v)));\n"
     "-- migrate:irreversible x\n"
 )
+
+
+# As Cassandra 6.0-alpha2 describes one; options that say nothing here are left out.
+DESCRIBED = """CREATE TABLE y.t (
+    k int PRIMARY KEY,
+    "M" frozen<map<int, text>> CHECK NOT NULL,
+    check int,
+    v bigint MASKED WITH system.mask_inner(1, null) CHECK v > 0 AND v < 9
+) WITH additional_write_policy = '99p'
+    AND comment = 'tab'
+    AND fast_path = 'keyspace'
+    AND transactional_mode = 'off'
+    AND speculative_retry = '99p';
+COMMENT ON TABLE y.t IS 'tab';
+COMMENT ON COLUMN y.t.v IS 'it''s';
+SECURITY LABEL ON COLUMN y.t.v IS 'sec';"""
+
+
+def test_what_cassandra_tells_in_describe_alone() -> None:
+    assert beyond(DESCRIBED) == (
+        "t",
+        {
+            'CHECK of "M"': "NOT NULL",
+            "CHECK of v": "v > 0 AND v < 9",
+            "COMMENT ON COLUMN y.t.v": "it's",
+            "SECURITY LABEL ON COLUMN y.t.v": "sec",
+        },
+    )
+    full = DESCRIBED.replace("'off'", "'full'")
+    assert beyond(full)[1]["transactional_mode"] == "full"
+
+
+def test_a_table_with_a_constraint_is_not_rebuilt() -> None:
+    row = {"type": "table", "create_statement": DESCRIBED}
+    one = ROW | {"table_name": "t", "fast_path": None}
+    answers: dict[str, list[Mapping[str, Any]]] = {
+        "DESCRIBE": [row],
+        "keyspaces ": [{"replication": {"class": "N"}}],
+        "tables ": [one],
+    }
+    asked: list[str] = []
+
+    def ask(queries: Sequence[str]) -> list[list[Mapping[str, Any]]]:
+        asked.extend(queries)
+        return [next((a for w, a in answers.items() if w in query), []) for query in queries]
+
+    for found in (
+        read_schema(ask, "y", {"tables"}),
+        refresh(ask, Schema("y"), [("table", "t")], {"tables"}),
+    ):
+        (there,) = found.tables
+        assert there.beyond["CHECK of v"] == "v > 0 AND v < 9"
+    assert [query for query in asked if "DESC" in query] == [
+        "DESCRIBE KEYSPACE y",
+        "DESCRIBE TABLE y.t",
+    ]
+    (_, migration) = loaded(FIRST, REBUILD)
+    there = replace(there, columns=COLUMNS)
+    with pytest.raises(MigrationFileError, match="ALTER TABLE t ALTER column DROP CHECK;"):
+        expand(migration, "up", UUID(int=1), schema(there), Facts())
 
 
 def test_a_rebuild_tells_options_that_end_with_the_table() -> None:
