@@ -13,7 +13,9 @@ from typing import Any
 
 from calldrop_migrate.cluster.platform import is_scylla
 from calldrop_migrate.core import masks
-from calldrop_migrate.core.cql import literal
+from calldrop_migrate.core.cql import literal, quote
+from calldrop_migrate.core.described import beyond
+from calldrop_migrate.core.options import READ_ONLY
 from calldrop_migrate.core.schema import Extra, Schema, from_rows
 from calldrop_migrate.errors import StatementRefused
 
@@ -28,6 +30,9 @@ _TABLE_LIKE = ("tables", "views", "columns", "dropped_columns")
 # Of extras, and of columns, that not every server has: read where system_schema has them.
 _EXTRAS = ("types", "indexes", "triggers")
 _MASKS = "column_masks"
+# Options of tables and views that ScyllaDB keeps beside the others.
+_MORE_OPTIONS = "scylla_tables"
+_OF_THEM = ("large_data_guardrails_enabled", "storage_engine", "tablets")
 
 
 def _select(source: str, where: str, system_schema: Collection[str]) -> str:
@@ -50,7 +55,7 @@ def read(ask: Ask, keyspace: str, system_schema: Collection[str]) -> Schema:
     (keyspaces,) = ask([f"SELECT replication FROM system_schema.keyspaces {where}"])
     if not keyspaces:
         return Schema(keyspace)
-    optional = [source for source in (*_EXTRAS, _MASKS) if source in system_schema]
+    optional = [s for s in (*_EXTRAS, _MASKS, _MORE_OPTIONS) if s in system_schema]
     sources = (*_TABLE_LIKE, *optional)
     answers = ask([_select(source, where, system_schema) for source in sources])
     found = dict(zip(sources, answers, strict=True))
@@ -61,7 +66,10 @@ def read(ask: Ask, keyspace: str, system_schema: Collection[str]) -> Schema:
     return from_rows(
         keyspace,
         replication=keyspaces[0]["replication"],
-        tables=[*found["tables"], *views],
+        tables=_with_more(
+            _as_described(ask, f"KEYSPACE {quote(keyspace)}", [*found["tables"], *views]),
+            found.get(_MORE_OPTIONS, ()),
+        ),
         columns=found["columns"],
         dropped=found["dropped_columns"],
         masks=_masks(found.get(_MASKS, ())),
@@ -95,18 +103,38 @@ def _refresh_table(
     if not tables:
         return known.without(name)
     parts = ["columns"] if kind == "view" else ["columns", "dropped_columns"]
-    parts += [_MASKS] if _MASKS in system_schema else []
+    parts += [source for source in (_MASKS, _MORE_OPTIONS) if source in system_schema]
     answers = ask([_select(part, where, system_schema) for part in parts])
     read_again = dict(zip(parts, answers, strict=True))
+    if kind == "table":
+        tables = _as_described(ask, f"TABLE {quote(known.keyspace)}.{quote(name)}", tables)
     (found,) = from_rows(
         known.keyspace,
         replication=None,
-        tables=tables,
+        tables=_with_more(tables, read_again.get(_MORE_OPTIONS, ())),
         columns=read_again["columns"],
         dropped=read_again.get("dropped_columns", ()),
         masks=_masks(read_again.get(_MASKS, ())),
     ).tables
     return known.put(found)
+
+
+def _as_described(ask: Ask, what: str, tables: list[Row]) -> list[Row]:
+    """Rows of tables with what Cassandra from 6.0 on tells in DESCRIBE alone, as extensions."""
+    if not any("fast_path" in row for row in tables):
+        return tables
+    (rows,) = ask([f"DESCRIBE {what}"])
+    told = dict(beyond(row["create_statement"]) for row in rows if row["type"] == "table")
+    return [
+        {**row, READ_ONLY: {**row[READ_ONLY], **told.get(row.get("table_name", ""), {})}}
+        for row in tables
+    ]
+
+
+def _with_more(tables: Sequence[Row], more: Sequence[Row]) -> list[Row]:
+    """Rows of tables and views with their options of `_MORE_OPTIONS`."""
+    found = {row["table_name"]: {name: row.get(name) for name in _OF_THEM} for row in more}
+    return [{**row, **found.get(row.get("view_name") or row["table_name"], {})} for row in tables]
 
 
 def _masks(rows: Sequence[Row]) -> dict[tuple[str, str], str]:

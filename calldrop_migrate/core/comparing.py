@@ -5,6 +5,7 @@ declare. All as what `Schema.comparable` gives.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from calldrop_migrate.core import options as table_options
 from calldrop_migrate.core.declared import as_made
 from calldrop_migrate.core.options import entries
-from calldrop_migrate.core.schema import Column, Schema, Table, sorted_columns
+from calldrop_migrate.core.schema import Column, Extra, Schema, Table, sorted_columns
 
 Shape = Mapping[str, Any]
 
@@ -70,7 +71,14 @@ def differences(declared: Schema, live: Schema) -> list[str]:
 def filled(declared: Schema, live: Schema) -> Schema:
     """A declared schema, with the live one's options where it leaves them open."""
     tables = (_as_open(table, live.table(table.name)) for table in declared.tables)
-    return replace(declared, tables=tuple(tables))
+    extras = (_as_kept(extra, live.extra(extra.kind, extra.name)) for extra in declared.extras)
+    return replace(declared, tables=tuple(tables), extras=tuple(extras))
+
+
+def _as_kept(declared: Extra, live: Extra | None) -> Extra:
+    """An index as the server keeps it: that of a collection is one of its values."""
+    plain = re.sub(r'"values\((.*?)\)"', r'"\1"', live.definition) if live else ""
+    return live if live and plain == declared.definition else declared
 
 
 def _as_open(declared: Table, live: Table | None) -> Table:

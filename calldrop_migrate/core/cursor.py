@@ -82,17 +82,21 @@ class Cursor:
         self.expect(")")
         return names
 
-    def until(self, *words: str, angles: bool = False) -> list[Token]:
-        """The tokens before one of these words, or before the bracket that ends what they are in.
+    def type(self) -> list[Token]:
+        """A type: its name, and what stands in angle brackets behind that."""
+        taken, depth = [self.next()], 0
+        while depth or self.peek() == "<":
+            taken.append(self.next())
+            depth += self.last.is_symbol("<") - self.last.is_symbol(">")
+        return taken
 
-        `<` and `>` are brackets only in a type: elsewhere they compare.
-        """
-        opening, closing = (_OPENING + "<", _CLOSING + ">") if angles else (_OPENING, _CLOSING)
+    def until(self, *words: str) -> list[Token]:
+        """The tokens before one of these words, or before the bracket that they are in ends."""
         taken: list[Token] = []
         depth = 0
         while not self.ended and (depth or self.peek() not in words):
             token = self._tokens[self._at]
-            depth += token.is_symbol(opening) - token.is_symbol(closing)
+            depth += token.is_symbol(_OPENING) - token.is_symbol(_CLOSING)
             if depth < 0:
                 break
             taken.append(self.next())
@@ -103,7 +107,7 @@ class Cursor:
         read = reversed(self._tokens[: self._at])
         return next((t for t in read if t.is_name() and t.value == name), None)
 
-    def error(self, message: str, token: Token | None = None) -> CqlError:
+    def error(self, message: str, token: Token | None = None, hint: str = "") -> CqlError:
         """What is wrong, at a token or where the cursor stands."""
         token = token or self._tokens[min(self._at, len(self._tokens) - 1)]
-        return CqlError(Fault(Place(self._file, token.line, token.column), message))
+        return CqlError(Fault(Place(self._file, token.line, token.column), message, hint))

@@ -17,10 +17,9 @@ from calldrop_migrate.core.cql import Statement
 from calldrop_migrate.core.cursor import Cursor
 from calldrop_migrate.core.ddl_parts import (
     declared_index,
-    declared_trigger,
     declared_type,
+    ended,
     option,
-    trigger_name,
     type_text,
 )
 from calldrop_migrate.core.names import is_never
@@ -44,7 +43,7 @@ class Effect:
         kind: table, view, type, index, function, ...; empty for other.
         name: the object; empty when the statement names none that can be read back.
         table: the declared table or view of a CREATE.
-        extra: the declared type, index or trigger of a CREATE.
+        extra: the declared type or index of a CREATE.
         add, drop, rename, options: the parts of an ALTER; of a type, `add` are fields.
         masks: columns of an ALTER with the mask that each gets; an empty one is dropped.
         unnamed: a CREATE INDEX that leaves the name to the server; `name` is the one that a server
@@ -164,10 +163,9 @@ def _drop(reader: Cursor) -> Effect:
     conditional = reader.take("if", "exists")
     if kind in _NAMELESS:
         return Effect("drop", kind, conditional=conditional)
-    if kind not in ("table", "view", "type", "index", "trigger"):
+    if kind not in ("table", "view", "type", "index"):
         return OTHER
-    name = trigger_name(reader) if kind == "trigger" else reader.name()
-    return Effect("drop", kind, name, conditional=conditional)
+    return Effect("drop", kind, reader.name(), conditional=conditional)
 
 
 def _create(reader: Cursor) -> Effect:
@@ -190,16 +188,13 @@ def _create(reader: Cursor) -> Effect:
             unnamed = reader.peek() == "on"
             made = declared_index(reader, custom=custom)
             return replace(effect, name=made.name, extra=made, unnamed=unnamed)
-        case "trigger":
-            made = declared_trigger(reader)
-            return replace(effect, name=made.name, extra=made)
     return effect if kind in _NAMELESS else OTHER
 
 
 def _table(reader: Cursor) -> tuple[Table, str]:
     """A declared table, and the ID that was asked for."""
     name = reader.name()
-    reader.expect("(")
+    ended(reader, "(")
     columns: list[Column] = []
     partition: tuple[str, ...] = ()
     clustering: tuple[str, ...] = ()
@@ -212,7 +207,7 @@ def _table(reader: Cursor) -> tuple[Table, str]:
             partition = (column.name,) if is_key else partition
         if not reader.take(","):
             break
-    reader.expect(")")
+    ended(reader, ")")
     if not partition:
         raise reader.error(f"{name} has no PRIMARY KEY")
     order, options, compact = _with(reader)
@@ -222,9 +217,9 @@ def _table(reader: Cursor) -> tuple[Table, str]:
 
 
 def _column(reader: Cursor) -> tuple[Column, bool]:
-    """One column of a CREATE TABLE, and whether it is the whole PRIMARY KEY."""
+    """One column of a CREATE or an ADD, and whether it is the whole PRIMARY KEY."""
     name = reader.name()
-    type_ = type_text(reader.until(",", "static", "primary", "masked", angles=True))
+    type_ = type_text(reader.type())
     kind = "static" if reader.take("static") else "regular"
     mask = _mask(reader)
     is_key = reader.take("primary", "key")
@@ -236,7 +231,7 @@ def _mask(reader: Cursor) -> str:
     if not reader.take("masked"):
         return ""
     reader.expect("with")
-    return masks.declared(reader.until(",", "primary"))
+    return masks.declared(reader.until(",", "primary", "check"))
 
 
 def _primary_key(reader: Cursor) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -330,7 +325,12 @@ def _alter(reader: Cursor) -> Effect:
         return Effect("alter", kind, conditional=conditional)
     if kind not in ("table", "view", "type"):
         return OTHER
-    effect = Effect("alter", kind, reader.name(), conditional=conditional)
+    effect = _parts(reader, Effect("alter", kind, reader.name(), conditional=conditional))
+    ended(reader)
+    return effect
+
+
+def _parts(reader: Cursor, effect: Effect) -> Effect:
     if reader.take("add"):
         loose = reader.take("if", "not", "exists")
         return replace(effect, add=_added(reader), loose=loose)
@@ -339,6 +339,8 @@ def _alter(reader: Cursor) -> Effect:
             return replace(effect, compact=True)
         loose, brackets = reader.take("if", "exists"), reader.peek() == "("
         dropped = reader.names_in_brackets() if brackets else reader.names()
+        if reader.take("using", "timestamp"):
+            reader.next()
         return replace(effect, drop=dropped, loose=loose)
     if reader.take("rename"):
         loose = reader.take("if", "exists")
@@ -346,8 +348,11 @@ def _alter(reader: Cursor) -> Effect:
     if reader.take("alter"):
         loose = reader.take("if", "exists")
         name = reader.name()
-        masked = () if reader.peek() == "type" else ((name, _mask(reader)),)
-        return replace(effect, masks=masked, loose=loose)
+        if reader.take("type"):
+            reader.type()
+            return replace(effect, loose=loose)
+        mask = "" if reader.take("drop") and reader.take("masked") else _mask(reader)
+        return replace(effect, masks=((name, mask),), loose=loose)
     if reader.take("with"):
         options = [option(reader)]
         while reader.take("and"):
@@ -357,16 +362,13 @@ def _alter(reader: Cursor) -> Effect:
 
 
 def _added(reader: Cursor) -> tuple[Column, ...]:
-    reader.take("(")
-    added = []
-    while True:
-        name = reader.name()
-        type_ = type_text(reader.until(",", "static", "masked", angles=True))
-        kind = "static" if reader.take("static") else "regular"
-        added.append(Column(name, type_, kind, mask=_mask(reader)))
-        reader.until(",")
-        if not reader.take(","):
-            return tuple(added)
+    brackets = reader.take("(")
+    added = [_column(reader)[0]]
+    while reader.take(","):
+        added.append(_column(reader)[0])
+    if brackets:
+        ended(reader, ")")
+    return tuple(added)
 
 
 def _renames(reader: Cursor) -> Iterator[tuple[str, str]]:

@@ -1,5 +1,5 @@
-"""Parts of statements that change a schema: types, options, and what CREATE TYPE, INDEX and TRIGGER
-declare. What the statements do is in ddl.py.
+"""Parts of statements that change a schema: types, options, and what CREATE TYPE and CREATE INDEX
+declare; and the end, behind which nothing may be left. What the statements do is in ddl.py.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def declared_type(reader: Cursor) -> Extra:
     names, types = [], []
     while True:
         names.append(reader.name())
-        types.append(type_text(reader.until(",", ")", angles=True)))
+        types.append(type_text(reader.type()))
         if not reader.take(","):
             break
     reader.expect(")")
@@ -55,11 +55,12 @@ def declared_index(reader: Cursor, *, custom: bool) -> Extra:
         custom = True
     if reader.take("with", "options", "="):
         options |= entries(reader)
+    ended(reader)
     if not name:
         columns = [t.value for t in tokens if t.is_name()]
         name = re.sub(r"\W", "", f"{table}_{columns[-1] if columns else ''}_idx")
     kind = "CUSTOM" if custom else "COMPOSITES"
-    return Extra("index", name, json.dumps([table, kind, options]))
+    return Extra("index", name, json.dumps([table, kind, dict(sorted(options.items()))]))
 
 
 def option(reader: Cursor) -> tuple[str, str]:
@@ -83,16 +84,33 @@ def entries(reader: Cursor) -> dict[str, str]:
     return entries
 
 
-def trigger_name(reader: Cursor) -> str:
-    """A trigger with its table: its name is one of that table's alone."""
-    name = reader.name()
-    reader.expect("on")
-    return f"{name} on {reader.name()}"
+# What newer servers take, and no table of system_schema tells, or no copy of a table would have.
+_CHECK = (
+    "a constraint (CHECK or NOT NULL, Cassandra 6.0), which a rebuilt table would not have",
+    "leave it out, and check values where they are written",
+)
+_BEYOND = {
+    "check": _CHECK,
+    "not": _CHECK,
+    "like": (
+        "CREATE TABLE ... LIKE (Cassandra 6.0): its columns are what another table has by then",
+        "write the columns and options out",
+    ),
+    "with": (
+        "an option of an index besides OPTIONS, which the index of a rebuilt table would not have",
+        "leave it out",
+    ),
+    "ttl": (
+        "a TTL column, which ends whole rows (ScyllaDB 2026.2): a rebuilt table would have none",
+        "leave it out: WITH default_time_to_live = ... for the table, or USING TTL for each write",
+    ),
+}
 
 
-def declared_trigger(reader: Cursor) -> Extra:
-    """A trigger."""
-    name = trigger_name(reader)
-    reader.expect("using")
-    table = name.rpartition(" on ")[2]
-    return Extra("trigger", name, json.dumps([table, reader.next().value]))
+def ended(reader: Cursor, *closing: str) -> None:
+    """Sees that a statement, or what is in brackets, ends here: what isn't read, isn't kept."""
+    if reader.take(*closing) if closing else reader.ended:
+        return
+    expected = f"expected {closing[0]}" if closing else "expected the end of the statement"
+    message, hint = _BEYOND.get(reader.peek(), (expected, ""))
+    raise reader.error(message, hint=hint)

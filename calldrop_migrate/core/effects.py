@@ -38,14 +38,14 @@ def after(schema: Schema, effect: Effect) -> Schema:
         case "alter", "table" | "view":
             table = schema.table(effect.name)
             return schema if table is None else _altered(schema, table, effect)
-        case "create", "type" | "index" | "trigger" if effect.extra:
+        case "create", "type" | "index" if effect.extra:
             if effect.conditional and schema.extra(effect.kind, effect.name):
                 return schema
             return _with_extra(schema, effect.extra)
         case "alter", "type":
             made = schema.extra("type", effect.name)
             return schema if made is None else _with_extra(schema, _altered_type(made, effect))
-        case "drop", "type" | "index" | "trigger":
+        case "drop", "type" | "index":
             kept = [e for e in schema.extras if (e.kind, e.name) != (effect.kind, effect.name)]
             return schema.with_extras(kept)
     return schema
@@ -153,13 +153,13 @@ def happened(effect: Effect, schema: Schema) -> bool:
             return table is None
         case "alter", "table" | "view":
             return effect.conditional if table is None else _is_altered(table, effect)
-        case "create", "type" | "index" | "trigger" if effect.extra:
+        case "create", "type" | "index" if effect.extra:
             if extra is None or effect.conditional:
                 return extra is not None
             return _same_extra(effect.extra, extra)
         case "alter", "type":
             return effect.conditional if extra is None else _is_altered_type(extra, effect)
-        case "drop", "type" | "index" | "trigger":
+        case "drop", "type" | "index":
             return extra is None
     return False
 

@@ -24,7 +24,7 @@ from calldrop_migrate.core.carrying import (
     shared_columns,
     uncopyable,
 )
-from calldrop_migrate.core.cql import CqlError, Statement, quote, split
+from calldrop_migrate.core.cql import Statement, quote, split
 from calldrop_migrate.core.ddl import Effect, read
 from calldrop_migrate.core.declared import describe
 from calldrop_migrate.core.draft import Draft
@@ -123,11 +123,7 @@ def _fill(draft: Draft) -> None:
 
 def _step(draft: Draft, step: Step) -> None:
     statement = step.statement
-    try:
-        effect = read(statement)
-    except CqlError as error:
-        draft.faults.append(error.fault)
-        return
+    effect = read(statement)
     written = statement if effect.unnamed else None
     if written:
         statement, effect = _named(draft, statement, effect)

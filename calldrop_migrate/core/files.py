@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from calldrop_migrate import commands
 from calldrop_migrate.core.cql import CqlError, Kind, Statement, Token, group, scan
+from calldrop_migrate.core.ddl import read
 from calldrop_migrate.core.directives import Directive, Rebuild, rebuild_of, recognise
 from calldrop_migrate.core.rules import created_table, misbuilt, misplaced
 from calldrop_migrate.errors import Fault, MigrationFileError, Place
@@ -184,6 +185,13 @@ def _name(file: str) -> tuple[int, str, Fault | None]:
     return number, slug, fault
 
 
+def _unread(statement: Statement) -> Iterator[Fault]:
+    try:
+        read(statement)
+    except CqlError as error:
+        yield error.fault
+
+
 class _Reader:
     """One pass over the text of one file; what is wrong in it goes to the list that it is given."""
 
@@ -196,11 +204,13 @@ class _Reader:
         self._opened: dict[str, Place] = {}  # where each section begins
         self._begun: dict[str, Place] = {}  # where the first statement of each section begins
         self._rebuild: Rebuild | None = None  # waits for its CREATE TABLE
+        self._whole = True  # every token of the text could be read
 
     def read(self, text: str) -> None:
         """Fill `steps` and `reason`, and find all faults."""
         tokens, unreadable = scan(text, self._file)
         self._faults += unreadable
+        self._whole = not unreadable
         between: list[Token] = []
         for token in tokens:
             directive = None
@@ -244,9 +254,10 @@ class _Reader:
     def _statement(self, statement: Statement) -> None:
         rebuild, self._rebuild = self._rebuild, None
         self._begun.setdefault(self._section, statement.place)
-        self._faults += misplaced(statement)
+        faults = list(misplaced(statement))
         if rebuild:
-            self._faults += misbuilt(rebuild, statement)
+            faults += misbuilt(rebuild, statement)
+        self._faults += faults or (_unread(statement) if self._whole else ())
         self.steps[self._section].append(Step(statement, rebuild))
 
     def _obey(self, directive: Directive) -> None:

@@ -26,15 +26,24 @@ NOT_OPTIONS = frozenset(
         *("read_repair_chance", "dclocal_read_repair_chance"),
     )
 )
-# Cassandra shows these only where they differ from their default.
+# Servers show these only where they differ from their default.
 HIDDEN: Mapping[str, Any] = {
     "allow_auto_snapshot": True,
     "cdc": False,
+    "extensions": {},
     "incremental_backups": True,
+    "large_data_guardrails_enabled": False,
     "memtable": "default",
+    "paxos_grace_seconds": 864000,
+    "per_partition_rate_limit": {},
+    "storage_engine": "normal",
+    "synchronous_updates": False,
+    "tablets": {},
 }
-# Shown, and taken by no CREATE: ScyllaDB keeps what it has no column for there.
-_READ_ONLY = ("extensions",)
+# Shown, and taken by no CREATE: what ScyllaDB keeps there and CQL has another word for.
+READ_ONLY = "extensions"
+_OPTIONS_AS_EXTENSIONS = ("cdc", "paxos_grace_seconds", "per_partition_rate_limit", "tombstone_gc")
+_SYNCHRONOUS = "system:synchronous_view_updates"
 _TEXTS = ("comment", "memtable", "read_repair", "speculative_retry", "additional_write_policy")
 # 99PERCENTILE, 99.0p and 99p; 50.0ms and 50ms: in these options alone.
 _RETRIES = ("speculative_retry", "additional_write_policy")
@@ -44,6 +53,43 @@ _OLDER_KEYS = {"sstable_compression": "class", "chunk_length_kb": "chunk_length_
 _NUMBER = re.compile(r"-?\d+(\.\d*)?(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 _PLAIN = re.compile(r"[\w.(),%-]+", re.ASCII)
 _PACKAGE = re.compile(r"org\.apache\.cassandra\.(?:\w+\.)*")
+
+
+def shown(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The options in a row of system_schema.tables or .views, each value as JSON.
+
+    What ScyllaDB has no column for is bytes in `extensions`: its own options, and tags, one of
+    which is an option of views. A tag with another meaning, as of a TTL column, stays there.
+    """
+    options = {k: v for k, v in row.items() if k not in NOT_OPTIONS and v is not None}
+    left = dict(options.get(READ_ONLY, {}))
+    for name in _OPTIONS_AS_EXTENSIONS:
+        if name in left:
+            data = left.pop(name)
+            number = name == "paxos_grace_seconds"
+            options[name] = int.from_bytes(data, "little") if number else _texts(data)
+    tags = _texts(left.pop("scylla_tags", bytes(4)))
+    if _SYNCHRONOUS in tags:
+        options["synchronous_updates"] = tags.pop(_SYNCHRONOUS) == "true"
+    if READ_ONLY in options:
+        options[READ_ONLY] = left | tags
+    yield from ((name, stored(value)) for name, value in sorted(options.items()))
+
+
+def _texts(data: bytes) -> dict[str, str]:
+    """A map as ScyllaDB's serializer writes it: the number of entries, then each text's size and
+    bytes.
+    """
+
+    def number(at: int) -> int:
+        return int.from_bytes(data[at : at + 4], "little")
+
+    texts, at = [], 4
+    for _ in range(2 * number(0)):
+        end = at + 4 + number(at)
+        texts.append(data[at + 4 : end].decode())
+        at = end
+    return dict(zip(texts[::2], texts[1::2], strict=True))
 
 
 def stored(value: object) -> str:
@@ -75,7 +121,7 @@ def text_of(value: str) -> str:
 def as_cql(options: Iterable[tuple[str, str]]) -> Iterator[str]:
     """`name = value` of each option that a CREATE takes."""
     for name, value in options:
-        if name not in _READ_ONLY:
+        if name != READ_ONLY:
             yield f"{name} = {_value_as_cql(name, json.loads(value))}"
 
 
@@ -99,7 +145,8 @@ def canonical(name: str, value: str) -> Any:
     """A value in the one form in which it is compared and recorded, ready for JSON."""
     read = json.loads(value)
     if isinstance(read, dict):
-        return _canonical_map(name, read)
+        off = name == "cdc" and str(read.get("enabled")).lower() != "true"
+        return False if off else _canonical_map(name, read)
     if name == "comment":
         return read
     if name in _TEXTS:

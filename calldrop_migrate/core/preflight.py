@@ -165,11 +165,11 @@ def _windows(demand: Demand, server: Server) -> Iterator[Finding]:
     what = f"{demand.where}: {windows}"
     if less:
         said = ", ".join(f"{address} allows {most}" for address, most in less.items())
-        hint = _ways_out(demand, windows, min(less.values()))
+        hint = _ways_out(demand, windows, less)
         yield Finding("refused", f"{what}; {said} (twcs_max_window_count)", hint)
     elif unread and windows.count > MOST_WINDOWS:
         said = f"what {', '.join(unread)} allows can't be read (twcs_max_window_count)"
-        hint = _ways_out(demand, windows, MOST_WINDOWS)
+        hint = _ways_out(demand, windows, dict.fromkeys(unread, MOST_WINDOWS))
         yield Finding("warning", f"{what}; {said}, and {MOST_WINDOWS} is what it has unset", hint)
 
 
@@ -179,15 +179,19 @@ def _most_windows(settings: Settings | None) -> int | None:
     return int(value) if value.isdigit() else None
 
 
-def _ways_out(demand: Demand, windows: Windows, most: int) -> str:
+def _ways_out(demand: Demand, windows: Windows, most: Mapping[str, int]) -> str:
     enough = str(max(100, windows.count))
     at = f" in {demand.place}" if demand.place else ""
+    raise_it = (
+        f"UPDATE system.config SET value = {literal(enough)} WHERE name = 'twcs_max_window_count'"
+    )
+    each = "".join(f'\n  cqlsh {address} -e "{raise_it}"' for address in most)
     return (
-        "Either let it, on each node, and in its scylla.yaml, which counts from its next start on:"
-        f"\n  UPDATE system.config SET value = {literal(enough)}"
-        " WHERE name = 'twcs_max_window_count'\n"
+        f"Either let it, on each node by itself:{each}\n"
+        "and, so that it lasts when they start again, in each scylla.yaml:\n"
+        f"  twcs_max_window_count: {enough}\n"
         f"or make the windows larger{at}:\n"
-        f"  'compaction_window_size': {windows.smallest(most)},"
+        f"  'compaction_window_size': {windows.smallest(min(most.values()))},"
         f" 'compaction_window_unit': {literal(windows.unit)}"
     )
 

@@ -37,7 +37,7 @@ from calldrop_migrate.core.declared import describe, describe_index
 from calldrop_migrate.core.directives import Rebuild
 from calldrop_migrate.core.draft import Draft
 from calldrop_migrate.core.operations import Copy, Pairs, Proof, Rows, Run, Verify, run
-from calldrop_migrate.core.options import differences, merged
+from calldrop_migrate.core.options import differences, map_as_cql, merged
 from calldrop_migrate.core.refusals import indexed, triggers_in_the_way
 from calldrop_migrate.core.rewriting import rewritten
 from calldrop_migrate.core.schema import Extra, Table
@@ -232,6 +232,13 @@ def _in_the_way(draft: Draft, source: Table, target: Table) -> Iterator[tuple[st
             what = f"the index {index.name} can't stand over the new shape"
             yield f"{what}: there is no {', '.join(missing)}", hint
     yield from triggers_in_the_way(draft.schema, source.name)
+    if source.beyond:
+        alter = f"ALTER TABLE {quote(source.name)}"
+        hint = (
+            f"take it away by hand (as by  {alter} TTL NULL;  or  {alter} ALTER column DROP CHECK;)"
+            f" and set it again behind the rebuild, each time with  {commands.accept()}"
+        )
+        yield f"{source.name} has what a rebuilt table would not: {map_as_cql(source.beyond)}", hint
     for column in (c for c in source.columns if not masks.can_be_written(c.mask)):
         change = f"ALTER TABLE {quote(source.name)} ALTER {quote(column.name)}"
         hint = (
@@ -273,5 +280,5 @@ def _changed_options(draft: Draft, source: Table, target: Table) -> Iterator[str
 def changed_by(source: Table, made: Table) -> Iterator[str]:
     """What options a table has that is made in place of another one, where they differ."""
     before, after = (table.comparable()["options"] for table in (source, made))
-    for line in differences(before, after):
+    for line in differences(before, after, one_sided=True):
         yield f"{source.name}: {line}"

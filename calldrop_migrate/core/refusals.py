@@ -30,9 +30,9 @@ def refusals(schema: Schema, effect: Effect, server: Server) -> Iterator[Refusal
     """Why a statement would be refused, each reason with a hint."""
     there = _is_there(schema, effect.kind, effect.name)
     match effect.verb, effect.kind:
-        case "create", "table" | "view" | "type" | "index" | "trigger":
+        case "create", "table" | "view" | "type" | "index":
             yield from _create(schema, effect, server)
-        case "drop" | "alter", "table" | "view" | "type" | "index" | "trigger":
+        case "drop" | "alter", "table" | "view" | "type" | "index":
             if effect.conditional and not there:
                 return
             if there:
@@ -63,7 +63,7 @@ def _missing(kind: str, name: str) -> Refusal:
 def _create(schema: Schema, effect: Effect, server: Server) -> Iterator[Refusal]:
     name, kind = effect.name, effect.kind
     needed = needed_by(effect)
-    if kind in ("view", "index", "trigger") and not _is_there(schema, *needed):
+    if kind in ("view", "index") and not _is_there(schema, *needed):
         if server:
             yield _missing(*needed)
         return
@@ -187,8 +187,8 @@ def triggers_in_the_way(schema: Schema, table: str) -> Iterator[Refusal]:
     """The triggers of a table that is to be rebuilt: only a superuser can make one again."""
     for trigger in schema.triggers_on(table):
         hint = (
-            f"put  {drop_trigger(trigger)};  before the rebuild, and behind it "
-            f" {describe_trigger(trigger)};"
+            f"as a superuser:  {drop_trigger(trigger)};  and behind the rebuild "
+            f" {describe_trigger(trigger)};  each time with  {commands.accept()}"
         )
         yield f"the trigger {trigger.name} ends with the table that is rebuilt", hint
 

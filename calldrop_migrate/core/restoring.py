@@ -23,7 +23,7 @@ from calldrop_migrate.core.declared import (
     describe_type,
 )
 from calldrop_migrate.core.operations import Await, Operation, run
-from calldrop_migrate.core.options import HIDDEN, as_cql
+from calldrop_migrate.core.options import HIDDEN, as_cql, entries
 from calldrop_migrate.core.schema import Extra, Schema, Table, conditions
 
 Lines = list[str]
@@ -62,12 +62,15 @@ def _extra(extra: Extra, live: Schema) -> tuple[list[Operation], Lines]:
         return [], [] if same else [
             f"{extra.kind} {extra.name}: differs, and can't be altered back"
         ]
-    describe_it = {"index": describe_index, "trigger": describe_trigger, "type": describe_type}
-    return [run(describe_it[extra.kind](extra))], []
+    if extra.kind == "trigger":
+        return [], [f"trigger {extra.name}: as a superuser:  {describe_trigger(extra)};"]
+    return [run((describe_index if extra.kind == "index" else describe_type)(extra))], []
 
 
 def _table(table: Table, there: Table | None, told: Lines) -> Iterator[Operation]:
     name = quote(table.name)
+    beyond = entries("", there.beyond if there else {}, table.beyond)
+    told += [f"{table.name}: can't be put back: {line}" for line in beyond]
     if there is None:
         told.append(f"{table.name}: is made again; its rows are gone")
         yield run(describe(table))
@@ -90,9 +93,11 @@ def _table(table: Table, there: Table | None, told: Lines) -> Iterator[Operation
 def _options(recorded: Table, there: Table) -> str:
     """The options that are not as recorded, as they stand behind a WITH; empty without any."""
     wanted, found = (dict(t.comparable()["options"]) for t in (recorded, there))
+    # What a word turns off on Cassandra, a map does on ScyllaDB.
+    off = {"enabled": "false"} if isinstance(found.get("cdc"), dict) else False
     changed = [
         (option, json.dumps(value))
-        for option, value in {**HIDDEN, **wanted}.items()
+        for option, value in {**HIDDEN, "cdc": off, **wanted}.items()
         if found.get(option, HIDDEN.get(option, value)) != value
     ]
     return " AND ".join(as_cql(changed))

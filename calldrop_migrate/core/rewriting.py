@@ -33,7 +33,7 @@ def rewritten(
     while not (reader.ended or reader.peek() == ")"):
         if not reader.take("primary", "key"):
             mask = masked.get(reader.name(), "")
-            reader.until(",", "static", "primary", angles=True)
+            reader.type()
             reader.take("static")
             end = reader.last.end
             changes += [(end, end, f" MASKED WITH {mask}")] if mask else []

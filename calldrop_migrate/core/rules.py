@@ -26,10 +26,26 @@ _OF_THE_MOMENT = re.compile(r"now|uuid|current_?(timestamp|date|time|timeuuid)")
 _BEGINNINGS = ("create", "insert", "update", "delete", "truncate")
 _OBJECTS = ("table", "columnfamily", "materialized", "index", "keyspace")
 
+# What no table of the server tells, or what ends with a table that is rebuilt, by first words.
+_TRIGGER = (
+    "a trigger: it ends with a table that is rebuilt, and only a superuser can make it again",
+    "leave it out, and make it by hand, or drop it",
+)
+_COMMENT = "write  WITH comment = '...'  of a table or view, and `--` comments into the file"
+_BEYOND: dict[tuple[str, ...], tuple[str, str]] = {
+    ("create", "trigger"): _TRIGGER,
+    ("drop", "trigger"): _TRIGGER,
+    ("comment", "on"): ("COMMENT ON (Cassandra 6.0)", _COMMENT),
+    ("security", "label"): ("a SECURITY LABEL (Cassandra 6.0)", "set it by hand"),
+}
+
 
 def misplaced(statement: Statement) -> Iterator[Fault]:
     """What is wrong with a statement wherever it stands."""
     first = statement.tokens[0]
+    if beyond := _BEYOND.get(statement.words(2)):
+        yield Fault(statement.place, *beyond)
+        return
     if first.is_word(*_READING):
         hint = "read with a program or in cqlsh"
         yield Fault(statement.place, f"{first.text.upper()} changes nothing", hint)

@@ -26,7 +26,7 @@ from uuid import UUID
 from calldrop_migrate.core import options as table_options
 from calldrop_migrate.core.cql import CqlError, Kind, Token, literal, quote, tokenize
 from calldrop_migrate.core.names import is_internal
-from calldrop_migrate.core.options import NOT_OPTIONS, Options, short_class
+from calldrop_migrate.core.options import Options, short_class
 
 Row = Mapping[str, Any]
 
@@ -118,6 +118,11 @@ class Table:
     def option(self, name: str) -> str:
         """An option's value as text; empty where the server or the statement has none."""
         return table_options.text_of(dict(self.options).get(name, '""'))
+
+    @property
+    def beyond(self) -> dict[str, str]:
+        """What the server keeps of it that no statement of the tool's says, by its name there."""
+        return dict(json.loads(dict(self.options).get(table_options.READ_ONLY, "{}")))
 
     def comparable(self) -> dict[str, Any]:
         """What can be compared between servers and over time, ready for JSON."""
@@ -372,12 +377,11 @@ def _table(
     row: Row, columns: Mapping[str, list[Column]], dropped: Mapping[str, list[Dropped]]
 ) -> Table:
     name = row.get("view_name") or row["table_name"]
-    shown = ((k, v) for k, v in row.items() if k not in NOT_OPTIONS and v is not None)
     flags = set(row.get("flags") or ())
     return Table(
         name=name,
         columns=sorted_columns(columns.get(name, [])),
-        options=tuple(sorted((k, table_options.stored(v)) for k, v in shown)),
+        options=tuple(table_options.shown(row)),
         id=row["id"],
         base=row.get("base_table_name") or "",
         where=row.get("where_clause") or "",

@@ -15,12 +15,7 @@ from uuid import UUID
 from calldrop_migrate.core import names
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.ddl import Effect
-from calldrop_migrate.core.declared import (
-    describe,
-    describe_index,
-    describe_trigger,
-    drop_trigger,
-)
+from calldrop_migrate.core.declared import describe, describe_index
 from calldrop_migrate.core.effects import after
 from calldrop_migrate.core.fencing import is_up, taken_back
 from calldrop_migrate.core.operations import Await, Copy, Operation, Proof, Run, Verify, run
@@ -70,9 +65,6 @@ def _undone(
             return [run(f"DROP MATERIALIZED VIEW {name}")] if there else []
         case "create", ("index" | "type") as kind:
             return [run(f"DROP {kind.upper()} {name}")] if there else []
-        case "create", "trigger":
-            trigger = live.extra("trigger", effect.name)
-            return [run(drop_trigger(trigger))] if trigger else []
         case "drop", "table" if names.is_never(effect.name):
             return []
         case "drop", "view":
@@ -83,9 +75,6 @@ def _undone(
         case "drop", "index":
             index = before.extra("index", effect.name)
             return [] if there or index is None else [run(describe_index(index))]
-        case "drop", "trigger":
-            trigger = before.extra("trigger", effect.name)
-            return [] if there or trigger is None else [run(describe_trigger(trigger))]
     return None
 
 

@@ -90,3 +90,21 @@ def test_an_index_and_its_own_view(scylla: Cli, client: Any) -> None:
     for way, at in [("up", n) for n in "234"] + [("down", n) for n in "321"]:
         ok(scylla(way, at, *GO))
         ok(scylla("verify"))
+
+
+def test_what_an_ordinary_role_may_not_read(ordinary: Cli, client: Any) -> None:
+    """No version, no settings, no sizes: only a plan with a view needs what it may not have."""
+    said = ok(ordinary("up", "1"))
+    assert said.startswith("ScyllaDB ("), said
+    ok(ordinary("seed", "--random-seed", "1"))
+    before = cells.read(client, ordinary.keyspace)
+    unread = "allows can't be read (twcs_max_window_count), and 50 is what it has unset"
+    assert unread in ok(ordinary("plan", "3", "--outage-accepted"))
+    assert unread in ok(ordinary("up", "3", *GO))
+    for command in ("status --log", "verify", "diff 1 live", "show 3 --schema"):
+        assert ok(ordinary(*command.split()))
+    table = "system_distributed.view_build_status"
+    told(ordinary("up", *GO), 7, f"GRANT SELECT ON TABLE {table} TO", "Nothing was changed.")
+    ok(ordinary("down", "1", *GO, "--set-aside"))
+    assert cells.differences(before, cells.read(client, ordinary.keyspace)) == []
+    ok(ordinary("clean", "--yes"))

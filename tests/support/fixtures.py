@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -104,15 +104,29 @@ def cli(make_cli: Callable[[str], Cli], keyspace: str) -> Cli:
 @pytest.fixture
 def scylla(cli: Cli, server: Address, client: Any) -> Iterator[Cli]:
     """The same where the server answers as ScyllaDB does, and on ScyllaDB itself."""
-
-    def answers() -> AsScylla:
-        return AsScylla(lambda cql: list(client.execute(cql)))
-
     if is_scylla(client):
         yield cli
         return
+    with _as_scylla(cli, server, client) as answering:
+        yield answering
+
+
+@contextmanager
+def _as_scylla(cli: Cli, server: Address, client: Any, *, ordinary: bool = False) -> Iterator[Cli]:
+    def answers() -> AsScylla:
+        return AsScylla(lambda cql: list(client.execute(cql)), ordinary=ordinary)
+
     with tapped(server.hosts[0], server.port, rewriting=answers) as tap:
         yield replace(cli, environment={**cli.environment, "CALLDROP_PORT": str(tap.port)})
+
+
+@pytest.fixture
+def ordinary(cli: Cli, server: Address, client: Any) -> Iterator[Cli]:
+    """The same as to a role that may read no more of `system` than every role may."""
+    if is_scylla(client):
+        pytest.skip("a ScyllaDB has roles of its own: tests/secured")
+    with _as_scylla(cli, server, client, ordinary=True) as answering:
+        yield answering
 
 
 @pytest.fixture

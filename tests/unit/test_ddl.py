@@ -296,7 +296,6 @@ def test_a_view_takes_types_and_columns_from_its_base() -> None:
             "",
         ),
         ("CREATE AGGREGATE a (int) SFUNC f STYPE int", "create", "aggregate", ""),
-        ("CREATE TRIGGER x ON t USING 'y'", "create", "trigger", "x on t"),
         (
             "CREATE KEYSPACE IF NOT EXISTS k WITH replication = {'class': 'X'}",
             "create",

@@ -174,10 +174,17 @@ def test_refused_windows_name_the_node_and_both_ways_out() -> None:
         "0001_x.cql:2:1: CREATE TABLE t: 90 windows (default_time_to_live 7776000 in windows of"
         " 1 day); 10.0.0.2 allows 50 (twcs_max_window_count)"
     )
-    assert (
-        "UPDATE system.config SET value = '100' WHERE name = 'twcs_max_window_count'" in found.hint
-    )
+    update = "UPDATE system.config SET value = '100' WHERE name = 'twcs_max_window_count'"
+    assert f'\n  cqlsh 10.0.0.2 -e "{update}"\n' in found.hint
+    assert "10.0.0.1" not in found.hint  # which allows them already
+    assert "scylla.yaml:\n  twcs_max_window_count: 100\n" in found.hint
     assert "0001_x.cql:2:\n  'compaction_window_size': 2, 'compaction_window_unit'" in found.hint
+
+
+def test_every_node_that_does_not_tell_is_named_with_what_to_type() -> None:
+    demand = asked(f"{TABLE} WITH {TWCS % 1} AND {TTL}")
+    (found,) = examine(demand, Places("k", Placement()), most(100, None, None))
+    assert [f"cqlsh 10.0.0.{at} -e " in found.hint for at in (1, 2, 3)] == [False, True, True]
 
 
 @pytest.mark.parametrize("allowed", [1, 2, 13, 44, 45, 50, 89])

@@ -325,7 +325,6 @@ def test_rows_of_system_schema() -> None:
             "compression": {"chunk_length_in_kb": "16", "class": "LZ4Compressor"},
             "crc_check_chance": 1,
             "default_time_to_live": 0,
-            "extensions": {},
             "gc_grace_seconds": 864000,
             "max_index_interval": 2048,
             "memtable_flush_period_in_ms": 0,

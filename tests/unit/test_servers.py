@@ -151,6 +151,13 @@ def test_scyllas_own_view_of_an_index_is_no_view() -> None:
     assert cassandras.table("by_v_index") is not None
 
 
+def test_options_that_scylla_keeps_beside_the_others() -> None:
+    row = {"table_name": "call_records", "tablets": {"min_tablet_count": "8"}}
+    found = schema_of("scylla-2026.1.11", scylla_tables=[row]).table("call_records")
+    assert found is not None
+    assert found.option("tablets") == '{"min_tablet_count": "8"}'
+
+
 def test_orders_are_read_in_one_spelling() -> None:
     for name in NAMES:
         orders = {c.order for t in schema_of(name).tables for c in t.columns}
