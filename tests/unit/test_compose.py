@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,22 @@ import pytest
 import yaml
 
 NODES = ("scylla", "scylla2", "scylla3")
+FILE = Path(__file__).parents[2] / "docker-compose.yml"
+# What the image's entry point takes (dist/docker/commandlineparser.py at the tag scylla-2026.1.11);
+# all else it hands to the server, whose options are in db/config.cc there, and in Seastar.
+OF_THE_ENTRY_POINT = {
+    *("--developer-mode", "--seeds", "--smp", "--memory", "--overprovisioned", "--rpc-address"),
+    *("--broadcast-rpc-address", "--dc", "--rack"),
+}
+OF_THE_SERVER = {
+    *("--auto-snapshot", "--ring-delay-ms", "--skip-wait-for-gossip-to-settle"),
+    *("--twcs-max-window-count", "--max-networking-io-control-blocks"),
+}
 
 
 @pytest.fixture(scope="module")
 def services() -> dict[str, Any]:
-    file = Path(__file__).parents[2] / "docker-compose.yml"
-    found: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))["services"]
+    found: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))["services"]
     return found
 
 
@@ -28,6 +40,22 @@ def flags(service: dict[str, Any]) -> dict[str, str]:
 def test_one_node_by_default_and_three_in_the_profile(services: dict[str, Any]) -> None:
     assert tuple(services) == NODES
     assert [services[name].get("profiles") for name in NODES] == [None, ["cluster"], ["cluster"]]
+
+
+def test_compose_takes_the_file() -> None:
+    plugin = ["docker", "compose"]
+    if not shutil.which("docker") or subprocess.run([*plugin, "version"], check=False).returncode:
+        plugin = ["docker-compose"]
+    if not shutil.which(plugin[0]):
+        pytest.skip("no Docker Compose (.ci/run installs one)")
+    subprocess.run([*plugin, "-f", FILE, "--profile", "cluster", "config", "-q"], check=True)
+
+
+def test_each_flag_is_one_that_the_image_takes(services: dict[str, Any]) -> None:
+    for service in services.values():
+        assert set(flags(service)) <= OF_THE_ENTRY_POINT | OF_THE_SERVER
+        assert flags(service)["--developer-mode"] in "01"
+        assert flags(service)["--overprovisioned"] in "01"
 
 
 def test_all_nodes_run_one_full_version(services: dict[str, Any]) -> None:
