@@ -99,16 +99,7 @@ def test_an_interrupted_revision(cli: Cli, client: Any) -> None:
     printed = cli("status")
     write(cli, "0002_bc", MENDED)
     assert "is at 0002" in typed(cli, printed, commands.resume("up", 2))
-    # On its way down.
-    refused = "DROP TABLE d;\nALTER TABLE a WITH nosuch = 1"
-    write(cli, "0003_d", tables("d").replace("DROP TABLE d", refused))
-    ok(cli("up"))
-    told(cli("down", "2", "--yes"), 7, "0003_d.cql:5:1")
-    printed = cli("status")
-    write(cli, "0003_d", tables("d"))
-    assert "is at 0002" in typed(cli, printed, commands.resume("down", 3), YES)
     # Taken back, because its file is not there; with the rows that a table of it got.
-    (cli.folder / "migrations" / "0003_d.cql").unlink()
     for rows, way in ((0, commands.abort), (1, commands.abort_discarding)):
         write(cli, "0003_ef", BROKEN.replace("TABLE b", "TABLE e").replace("TABLE c", "TABLE f"))
         told(cli("up"), 7, "0003_ef.cql")
@@ -120,12 +111,29 @@ def test_an_interrupted_revision(cli: Cli, client: Any) -> None:
     assert cli.json("status")["current"] == 2
 
 
-def test_a_drop_that_may_still_arrive(filled: Cli, client: Any) -> None:
+@pytest.mark.thorough
+def test_an_interrupted_way_down(cli: Cli) -> None:
+    """What is refused on a way down is in test_bad_input.py, too."""
+    only(cli, r0001_a=tables("a"), r0002_b=tables("b"))
+    refused = "DROP TABLE d;\nALTER TABLE a WITH nosuch = 1"
+    write(cli, "0003_d", tables("d").replace("DROP TABLE d", refused))
+    ok(cli("up"))
+    told(cli("down", "2", "--yes"), 7, "0003_d.cql:5:1")
+    printed = cli("status")
+    write(cli, "0003_d", tables("d"))
+    assert "is at 0002" in typed(cli, printed, commands.resume("down", 3), YES)
+
+
+def test_a_drop_that_may_still_arrive(filled: Cli) -> None:
     killed = filled.at("kill | before | DROP TABLE call_records", "up", "2", *GO, env=KEPT | SHORT)
     assert killed.code == -signal.SIGKILL
     printed = filled("abort", "--yes", env=KEPT | SHORT)
     typed(filled, printed, commands.abort_at_once(), YES, env=KEPT | SHORT)
-    # Its copy is gone: there is no way back, and none forwards.
+
+
+@pytest.mark.thorough
+def test_a_copy_that_is_gone(filled: Cli, client: Any) -> None:
+    """There is no way back, and none forwards; test_docs.py types `stamp` and `show`, too."""
     killed = filled.at("kill | before | COPY call_records__", "up", "2", *GO)
     assert killed.code == -signal.SIGKILL
     (copy,) = (t for t in table_names(client, filled) if t.startswith("call_records__0002_"))
