@@ -22,7 +22,8 @@ from tests.support.cli import Cli
 from tests.support.places import DATA
 from tests.support.roles import KNOWS, SUPERUSER, as_role, listed
 from tests.support.secured import AUTHORIZED, Secured
-from tests.support.servers import Address
+from tests.support.servers import Address, quick_schema
+from tests.support.settings import FULL
 from tests.support.told import ok
 
 
@@ -34,13 +35,14 @@ def secured() -> Iterator[Secured]:
         pki = certificates.make(home / "pki")
         # Where the server looks for triggers: beside its configuration.
         trigger.make_jar(home / f"nodes-1-{DEFAULT}" / "node1" / "conf" / "triggers" / "audit.jar")
-        started = embedded.start(
-            home=home,
-            host=host,
-            heap_mb=512,
-            extra_config={**AUTHORIZED, **pki.of_cassandra(host)},
-            say=lambda line: None,
-        )
+        with quick_schema() as quick:
+            started = embedded.start(
+                home=home,
+                host=host,
+                heap_mb=768,
+                extra_config={**AUTHORIZED, **pki.of_cassandra(host), **quick},
+                say=lambda line: None,
+            )
         yield Secured(Address(started.hosts, started.port, "embedded"), pki, *started.pids)
     finally:
         embedded.stop(wipe=True, home=home, say=lambda line: None)
@@ -82,7 +84,7 @@ def role(client: Session, keyspace: str) -> Iterator[str]:
     client.execute(f"DROP ROLE {name}")
 
 
-ROWS = 3000
+ROWS = 3000 if FULL else 1200
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tests.support.secured import Secured
 from tests.support.settings import FULL, GO
 from tests.support.told import ok, told, until
 
-PAUSE = 0 if FULL else 0.002  # seconds: what is written is copied, too
+PAUSE = 0 if FULL else 0.02  # seconds: what is written is copied, too
 
 
 class Hammer:

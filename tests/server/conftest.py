@@ -27,13 +27,19 @@ def mixed_calls(cli: Cli, client: Any) -> Calls:
     return Calls(cli, client)
 
 
-@pytest.fixture(params=["simulated", "real"])
-def server_of(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A table on the simulator, and on the server of this run."""
+@pytest.fixture(scope="module", params=["simulated", "real"])
+def both_servers(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A table on the simulator, and on the server of this run: one keyspace for a module."""
     if request.param == "simulated":
         with simulated() as found:
             yield found
         return
-    names = ("client", "keyspace", "server")
-    with real(*map(request.getfixturevalue, names)) as found:
+    with real(*map(request.getfixturevalue, ("client", "server"))) as found:
         yield found
+
+
+@pytest.fixture
+def server_of(both_servers: Server) -> Server:
+    """The same, with a new table for each test and nothing beside it."""
+    both_servers.anew()
+    return both_servers

@@ -43,7 +43,6 @@ def test_the_main_job(scylla: Cli, client: Any) -> None:
     ok(scylla("up", *GO))
     ok(scylla("down", "1", *GO, "--set-aside"))
     assert cells.differences(before, cells.read(client, scylla.keyspace)) == []
-    ok(scylla("up", *GO))
     ok(scylla("clean", "--yes"))
     ok(scylla("verify"))
 

@@ -37,6 +37,12 @@ DROP TABLE b;
 MENDED = BROKEN.replace("nosuch", "int")
 
 
+def named(printed: Result, command: str) -> None:
+    """Sees that a command was printed, which is typed elsewhere here."""
+    said = printed.err + printed.out
+    assert re.search(rf"{re.escape(command)}$", said, re.MULTILINE), f"no {command!r} in\n{said}"
+
+
 def typed(
     cli: Cli,
     printed: Result,
@@ -45,8 +51,7 @@ def typed(
     env: Mapping[str, str] | None = None,
 ) -> str:
     """Types a command that was printed; what it says."""
-    said = printed.err + printed.out
-    assert re.search(rf"{re.escape(command)}$", said, re.MULTILINE), f"no {command!r} in\n{said}"
+    named(printed, command)
     return ok(cli(*shlex.split(command)[1:], *more, env=env))
 
 
@@ -56,16 +61,16 @@ def test_through_the_revisions(cli: Cli) -> None:
     typed(cli, cli("up", "1"), commands.down_to(1), YES)
     typed(cli, cli("down", "3"), commands.up_to(3))
     typed(cli, cli("up", "+1"), commands.status())
+    typed(cli, cli("down", "2"), "calldrop-migrate down 2 --yes")
     typed(cli, cli("down"), commands.down_one(), YES)
-    typed(cli, cli("down", "1", "--yes"), commands.status())
-    typed(cli, cli("up", "2"), commands.up())
-    typed(cli, cli("down", "-1"), commands.down_one(), YES)
+    named(cli("up", "2"), commands.up())
+    named(cli("down", "-1"), commands.down_one())
+    named(cli("down", "1", "--yes"), commands.status())
     typed(cli, cli("down"), commands.down_to(0), YES)
-    typed(cli, cli("seed"), commands.up())
+    named(cli("seed"), commands.up())
     typed(cli, cli("seed", "nobody"), commands.seed_list())
     typed(cli, cli("show", "base"), commands.show(1))
     typed(cli, cli("diff", "2", "2"), commands.diff_example())
-    typed(cli, cli("down", "2"), "calldrop-migrate down 2 --yes")
 
 
 @pytest.mark.thorough
@@ -81,7 +86,7 @@ def test_what_comes_after_a_run_needs_no_flag(filled: Cli) -> None:
 
 
 def test_seeding_again(cli: Cli) -> None:
-    ok(cli("up"))
+    ok(cli("up", "1"))
     said = cli("seed", "--users", "3", "--random-seed", "3")
     (again,) = re.findall(r"The same rows again:  (.*)", said.out)
     assert again == commands.seed(*shlex.split(again)[2:])
@@ -94,16 +99,7 @@ def test_an_interrupted_revision(cli: Cli, client: Any) -> None:
     printed = cli("status")
     write(cli, "0002_bc", MENDED)
     assert "is at 0002" in typed(cli, printed, commands.resume("up", 2))
-    # On its way down.
-    refused = "DROP TABLE d;\nALTER TABLE a WITH nosuch = 1"
-    write(cli, "0003_d", tables("d").replace("DROP TABLE d", refused))
-    ok(cli("up"))
-    told(cli("down", "2", "--yes"), 7, "0003_d.cql:5:1")
-    printed = cli("status")
-    write(cli, "0003_d", tables("d"))
-    assert "is at 0002" in typed(cli, printed, commands.resume("down", 3), YES)
     # Taken back, because its file is not there; with the rows that a table of it got.
-    (cli.folder / "migrations" / "0003_d.cql").unlink()
     for rows, way in ((0, commands.abort), (1, commands.abort_discarding)):
         write(cli, "0003_ef", BROKEN.replace("TABLE b", "TABLE e").replace("TABLE c", "TABLE f"))
         told(cli("up"), 7, "0003_ef.cql")
@@ -112,15 +108,32 @@ def test_an_interrupted_revision(cli: Cli, client: Any) -> None:
         (cli.folder / "migrations" / "0003_ef.cql").unlink()
         printed = cli("up") if not rows else cli("abort", "--yes")
         typed(cli, printed, way(), YES)  # commands.abort() and commands.abort_discarding()
-        assert cli.json("status")["current"] == 2
+    assert cli.json("status")["current"] == 2
 
 
-def test_a_drop_that_may_still_arrive(filled: Cli, client: Any) -> None:
+@pytest.mark.thorough
+def test_an_interrupted_way_down(cli: Cli) -> None:
+    """What is refused on a way down is in test_bad_input.py, too."""
+    only(cli, r0001_a=tables("a"), r0002_b=tables("b"))
+    refused = "DROP TABLE d;\nALTER TABLE a WITH nosuch = 1"
+    write(cli, "0003_d", tables("d").replace("DROP TABLE d", refused))
+    ok(cli("up"))
+    told(cli("down", "2", "--yes"), 7, "0003_d.cql:5:1")
+    printed = cli("status")
+    write(cli, "0003_d", tables("d"))
+    assert "is at 0002" in typed(cli, printed, commands.resume("down", 3), YES)
+
+
+def test_a_drop_that_may_still_arrive(filled: Cli) -> None:
     killed = filled.at("kill | before | DROP TABLE call_records", "up", "2", *GO, env=KEPT | SHORT)
     assert killed.code == -signal.SIGKILL
     printed = filled("abort", "--yes", env=KEPT | SHORT)
     typed(filled, printed, commands.abort_at_once(), YES, env=KEPT | SHORT)
-    # Its copy is gone: there is no way back, and none forwards.
+
+
+@pytest.mark.thorough
+def test_a_copy_that_is_gone(filled: Cli, client: Any) -> None:
+    """There is no way back, and none forwards; test_docs.py types `stamp` and `show`, too."""
     killed = filled.at("kill | before | COPY call_records__", "up", "2", *GO)
     assert killed.code == -signal.SIGKILL
     (copy,) = (t for t in table_names(client, filled) if t.startswith("call_records__0002_"))
@@ -160,9 +173,10 @@ def test_a_file_that_was_edited(cli: Cli) -> None:
 def test_a_schema_that_has_drifted(cli: Cli, client: Any) -> None:
     only(cli, r0001_a=tables("a"), r0002_b=tables("b"))
     ok(cli("up", "1"))
-    for command in ("up", "verify", "status"):
-        ddl(client, cli, "ALTER TABLE KS.a WITH default_time_to_live = 60")
-        typed(cli, cli(command), commands.restore(), YES)
+    ddl(client, cli, "ALTER TABLE KS.a WITH default_time_to_live = 60")
+    for command in ("up", "verify"):
+        named(cli(command), commands.restore())
+    typed(cli, cli("status"), commands.restore(), YES)
     ddl(client, cli, "ALTER TABLE KS.a ADD more int")
     typed(cli, cli("repair", "--restore", "--yes"), commands.accept(), YES)
     ok(cli("up"))

@@ -16,15 +16,17 @@ KEYS = [f"key {number}" for number in range(9)]
 INNER = [(3, 1), (2, 1), (2, 2), (1, -1), (1, 0), (-1, 5)]
 
 
-@pytest.fixture
-def ordered(server_of: Server) -> Server:
-    """Nine partitions of six rows each, written backwards, each row with a time of its own."""
-    server_of.execute(f"CREATE TABLE {D} WITH CLUSTERING ORDER BY (a DESC, b ASC)")
+@pytest.fixture(scope="module")
+def ordered(both_servers: Server) -> Server:
+    """Nine partitions of six rows each, written backwards, each row with a time of its own; the
+    tests of this module read them only.
+    """
+    both_servers.execute(f"CREATE TABLE {D} WITH CLUSTERING ORDER BY (a DESC, b ASC)")
     rows = [(key, *inner) for key in KEYS for inner in INNER]
     for number, (key, a, b) in enumerate(reversed(rows)):
         cql = f"INSERT INTO d (k, a, b, v) VALUES (?, ?, ?, 1) USING TIMESTAMP {AT + number}"
-        server_of.execute(cql, (key, a, b))
-    return server_of
+        both_servers.execute(cql, (key, a, b))
+    return both_servers
 
 
 def scanned(on: Server, ranges: tuple[Range, ...]) -> list[list[int]]:

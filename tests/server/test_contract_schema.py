@@ -37,7 +37,7 @@ def test_a_table_is_told_as_it_was_declared(server_of: Server) -> None:
     assert (table.base, table.dropped, table.compact) == ("", (), False)
 
 
-def test_a_create_with_an_id_comes_twice(server_of: Server) -> None:
+def test_a_create_with_an_id_comes_twice_and_again_behind_the_drop(server_of: Server) -> None:
     id_, create = uuid4(), "CREATE TABLE {}u (k int PRIMARY KEY, v int) WITH ID = {}"
     server_of.execute(create.format("", id_))
     server_of.execute("INSERT INTO u (k, v) VALUES (1, 1)")
@@ -46,14 +46,8 @@ def test_a_create_with_an_id_comes_twice(server_of: Server) -> None:
     server_of.execute(create.format("IF NOT EXISTS ", id_))
     assert id_of(server_of, "u") == id_
     assert server_of.execute("SELECT v FROM u") == [{"v": 1}]
-
-
-def test_a_create_with_an_id_comes_again_behind_the_drop(server_of: Server) -> None:
-    id_, create = uuid4(), "CREATE TABLE u (k int PRIMARY KEY, v int) WITH ID = {}"
-    server_of.execute(create.format(id_))
-    server_of.execute("INSERT INTO u (k, v) VALUES (1, 1)")
     server_of.execute("DROP TABLE u")
-    server_of.execute(create.format(id_))
+    server_of.execute(create.format("", id_))
     assert id_of(server_of, "u") == id_
     assert server_of.execute("SELECT v FROM u") == []
 
@@ -117,21 +111,18 @@ def test_what_a_dropped_column_has_once_it_is_back_is_what_was_written_behind_it
         assert values_of(server_of, "v") == [(shown,)]
 
 
-@pytest.mark.parametrize(
-    ("cql", "name"),
-    [
-        ("ALTER TABLE nosuch ADD v int", "nosuch"),
-        ("DROP TABLE nosuch", "nosuch"),
-        (VIEW.replace("FROM t", "FROM nosuch"), "nosuch"),
-        ("CREATE INDEX on_v ON nosuch (v)", "nosuch"),
-    ],
-)
-def test_a_refusal_says_what_is_not_there(server_of: Server, cql: str, name: str) -> None:
+def test_a_refusal_says_what_is_not_there(server_of: Server) -> None:
     database: Database = server_of.database
-    with pytest.raises(StatementRefused) as refused:
-        database.ddl(cql)
-    assert refused.value.absent
-    assert name in refused.value.message
+    for cql in (
+        "ALTER TABLE nosuch ADD v int",
+        "DROP TABLE nosuch",
+        VIEW.replace("FROM t", "FROM nosuch"),
+        "CREATE INDEX on_v ON nosuch (v)",
+    ):
+        with pytest.raises(StatementRefused) as refused:
+            database.ddl(cql)
+        assert refused.value.absent, cql
+        assert "nosuch" in refused.value.message
 
 
 def test_rows_of_a_table_that_is_not_there_are_refused_as_such(server_of: Server) -> None:
@@ -196,31 +187,25 @@ def test_a_view_that_is_made_again_is_built_again(server_of: Server) -> None:
     assert view_of(server_of) == [(6, 1, 1)]
 
 
-def test_what_a_view_keeps_from_being_done_to_its_base(server_of: Server) -> None:
+def test_what_a_view_keeps_from_being_done_to_its_base_and_to_itself(server_of: Server) -> None:
     made(server_of)
-    for cql in ("DROP TABLE t", "DROP TABLE IF EXISTS t", "ALTER TABLE t DROP v", VIEW):
-        with pytest.raises(Refused):
-            server_of.execute(cql)
-    server_of.execute(VIEW.replace("VIEW by_v", "VIEW IF NOT EXISTS by_v"))
-    server_of.execute("ALTER TABLE t ADD x int")
-    server_of.execute("DROP MATERIALIZED VIEW by_v")
-    server_of.execute("DROP TABLE t")
-
-
-@pytest.mark.parametrize(
-    "cql",
-    [
+    for cql in (
+        "DROP TABLE t",
+        "DROP TABLE IF EXISTS t",
+        "ALTER TABLE t DROP v",
+        "ALTER TABLE t DROP w",
+        VIEW,
         "DROP MATERIALIZED VIEW t",
         "DROP TABLE by_v",
         "ALTER TABLE by_v ADD x int",
         "INSERT INTO by_v (v, k, c) VALUES (1, 1, 1)",
-        "ALTER TABLE t DROP w",
-    ],
-)
-def test_a_view_is_no_table(server_of: Server, cql: str) -> None:
-    made(server_of)
-    with pytest.raises(Refused):
-        server_of.execute(cql)
+    ):
+        with pytest.raises(Refused):
+            print(cql, server_of.execute(cql))
+    server_of.execute(VIEW.replace("VIEW by_v", "VIEW IF NOT EXISTS by_v"))
+    server_of.execute("ALTER TABLE t ADD x int")
+    server_of.execute("DROP MATERIALIZED VIEW by_v")
+    server_of.execute("DROP TABLE t")
 
 
 def test_a_view_that_declares_no_order_has_that_of_its_base(server_of: Server) -> None:

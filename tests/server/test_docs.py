@@ -14,7 +14,8 @@ that isn't obvious:
     elsewhere FILE TEST  that test runs it
     by hand              for hours, or with what isn't here: its programs and targets are there
 
-Where a page has a host, a data centre or the keyspace calldrop, this test has its own.
+Where a page has a host, a data centre or the keyspace calldrop, this test has its own; of many rows
+it loads a tenth. What was answered to a command of a page is said beforehand the next time.
 """
 
 from __future__ import annotations
@@ -145,6 +146,7 @@ class Reader:
         self._datacenter = datacenter
         self._env = {"CALLDROP_REPLICATION": f"{datacenter}=1", "CALLDROP_LEASE_TTL": "60"}
         self._variables: dict[str, str] = {}
+        self._answers: dict[tuple[str, str], list[str]] = {}  # of a command and a keyspace
         self.made: list[str] = []
 
     def run(self, block: Block) -> None:
@@ -161,12 +163,12 @@ class Reader:
                 for name in ("database_migrations", "migration_journal", "migration_progress"):
                     self._client.execute(f"DROP TABLE {self._cli.keyspace}.{name}")
             case "with rows":
-                self._fill()
+                self._fill(block)
             case "ScyllaDB":
                 if "scylla" in str(self._client.execute("SELECT * FROM system.local").one()):
                     self._client.execute(block.text.strip().rstrip(";"))
         if block.kind == "sh" and what not in ("elsewhere", "by hand"):
-            counts: dict[int, dict[str, int]] = {}
+            counts = {self._current(): self._counts()}
             for words in commands_in(block):
                 self._line(words)
                 if what == "with rows" and "seed" not in words:
@@ -175,6 +177,7 @@ class Reader:
 
     def _as_here(self, text: str) -> str:
         text = re.sub(r"10\.0\.1\.\d+", self._cli.environment["CALLDROP_HOSTS"], text)
+        text = re.sub(r"\b10_000\b", "1_000", text)
         return re.sub(r"datacenter1 = \d", f"{self._datacenter} = 1", text)
 
     def _line(self, words: list[str]) -> None:
@@ -197,16 +200,21 @@ class Reader:
         assert result.code in allowed, f"{shlex.join(words)}: {result}"
 
     def _typed(self, args: list[str]) -> Result:
-        result = self._cli(*args, env=self._env)
+        about = (args[0], args[args.index("-k") + 1] if "-k" in args else "")
+        result = self._cli(*args, *self._answers.get(about, []), env=self._env)
         if asked := re.search(r"To answer beforehand:  calldrop-migrate (.*)", result.err):
-            return self._cli(*shlex.split(asked[1]), env=self._env)
+            answered = shlex.split(asked[1])
+            self._answers[about] = answered[len(args) :]
+            return self._cli(*answered, env=self._env)
         return result
 
     # -- rows --------------------------------------------------------------------------------------
 
-    def _fill(self) -> None:
+    def _fill(self, block: Block) -> None:
+        """Rows at the revision that the keyspace is at, or that the block goes down to."""
         if not self._current():
-            ok(self._typed(["up", "1"]))
+            down = re.search(r"\bdown (\d)", block.text)
+            ok(self._typed(["up", down[1] if down else "1"]))
         if "call_records" in self._tables():
             ok(self._typed(["seed", "--users", "3", "--random-seed", "3"]))
             return

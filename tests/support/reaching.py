@@ -43,6 +43,9 @@ def connected(server: Address) -> Iterator[Any]:
         if user
         else None,
         connect_timeout=20,
+        # Read anew at each change of a schema, and nobody here asks for it.
+        schema_metadata_enabled=False,
+        token_metadata_enabled=False,
     )
     try:
         yield asking_again(cluster.connect())

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from calldrop_migrate.embedded import jars, java, node, ports, processes, releases, server
+from tests.support.servers import quick_schema
 
 NODES = 3
 HEAP_MB = 512
@@ -69,9 +70,15 @@ DIRECTORY = f"nodes-{NODES}-{releases.DEFAULT}"
 @contextmanager
 def ring(home: Path, host: str) -> Iterator[Ring]:
     """Starts them; ends and deletes them afterwards."""
-    started = server.start(
-        home=home, host=host, nodes=NODES, heap_mb=HEAP_MB, say=lambda line: None
-    )
+    with quick_schema(once=False) as quick:
+        started = server.start(
+            home=home,
+            host=host,
+            nodes=NODES,
+            heap_mb=HEAP_MB,
+            extra_config=quick,
+            say=lambda line: None,
+        )
     made = Ring(home, started.hosts, started.port, list(started.pids))
     try:
         yield made

@@ -61,4 +61,6 @@ class Secured:
             auth_provider=PlainTextAuthProvider(role, role),
             ssl_context=self.context,
             connect_timeout=20,
+            schema_metadata_enabled=False,
+            token_metadata_enabled=False,
         )
