@@ -123,6 +123,7 @@ def register(app: typer.Typer) -> None:
     def start(call: Call, port: Port = None, nodes: Nodes = None, version: Version = None) -> None:
         """Start the server. It goes on running when this command has ended."""
         from calldrop_migrate.embedded import releases, server
+        from calldrop_migrate.embedded.tuning import Tuning
 
         release = releases.release(version or releases.DEFAULT)
         if found := server.find():
@@ -136,10 +137,10 @@ def register(app: typer.Typer) -> None:
                     f"a server is running already, {other}",
                     hint=f"Stop it first; its data stays:  {commands.server_stop()}",
                 )
-        heap = server.HEAP_MB if nodes in (None, 1) else server.HEAP_MB // 2
+        tuning = Tuning() if nodes in (None, 1) else Tuning(heap_mb=Tuning().heap_mb // 2)
         asked = (port or server.PORT, nodes or 1)
         started = server.start(
-            version=release.line, port=asked[0], nodes=asked[1], heap_mb=heap, say=say
+            version=release.line, port=asked[0], nodes=asked[1], tuning=tuning, say=say
         )
         show(_running(started), json_wanted=call.json)
 

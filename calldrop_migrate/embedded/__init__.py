@@ -4,6 +4,7 @@
     state.py      the home directory, the record of what runs there, the lock
     processes.py  starting detached processes, and knowing them again by pid
     ports.py      who listens where, and whether it answers CQL
+    tuning.py     room and settings of each node
     node.py       what one node is started with: cassandra.yaml and the JVM's arguments
     releases.py   the releases that can be started, with the pinned lists of their jars
     jars.py       Cassandra's jars, downloaded once

@@ -6,11 +6,12 @@ Texts from values: nothing is started here, and nothing is written but the files
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from calldrop_migrate.embedded.tuning import Tuning
 from calldrop_migrate.errors import ConfigurationError
 
 STORAGE_PORT = 7000
@@ -84,8 +85,7 @@ class Node:
     storage_port: int
     seed: str
     alone: bool
-    heap_mb: int
-    extra: Mapping[str, str]
+    tuning: Tuning
 
     @property
     def log(self) -> Path:
@@ -93,9 +93,7 @@ class Node:
         return self.directory / "server.log"
 
 
-def lay_out(
-    directory: Path, host: str, count: int, port: int, heap_mb: int, extra: Mapping[str, str]
-) -> tuple[Node, ...]:
+def lay_out(directory: Path, host: str, count: int, port: int, tuning: Tuning) -> tuple[Node, ...]:
     """The nodes of a server of `count` nodes, on consecutive addresses from `host` on.
 
     Raises:
@@ -121,15 +119,14 @@ def lay_out(
             storage_port=STORAGE_PORT,
             seed=hosts[0],
             alone=count == 1,
-            heap_mb=heap_mb,
-            extra=extra,
+            tuning=tuning,
         )
         for number, address in enumerate(hosts, start=1)
     )
 
 
 def yaml(node: Node) -> str:
-    """The text of cassandra.yaml; the values of `node.extra` are YAML, and win over ours."""
+    """The text of cassandra.yaml; the values of `node.tuning` are YAML, and win over ours."""
     settings = {
         "cluster_name": "calldrop-embedded",
         "num_tokens": "16",
@@ -152,7 +149,7 @@ def yaml(node: Node) -> str:
             for name in ("commitlog", "saved_caches", "hints", "cdc_raw")
         },
         "data_file_directories": json.dumps([str(node.directory / "data")]),
-        **node.extra,
+        **node.tuning.settings,
     }
     return "".join(f"{name}: {value}\n" for name, value in settings.items())
 
@@ -178,8 +175,8 @@ def command(node: Node, java: Path, jars: Sequence[Path]) -> list[str]:
     return [
         str(java),
         f"-javaagent:{jamm}",
-        f"-Xms{min(node.heap_mb, 256)}m",
-        f"-Xmx{node.heap_mb}m",
+        f"-Xms{min(node.tuning.heap_mb, 256)}m",
+        f"-Xmx{node.tuning.heap_mb}m",
         *_QUICK,
         *_PROPERTIES,
         # One alone waits for nobody and says good-bye to nobody; others need time to hear of it.
@@ -188,6 +185,7 @@ def command(node: Node, java: Path, jars: Sequence[Path]) -> list[str]:
         f"-Dcassandra.storagedir={node.directory}",
         *(f"--add-exports={_full(package)}=ALL-UNNAMED" for package in _EXPORTS),
         *(f"--add-opens={_full(package)}=ALL-UNNAMED" for package in _OPENS),
+        *node.tuning.jvm,
         "-cp",
         ":".join([str(conf), *map(str, jars)]),
         MAIN_CLASS,

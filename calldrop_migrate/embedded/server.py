@@ -8,20 +8,19 @@ every command.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 from calldrop_migrate import commands
 from calldrop_migrate.embedded import processes, releases, state
+from calldrop_migrate.embedded.tuning import Tuning
 from calldrop_migrate.errors import ConfigurationError
 
 NAME = "embedded"
 PORT = 9042
-HEAP_MB = 1024
 _GRACE = 10.0
-_NOTHING: Mapping[str, str] = MappingProxyType({})
+_USUAL = Tuning()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +85,9 @@ def start(
     version: str = releases.DEFAULT,
     port: int = PORT,
     nodes: int = 1,
-    heap_mb: int = HEAP_MB,
     home: Path | None = None,
     host: str = "127.0.0.1",
-    extra_config: Mapping[str, str] = _NOTHING,
+    tuning: Tuning = _USUAL,
     timeout: float = 120.0,
     say: Callable[[str], None],
 ) -> Server:
@@ -99,8 +97,7 @@ def start(
         version: which line of Cassandra, of releases.py.
         port: where each node takes CQL connections.
         nodes: how many nodes, on consecutive addresses from `host` on.
-        heap_mb: the heap of each node's JVM, in MiB.
-        extra_config: settings of cassandra.yaml that win over ours; each value is YAML.
+        tuning: room and settings of each node.
         timeout: seconds that each node may take until it answers CQL.
         say: told in one line what is being done.
 
@@ -128,7 +125,7 @@ def start(
         # A ring doesn't shrink because fewer of its nodes are started, and an older release can't
         # read what a newer one wrote.
         directory = home / f"nodes-{nodes}-{release.line}"
-        layout = lay_out(directory, host, nodes, port, heap_mb, extra_config)
+        layout = lay_out(directory, host, nodes, port, tuning)
         return _server(launch(home, release, layout, timeout, say))
 
 

@@ -35,14 +35,12 @@ def secured() -> Iterator[Secured]:
         pki = certificates.make(home / "pki")
         # Where the server looks for triggers: beside its configuration.
         trigger.make_jar(home / f"nodes-1-{DEFAULT}" / "node1" / "conf" / "triggers" / "audit.jar")
-        with quick_schema() as quick:
-            started = embedded.start(
-                home=home,
-                host=host,
-                heap_mb=768,
-                extra_config={**AUTHORIZED, **pki.of_cassandra(host), **quick},
-                say=lambda line: None,
-            )
+        started = embedded.start(
+            home=home,
+            host=host,
+            tuning=quick_schema({**AUTHORIZED, **pki.of_cassandra(host)}, heap_mb=768),
+            say=lambda line: None,
+        )
         yield Secured(Address(started.hosts, started.port, "embedded"), pki, *started.pids)
     finally:
         embedded.stop(wipe=True, home=home, say=lambda line: None)

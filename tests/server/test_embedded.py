@@ -14,13 +14,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from calldrop_migrate import commands
 from calldrop_migrate.embedded import ports, processes, server, state
+from calldrop_migrate.embedded.tuning import Tuning
 from calldrop_migrate.errors import ConfigurationError, Unreachable
 
 pytest.importorskip("jgo", reason="needs the local extra")
@@ -69,9 +70,14 @@ def freed() -> bool:
     return True
 
 
-def start(home: Path, said: list[str] | None = None, **arguments: object) -> server.Server:
-    say = (said if said is not None else []).append
-    return server.start(home=home, host=HOST, heap_mb=512, say=say, **arguments)  # type: ignore[arg-type]
+def start(
+    home: Path,
+    said: list[str] | None = None,
+    settings: Mapping[str, str] | None = None,
+    **arguments: float,
+) -> server.Server:
+    say, tuning = (said if said is not None else []).append, Tuning(512, settings or {})
+    return server.start(home=home, host=HOST, tuning=tuning, say=say, **arguments)  # type: ignore[arg-type]
 
 
 def other(
@@ -124,9 +130,7 @@ def test_a_life(home: Path, tmp_path: Path) -> None:
     java.parent.mkdir()
     java.write_text("""#!/bin/sh\necho 'openjdk version "25.0.1"' >&2\n""")
     java.chmod(0o755)
-    both = [
-        other(home, "start", {"JAVA_HOME": str(tmp_path)}, host=HOST, heap_mb=512) for _ in range(2)
-    ]
+    both = [other(home, "start", {"JAVA_HOME": str(tmp_path)}, host=HOST) for _ in range(2)]
     results = [result(process) for process in both]
     assert [code for code, _, _ in results] == [0, 0], results
     assert results[0][1] == results[1][1]
@@ -197,7 +201,7 @@ def test_a_server_with_passwords_takes_them_at_once(home: Path) -> None:
     start(
         home,
         port=9242,
-        extra_config={
+        settings={
             "authenticator": "PasswordAuthenticator",
             "authorizer": "CassandraAuthorizer",
         },
@@ -260,7 +264,7 @@ def test_a_server_that_dies_while_starting(home: Path) -> None:
         socket.create_server((HOST, 7000)),
         pytest.raises(Unreachable, match="ended while it was starting") as failed,
     ):
-        start(home, extra_config={"no_such_setting": "1"})
+        start(home, settings={"no_such_setting": "1"})
     assert "no_such_setting" in failed.value.message
     assert "\tat " not in failed.value.message
     assert failed.value.state == "nothing is running"

@@ -15,7 +15,7 @@ from calldrop_migrate.embedded import jars, java, node, ports, processes, releas
 from tests.support.servers import quick_schema
 
 NODES = 3
-HEAP_MB = 512
+TUNING = quick_schema({}, heap_mb=512, once=False)
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Ring:
 
     def start(self, at: int) -> None:
         """A node that was killed, again; returns when all others have heard of it."""
-        layout = node.lay_out(self.home / DIRECTORY, self.hosts[0], NODES, self.port, HEAP_MB, {})
+        layout = node.lay_out(self.home / DIRECTORY, self.hosts[0], NODES, self.port, TUNING)
         release = releases.release(releases.DEFAULT)
         path = jars.classpath(release, lambda line: None)
         command = node.command(layout[at], java.find_java(release), path)
@@ -70,15 +70,13 @@ DIRECTORY = f"nodes-{NODES}-{releases.DEFAULT}"
 @contextmanager
 def ring(home: Path, host: str) -> Iterator[Ring]:
     """Starts them; ends and deletes them afterwards."""
-    with quick_schema(once=False) as quick:
-        started = server.start(
-            home=home,
-            host=host,
-            nodes=NODES,
-            heap_mb=HEAP_MB,
-            extra_config=quick,
-            say=lambda line: None,
-        )
+    started = server.start(
+        home=home,
+        host=host,
+        nodes=NODES,
+        tuning=TUNING,
+        say=lambda line: None,
+    )
     made = Ring(home, started.hosts, started.port, list(started.pids))
     try:
         yield made

@@ -20,8 +20,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from calldrop_migrate.embedded import node, ports, processes, releases
+from calldrop_migrate.embedded import ports, processes, releases
 from calldrop_migrate.embedded import server as embedded
+from calldrop_migrate.embedded.tuning import Tuning
 from tests.support.places import DATA
 
 CQL_PORT = 9042
@@ -59,20 +60,14 @@ def running() -> Address | None:
     return Address(found.hosts, found.port, "embedded") if found else None
 
 
-@contextmanager
-def quick_schema(*, once: bool = True) -> Iterator[Mapping[str, str]]:
-    """Makes CREATE, ALTER and DROP take less time on nodes that are started meanwhile; gives the
-    settings of cassandra.yaml for that.
+def quick_schema(settings: Mapping[str, str], heap_mb: int = 1024, *, once: bool = True) -> Tuning:
+    """Return what makes CREATE, ALTER and DROP take less time.
 
     Each change of a schema flushes many tables, most of which are nearly empty. A node that is
-    started only once doesn't flush its own; for all of them there is room for little at a time.
+    started only `once` doesn't flush its own; for all of them there is room for little at a time.
     """
-    before = node._QUICK
-    vars(node)["_QUICK"] = (*before, *_ROOM, *(_NO_FLUSH if once else ()))
-    try:
-        yield {"memtable_allocation_type": "unslabbed_heap_buffers"}
-    finally:
-        vars(node)["_QUICK"] = before
+    quick = {"memtable_allocation_type": "unslabbed_heap_buffers", **settings}
+    return Tuning(heap_mb, quick, (*_ROOM, *(_NO_FLUSH if once else ())))
 
 
 @contextmanager
@@ -82,15 +77,14 @@ def own() -> Iterator[Address]:
     home = _HOMES / str(os.getpid())
     host, port = _free_address()
     masks = {} if VERSION == "4.1" else {"dynamic_data_masking_enabled": "true"}
-    with quick_schema() as quick:
-        started = embedded.start(
-            version=VERSION,
-            home=home,
-            host=host,
-            port=port,
-            extra_config={**masks, **quick},
-            say=lambda _: None,
-        )
+    started = embedded.start(
+        version=VERSION,
+        home=home,
+        host=host,
+        port=port,
+        tuning=quick_schema(masks),
+        say=lambda _: None,
+    )
     try:
         yield Address(started.hosts, started.port, "embedded")
     finally:

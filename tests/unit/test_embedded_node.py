@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from calldrop_migrate.embedded.node import Node, command, lay_out, prepare, yaml
+from calldrop_migrate.embedded.tuning import Tuning
 from calldrop_migrate.errors import ConfigurationError
 
 JARS = [Path("/jars/cassandra-all-5.0.9.jar"), Path("/jars/jamm-0.4.0.jar")]
 
 
 def layout(count: int = 1, home: str = "/home/of it", **extra: str) -> tuple[Node, ...]:
-    return lay_out(Path(home) / f"nodes-{count}-5.0", "127.0.0.9", count, 9142, 512, extra)
+    return lay_out(Path(home) / f"nodes-{count}-5.0", "127.0.0.9", count, 9142, Tuning(512, extra))
 
 
 def settings(node: Node) -> dict[str, str]:
@@ -45,7 +46,7 @@ def test_impossible_layouts_are_refused_before_anything_starts(
     host: str, count: int, port: int
 ) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        lay_out(Path("/home"), host, count, port, 512, {})
+        lay_out(Path("/home"), host, count, port, Tuning())
     assert refused.value.hint
 
 
