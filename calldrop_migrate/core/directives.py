@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from calldrop_migrate.core.cql import Kind, Token, scan
 from calldrop_migrate.errors import Fault, Place
 
-NAMES = ("up", "down", "rebuild", "irreversible")
+NAMES = ("up", "down", "rebuild", "irreversible", "partial")
 # What a word in the place of a name may mean; other tools say it so.
 _MEANT = {name: name for name in NAMES} | {
     "upgrade": "up",
@@ -28,7 +28,7 @@ _MEANT = {name: name for name in NAMES} | {
     "undo": "down",
 }
 
-_EXACT = re.compile(r"-- migrate:(up|down|rebuild|irreversible)(?:[ \t]+(.*?))?[ \t]*")
+_EXACT = re.compile(r"-- migrate:(up|down|rebuild|irreversible|partial)(?:[ \t]+(.*?))?[ \t]*")
 # Three ways to be nearly one, then the word that should be its name, and the rest.
 _NEAR = re.compile(
     r"""
@@ -36,7 +36,7 @@ _NEAR = re.compile(
       | (?: (?: -- | // ) [\s+-]* | /\* [ \t*]* )
         (?: migr [a-z]* [:;] (?= \w )                                      # /* migration:up */
           | m (?= [a-z]* g ) (?= [a-z]* r ) [a-z]* [:;]                    # -- mirgate:up
-            (?= (?: up | down | rebuild | irreversible ) \b ) ) )
+            (?= (?: up | down | rebuild | irreversible | partial ) \b ) ) )
     [\s:;.=_-]* (?P<word> \w* ) [ \t]* (?P<rest> .*? ) \s* (?: \*/ )?
     """,
     re.VERBOSE | re.IGNORECASE | re.ASCII | re.DOTALL,
@@ -87,7 +87,7 @@ def recognise(comment: Token, file: str) -> tuple[Directive | None, Fault | None
     message = f"`{comment.text.splitlines()[0]}` is no directive"
     for word in get_close_matches(near["word"].lower(), _MEANT, n=1):
         name = _MEANT[word]
-        rest = near["rest"] if name in ("rebuild", "irreversible") else ""
+        rest = near["rest"] if name in ("rebuild", "irreversible", "partial") else ""
         fault = Fault(place, message, f"did you mean `{f'-- migrate:{name} {rest}'.rstrip()}`?")
         return Directive(place, name, rest, comment.column + near.start("rest")), fault
     known = ", ".join(f"`-- migrate:{name}`" for name in NAMES)

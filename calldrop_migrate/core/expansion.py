@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from calldrop_migrate.core import names
+from calldrop_migrate.core import names, opposites
 from calldrop_migrate.core.carrying import (
     can_misfit,
     identity,
@@ -64,7 +64,11 @@ def expand(
     draft = Draft(migration, direction, attempt, facts, before)
     _fill(draft)
     if draft.faults:
+        if migration.leaves:
+            draft.faults.append(opposites.way_out(migration, direction))
         raise MigrationFileError(tuple(draft.faults))
+    if direction == "down":
+        draft.notes += [f"down leaves {line} ({migration.partial})" for line in migration.leaves]
     # What a shadow gives back has come from the table before: it is no reason of its own.
     copies = [
         op
@@ -87,10 +91,14 @@ def expand(
     )
 
 
-def examine(migrations: Sequence[Migration]) -> tuple[Fault, ...]:
-    """What is wrong in a folder, found by going up and back through it with rows in every table."""
-    schema, faults = Schema(""), []
-    for migration in migrations:
+def examine(migrations: Sequence[Migration]) -> tuple[tuple[Migration, ...], tuple[Fault, ...]]:
+    """Return the revisions of a folder with what their ways down leave, and what is wrong in them:
+    found by going up and back through it with rows in every table.
+    """
+    before, faults, examined = Schema(""), list[Fault](), list[Migration]()
+    schema = before
+    for read_ in migrations:
+        migration = read_
         ways: list[Direction] = ["up"] if migration.irreversible is not None else ["up", "down"]
         for way in ways:
             facts = Facts(filled=frozenset(t.name for t in schema.tables), set_aside=True)
@@ -98,9 +106,17 @@ def examine(migrations: Sequence[Migration]) -> tuple[Fault, ...]:
             _fill(draft)
             faults += draft.faults
             if way == "up":  # the next revision begins here, and so does the way back
-                users = (t for t in draft.schema.tables if not names.is_internal(t.name))
-                schema = replace(draft.schema, tables=tuple(users))
-    return tuple(sorted(set(faults)))
+                before, schema = schema, _of_users(draft.schema)
+            elif not draft.faults:
+                leaves = opposites.left(before, schema, _of_users(draft.schema))
+                faults += opposites.faults(migration, leaves)
+                migration = replace(migration, leaves=tuple(leaves))
+        examined.append(migration)
+    return tuple(examined), tuple(sorted(set(faults)))
+
+
+def _of_users(schema: Schema) -> Schema:
+    return replace(schema, tables=tuple(t for t in schema.tables if not names.is_internal(t.name)))
 
 
 def declared_at(migrations: Sequence[Migration], number: int) -> Schema:

@@ -50,6 +50,8 @@ class Migration:
         text: the whole file, with LF for every newline and without a BOM.
         checksum: the sha256 of the text, so it is the same for CRLF and LF.
         irreversible: why there is no way down, when the file says so.
+        partial: why the way down leaves something of the way up, when the file says so.
+        leaves: what it leaves, a line each; known once the folder was examined.
     """
 
     number: int
@@ -61,6 +63,8 @@ class Migration:
     up: tuple[Step, ...]
     down: tuple[Step, ...]
     irreversible: str | None
+    partial: str | None = None
+    leaves: tuple[str, ...] = ()
 
     @classmethod
     def bare(cls, number: int, title: str) -> Migration:
@@ -152,8 +156,19 @@ def _read(file: str, data: bytes) -> tuple[Migration, list[Fault]]:
             faults.append(_not_utf8(file, error))
     up, down = tuple(reader.steps["up"]), tuple(reader.steps["down"])
     checksum = hashlib.sha256(text.encode()).digest()
-    title, reason = slug.replace("_", " "), reader.reason
-    return Migration(number, slug, title, file, text, checksum, up, down, reason), faults
+    migration = Migration(
+        number=number,
+        slug=slug,
+        title=slug.replace("_", " "),
+        file=file,
+        text=text,
+        checksum=checksum,
+        up=up,
+        down=down,
+        irreversible=reader.reason,
+        partial=reader.partial,
+    )
+    return migration, faults
 
 
 def _not_utf8(file: str, error: UnicodeDecodeError) -> Fault:
@@ -198,6 +213,7 @@ class _Reader:
     def __init__(self, file: str, faults: list[Fault]) -> None:
         self.steps: dict[str, list[Step]] = {"": [], "up": [], "down": [], "irreversible": []}
         self.reason: str | None = None
+        self.partial: str | None = None
         self._file = file
         self._faults = faults
         self._section = ""
@@ -207,7 +223,7 @@ class _Reader:
         self._whole = True  # every token of the text could be read
 
     def read(self, text: str) -> None:
-        """Fill `steps` and `reason`, and find all faults."""
+        """Fill `steps`, `reason` and `partial`, and find all faults."""
         tokens, unreadable = scan(text, self._file)
         self._faults += unreadable
         self._whole = not unreadable
@@ -232,7 +248,8 @@ class _Reader:
         self._faults.append(Fault(place, message, hint))
 
     def _may_cut(self, tokens: Sequence[Token], directive: Directive) -> bool:
-        """Whether a directive ends what stands before it: inside a statement a rebuild doesn't."""
+        """Whether a directive ends what stands before it: inside a statement a rebuild doesn't,
+        nor a reason."""
         first = None
         for token in tokens:
             if token.kind is not Kind.COMMENT:
@@ -240,7 +257,7 @@ class _Reader:
         if first:
             hint = f"end the statement that begins in line {first.line} with `;`"
             self._fault(directive.place, f"{directive} inside a statement", hint)
-        return first is None or directive.name != "rebuild"
+        return first is None or directive.name not in ("rebuild", "partial")
 
     def _statements(self, tokens: Sequence[Token], text: str) -> None:
         try:
@@ -261,6 +278,9 @@ class _Reader:
         self.steps[self._section].append(Step(statement, rebuild))
 
     def _obey(self, directive: Directive) -> None:
+        if directive.name == "partial":
+            self._is_partial(directive)
+            return
         if directive.name != "rebuild":
             self._end_rebuild()
             self._open(directive)
@@ -270,6 +290,14 @@ class _Reader:
             self._fault(directive.place, f"a second {directive} for one statement", hint)
         self._rebuild, faults = rebuild_of(directive)
         self._faults += faults
+
+    def _is_partial(self, directive: Directive) -> None:
+        if self._section != "down":
+            self._fault(directive.place, f"{directive} belongs below `-- migrate:down`")
+        if not directive.rest:
+            hint = "say why: `-- migrate:partial REASON`"
+            self._fault(directive.place, f"{directive} without a reason", hint)
+        self.partial = directive.rest
 
     def _open(self, directive: Directive) -> None:
         """Begin a section."""

@@ -24,8 +24,8 @@ def load(contents: Mapping[str, bytes]) -> tuple[Migration, ...]:
     Raises:
         MigrationFileError: all that is wrong.
     """
-    migrations = files.load(contents)
-    faults = list(examine(migrations))
+    migrations, found = examine(files.load(contents))
+    faults = list(found)
     for name in _OTHER_TOOLS:
         if name in contents:
             message = (

@@ -379,7 +379,9 @@ def kept(record: Record) -> Migration:
 
 
 def check_files(records: Mapping[int, Record], migrations: Sequence[Migration]) -> None:
-    """That every applied revision's file is the one that was applied.
+    """See that every applied revision's file has the statements that were applied.
+
+    Comments, and the way down, which is run from the file, may be mended.
 
     Raises:
         HistoryError: a file changed, or its row isn't of this tool.
@@ -393,7 +395,7 @@ def check_files(records: Mapping[int, Record], migrations: Sequence[Migration]) 
                 " wrote"
             )
         # A file under way may still be mended: what has run of it is compared hash by hash instead.
-        if migration and record.applied and migration.checksum != record.checksum:
+        if migration and record.applied and is_another(record, migration):
             then, now = (one.checksum.hex()[:12] for one in (record, migration))
             changed = f"{migration.file} changed after it was applied ({then} then, {now} now)"
             hint = put_back(migration)
@@ -415,16 +417,33 @@ def put_back(migration: Migration) -> str:
     )
 
 
-def ran_otherwise(record: Record, migration: Migration) -> bool:
-    """Whether the statements that a file has on the way up are not those that were applied."""
-    try:
-        then, now = (
-            [
-                [token.text for token in step.statement.tokens]
-                for step in parse(migration.file, text.encode()).up
-            ]
-            for text in (record.content, shown_file(migration.text))
-        )
-    except MigrationFileError:  # what an earlier release has read, and this one doesn't
+def is_another(record: Record, migration: Migration) -> bool:
+    """Return whether a file is not the one that was applied: by another name with another text, or
+    with other statements on the way up.
+    """
+    if migration.checksum == record.checksum:
         return False
-    return then != now
+    then = _on_the_way_up(migration.file, record.content)
+    now = _on_the_way_up(migration.file, shown_file(migration.text))
+    return migration.file != record.name or then is None or then != now
+
+
+def ran_otherwise(record: Record, migration: Migration) -> bool:
+    """Return whether it is known that a file has other statements on the way up than were applied:
+    not of a text that an earlier release has read, and this one doesn't.
+    """
+    then = _on_the_way_up(migration.file, record.content)
+    return then is not None and then != _on_the_way_up(migration.file, shown_file(migration.text))
+
+
+def _on_the_way_up(file: str, text: str) -> list[tuple[object, ...]] | None:
+    """Return what a text does on the way up; None where it can't be read."""
+    try:
+        steps = parse(file, text.encode()).up
+    except MigrationFileError:
+        return None
+    found: list[tuple[object, ...]] = []
+    for step in steps:
+        how = (step.rebuild.into, step.rebuild.drop, step.rebuild.assign) if step.rebuild else ()
+        found.append(([token.text for token in step.statement.tokens], how))
+    return found

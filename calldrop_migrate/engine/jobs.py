@@ -227,7 +227,9 @@ class Jobs:
                     state="Nothing was changed.",
                     hint="Use the newer release's folder.",
                 )
-            if found := not_as_declared(self._migrations, goal, schema):
+            left = {line for migration in self._migrations for line in migration.leaves}
+            differs = not_as_declared(self._migrations, goal, schema)
+            if found := [line for line in differs if line not in left]:
                 lines = "".join(f"\n    {line}" for line in found)
                 raise DriftError(
                     f"{schema.keyspace} is not as {at_revision(goal)} makes it:{lines}",

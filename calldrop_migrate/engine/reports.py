@@ -14,7 +14,7 @@ from calldrop_migrate.core.cql import quote
 from calldrop_migrate.core.files import Migration
 from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.drift import drift, ways_out
-from calldrop_migrate.engine.history import History, Record, check_files, read_history
+from calldrop_migrate.engine.history import History, Record, check_files, is_another, read_history
 from calldrop_migrate.engine.journal import Event, Journal, has_journal, in_doubt
 from calldrop_migrate.engine.keyspace import replication_differences
 from calldrop_migrate.engine.lease import LeaseState
@@ -209,8 +209,10 @@ def _revision(
     begin, end = (of_attempt[0].at, of_attempt[-1]) if of_attempt else (None, None)
     seconds = (end.at - begin).total_seconds() if end and end.at and begin else None
     file = known.get(number)
-    edited = file is not None and file.checksum != record.checksum
+    edited = file is not None and is_another(record, file)
     note = "edited since it was applied" if edited else ""
+    if file is not None and not edited and file.checksum != record.checksum:
+        note = "its way down, or a comment, was edited since it was applied"
     if known and file is None:
         note = "not in this folder"
     return RevisionState(

@@ -168,11 +168,11 @@ def test_a_rebuild_belongs_to_one_statement() -> None:
 
 def test_rebuild_of_what_earlier_revisions_made() -> None:
     create, into = "CREATE TABLE {} (k int PRIMARY KEY);", "-- migrate:rebuild into=v\n"
-    again = "-- migrate:rebuild\n" + create
+    again, back = "-- migrate:rebuild\n" + create, "-- migrate:down\nDROP TABLE v;\n"
     load(
         {
             "0001_a.cql": f"{UP}{create.format('IF NOT EXISTS T')}{DOWN}".encode(),
-            "0002_b.cql": f"{UP}{into}{create.format('t')}\n{again.format('v')}{DOWN}".encode(),
+            "0002_b.cql": f"{UP}{into}{create.format('t')}\n{again.format('v')}{back}".encode(),
             "0003_c.cql": f"{UP}DROP TABLE x;\n-- migrate:down\n{again.format('v')}".encode(),
         }
     )
