@@ -37,7 +37,8 @@ def grants(
 
 
 def sees_unmasked(query: _Query, us: str, keyspace: str, table: str) -> bool:
-    """Whether a role has UNMASK on a table, of its own or by a role that it has, or needs none.
+    """Return whether a role has UNMASK on a table, of its own or by a role that it has, or needs
+    none.
 
     Each role may ask that of itself. A server without permissions, or without a log-in, has nothing
     to list, and keeps nothing back.

@@ -1,4 +1,6 @@
-"""Which node the driver asks next: those of one data centre, or any. Nothing else lives here."""
+"""The order in which the driver asks nodes: those of one data centre, or any. Nothing else lives
+here.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +31,6 @@ class Patient(HostFilterPolicy):  # type: ignore[misc]  # the driver has no type
 
 
 def balancing(local_dc: str) -> Patient:
-    """Those of a data centre by name in turn, or all."""
+    """Return a policy that takes the nodes of a data centre in turn, or all nodes."""
     policy = DCAwareRoundRobinPolicy(local_dc) if local_dc else RoundRobinPolicy()
     return Patient(policy, lambda host: True)

@@ -42,7 +42,7 @@ class Write(NamedTuple):
 
 
 class Cells:
-    """What one key of the target addresses: the cells of a row, or the statics of a partition.
+    """All that one key of the target addresses: the cells of a row, or the statics of a partition.
 
     Args:
         shown: by column, the time before which the server hides its cells: microseconds.
@@ -73,13 +73,13 @@ class Cells:
         return number(row[self.written_at[name]]), number(row[self.ttl_at[name]])
 
     def are_in(self, row: RawRow) -> bool:
-        """Whether any of them is there."""
+        """Return whether any of them is there."""
         return any(row[at] is not None for _, at in self.cells) or any(
             row[elements.at] is not None for elements in self.many
         )
 
     def retimed_in(self, row: RawRow) -> int:
-        """How many collections there are whose elements take one write time."""
+        """Return how many collections there are whose elements take one write time."""
         return sum(row[e.at] is not None for e in self.many if e.is_list or e.times_at is None)
 
     def newest(self, row: RawRow) -> int:

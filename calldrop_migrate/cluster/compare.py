@@ -195,7 +195,7 @@ class Comparison:
             return [request.result().one() if request else None for request in requests]
 
     def difference(self, row: RawRow, what: str) -> Difference:
-        """What is told of a source row."""
+        """Return what is told of a source row."""
         return Difference(self.layout.shown(row), what, what.endswith(GONE), what == KEYS_GONE)
 
     # -- moving ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Why no connection came to be, told so that it can be mended.
+"""The reasons for which no connection came to be, told so that they can be mended.
 
 A wrong password, a file or flag for TLS that is missing or doesn't fit are the caller's (exit 2).
 What a server has to mend, an expired certificate too, is a server that isn't reachable (exit 10).
@@ -31,7 +31,7 @@ _EXPIRED, _NOT_YET, _OTHER_NAME, _OTHER_ADDRESS = 10, 9, 62, 64
 def failed(
     error: BaseException, hosts: Sequence[str], port: int, username: str, *, encrypted: bool
 ) -> ConfigurationError | Unreachable:
-    """What a failed connection means: what the caller can mend is the caller's, all else the
+    """Return what a failed connection means: what the caller can mend is the caller's, all else the
     server's.
     """
     where = f"{', '.join(hosts)}, port {port}"
@@ -88,7 +88,7 @@ def _not_let_in(cause: BaseException, where: str, username: str) -> Configuratio
 
 
 def _tls(cause: BaseException, where: str) -> ConfigurationError | Unreachable | None:
-    """What a failed handshake means; None for what is none."""
+    """Return what a failed handshake means; None for what is none."""
     if isinstance(cause, ssl.SSLCertVerificationError):
         return _not_trusted(cause, where)
     reason = (cause.reason or "") if isinstance(cause, ssl.SSLError) else ""
@@ -136,7 +136,7 @@ def _not_trusted(
 
 
 def _closed_at_once(cause: BaseException) -> bool:
-    """Whether a server took a connection and ended it, or didn't answer in CQL."""
+    """Return whether a server took a connection and ended it, or didn't answer in CQL."""
     ended = isinstance(cause, (ConnectionShutdown, ProtocolException))
     return ended or (isinstance(cause, OSError) and cause.errno == errno.ECONNRESET)
 
@@ -149,7 +149,7 @@ def _words(reason: str) -> str:
 
 
 def _reasons(error: BaseException) -> str:
-    """Why no node could be connected to: once, or by node where they differ."""
+    """Return why no node could be connected to: once, or by node where they differ."""
     found = error.errors if isinstance(error, NoHostAvailable) else {}
     by_host = found if isinstance(found, dict) else {}
     reasons = {str(host): _reason(cause) for host, cause in by_host.items()}

@@ -62,7 +62,7 @@ class Element:
 
 
 class Elements:
-    """Of one column.
+    """The elements of one column.
 
     Attributes:
         kind: list, set, map or udt.
@@ -86,7 +86,7 @@ class Elements:
 
     @property
     def is_list(self) -> bool:
-        """Whether its elements can't be named, and it is written whole."""
+        """Return whether its elements can't be named, and it is written whole."""
         return self.kind == "list"
 
     def at_other(self, at: int, times_at: tuple[int, int] | None) -> Elements:
@@ -146,8 +146,8 @@ class Elements:
     def writes(
         self, groups: dict[Times, list[Element]], turn: int, most: int
     ) -> Iterator[tuple[Times, Assignment, bool]]:
-        """What makes these elements: times and assignments, in order, and whether all before it has
-        to be there first.
+        """Yield what makes these elements: times and assignments, in order, and whether all before
+        it has to be there first.
 
         Args:
             most: bytes that one of them may have, where it has more than one element.
@@ -223,7 +223,9 @@ def _size(element: Element) -> int:
 
 
 def items(raw: bytes | None, each: int = 1) -> list[bytes | None]:
-    """What a collection consists of: its number of elements, then of each length and bytes."""
+    """Return what a collection consists of: its number of elements, then of each length and
+    bytes.
+    """
     if raw is None:
         return []
     found = list(sized(raw, 4))

@@ -124,7 +124,7 @@ def grant_for(message: str) -> str:
 
 
 def server_message(error: BaseException) -> str:
-    """What the server said, without the driver's wrapping."""
+    """Return what the server said, without the driver's wrapping."""
     if isinstance(error, NoHostAvailable):
         nodes = causes(error)[1:]
         return server_message(nodes[0]) if nodes else "no node could be asked"
@@ -142,7 +142,9 @@ def causes(error: BaseException) -> list[BaseException]:
 
 
 def says_absent(error: Exception) -> bool:
-    """Whether it says that a table or keyspace doesn't exist, in the words of either server."""
+    """Return whether it says that a table or keyspace doesn't exist, in the words of either
+    server.
+    """
     return bool(
         re.search(r"does(n't| not) exist|unconfigured (table|columnfamily)|Unknown CF", str(error))
     )

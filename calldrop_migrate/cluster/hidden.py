@@ -1,6 +1,6 @@
-"""What a server hides of a column that was dropped once and is there again: whatever is older than
-that DROP, also when it is written only now. So what comes back is written at a time just behind it;
-what anybody has written since is newer.
+"""The values that a server hides of a column that was dropped once and is there again: whatever is
+older than that DROP, also when it is written only now. So what comes back is written at a time just
+behind it; what anybody has written since is newer.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def behind(dropped_time: int) -> int:
 
 
 def raiser(parts: list[Cells], shown: Mapping[str, int]) -> Callable[[RawRow], RawRow]:
-    """What makes a row one whose cells are all shown."""
+    """Return what makes a row one whose cells are all shown."""
     plain = [(at, shown[n]) for part in parts for n, at in part.written_at.items() if n in shown]
     many = [
         (elements.times_at[0], shown[elements.name])

@@ -17,7 +17,7 @@ _SHORT = LONGEST // 2  # bytes, with which no server refuses a key of whatever c
 
 
 class TargetKey:
-    """Of one copy.
+    """The keys of one copy.
 
     Args:
         places: of the key's columns in a row of the source, in order.
@@ -44,7 +44,7 @@ class TargetKey:
         self._canonical = _canonical(task, types)
 
     def unfit(self, row: RawRow) -> str:
-        """Why the target can't hold a row, whatever else is in it; empty when it can."""
+        """Return why the target can't hold a row, whatever else is in it; empty when it can."""
         key = self.of(row)
         if None in key:
             nulls = (n for n, part in zip(self._names, key, strict=True) if part is None)
@@ -54,7 +54,7 @@ class TargetKey:
         return self._refused(self.partition_of(row), self._clustering_of(row))
 
     def has_no_partition(self, row: RawRow) -> bool:
-        """Whether the target can't hold the statics of a row's partition."""
+        """Return whether the target can't hold the statics of a row's partition."""
         key = self.partition_of(row)
         return None in key or bool(self._refused(key, ()))
 

@@ -1,5 +1,5 @@
-"""Where things stand in the rows that a copy reads, and what becomes of each cell. Bytes in, bytes
-out; sends nothing.
+"""The places of things in the rows that a copy reads, and what becomes of each cell. Bytes in,
+bytes out; sends nothing.
 
 A row as it comes from the source: its key, the values for the target's columns, write time and TTL
 of each column that is a cell there. Cells go into the target grouped by (write time, TTL left): the
@@ -50,7 +50,7 @@ _MARK = b"\x01"
 
 
 class Fate(Enum):
-    """What a row that was read is for the target."""
+    """A row that was read, as it is for the target."""
 
     ROW = auto()
     STATICS = auto()  # of a partition without rows, and they have a place
@@ -59,7 +59,8 @@ class Fate(Enum):
 
 
 class Layout:
-    """Of one copy: what is selected and where it stands, and the statements that write a row.
+    """The layout of one copy: what is selected and where it stands, and the statements that write a
+    row.
 
     Args:
         of: the layout by which rows are read that this one writes, too, with some of the columns.
@@ -154,7 +155,7 @@ class Layout:
         ]
 
     def _place(self, selected: str) -> int:
-        """Where a selected expression stands; each is selected once."""
+        """Return where a selected expression stands; each is selected once."""
         return self._places.setdefault(selected, len(self._places))
 
     def _carry(
@@ -187,7 +188,7 @@ class Layout:
             cells.ttl_at[name] = self._place(f"TTL({quote(its)})")
 
     def place_of(self, what: str) -> int:
-        """Where a selector on the source stands in a row."""
+        """Return where a selector on the source stands in a row."""
         return self._places[_selector(self._source, what)]
 
     def key_select_with(self, places: Iterable[int]) -> str:
@@ -199,15 +200,17 @@ class Layout:
     # -- reading a row ---------------------------------------------------------------------------
 
     def is_row(self, row: RawRow) -> bool:
-        """Whether it is a row, and not what a partition without rows shows of its statics."""
+        """Return whether it is a row, and not what a partition without rows shows of its
+        statics.
+        """
         return self._clustering_at is None or row[self._clustering_at] is not None
 
     def has_statics(self, row: RawRow) -> bool:
-        """Whether its partition has static cells that the target keeps as such."""
+        """Return whether its partition has static cells that the target keeps as such."""
         return self.statics is not None and self.statics.are_in(row)
 
     def fate(self, row: RawRow) -> Fate:
-        """What it is for the target."""
+        """Return what it is for the target."""
         if not self.is_row(row):
             if self.statics is None and not self._statics_to_rows:
                 return Fate.NOTHING
@@ -218,8 +221,8 @@ class Layout:
         return Fate.UNFIT if self.target_key.unfit(row) else Fate.ROW
 
     def count(self, rows: Sequence[RawRow]) -> int:
-        """How many are rows for the target, or would be if they had a key there: a partition of
-        statics alone is none, unless its statics become a row.
+        """Return how many are rows for the target, or would be if they had a key there: a partition
+        of statics alone is none, unless its statics become a row.
         """
         if self._clustering_at is None:
             return len(rows)
@@ -241,7 +244,7 @@ class Layout:
         return max(newest, self.row.newest_element(row)) if self.row.many else newest
 
     def outlives(self, row: RawRow, slack: float) -> bool:
-        """Whether a row is still there in `slack` seconds, as far as its cells tell.
+        """Return whether a row is still there in `slack` seconds, as far as its cells tell.
 
         One of keys alone is: nothing says that it ends.
         """
@@ -249,7 +252,7 @@ class Layout:
         return not lives or any(ttl is None or ttl > slack for ttl in lives)
 
     def has_cells(self, row: RawRow) -> bool:
-        """Whether a row is more than its keys."""
+        """Return whether a row is more than its keys."""
         return bool(self._lives(row))
 
     def _lives(self, row: RawRow) -> list[int | None]:
@@ -258,9 +261,9 @@ class Layout:
         return lives + [element.ttl for many in self.row.many for element in many.read(row)]
 
     def ends(self, row: RawRow) -> bool:
-        """Whether a row has only cells that end, and not all by one write. Then nothing tells
-        whether the row itself, which no CQL reads, would outlive them. Where all have one write
-        time and one life, one INSERT wrote row and cells together.
+        """Return whether a row has only cells that end, and not all by one write. Then nothing
+        tells whether the row itself, which no CQL reads, would outlive them. Where all have one
+        write time and one life, one INSERT wrote row and cells together.
         """
         written, ttls = self._all_written(row), self._all_ttls(row)
         lives = set(zip(written, ttls, strict=True)) - {(None, None)}
@@ -331,7 +334,9 @@ class Layout:
         return None if life is None else (written or 0, life)
 
     def _is_plain(self, row: RawRow) -> bool:
-        """Whether its cells are all that it has: no elements, nor statics that become its own."""
+        """Return whether its cells are all that it has: no elements, nor statics that become its
+        own.
+        """
         return self._all_own and not any(row[many.at] is not None for many in self.row.many)
 
     def _uniform(self, row: RawRow, since: float) -> Groups | None:
@@ -415,7 +420,7 @@ class Layout:
         yield from statics.element_writes(row, key, since, oldest, turn, most)
 
     def _tells(self, row: RawRow, groups: Groups, marker: Times) -> bool:
-        """Whether the cells that the target gets tell the marker."""
+        """Return whether the cells that the target gets tell the marker."""
         if groups.get(marker) is self._everything and self._any_timed_cell:
             return True  # as most rows: written at once, all cells
         if not self._is_plain(row):
@@ -426,7 +431,7 @@ class Layout:
 
 
 def _selector(source: Table, what: str) -> str:
-    """What to SELECT: a column of the source by its name, or an expression as it is."""
+    """Return what to SELECT: a column of the source by its name, or an expression as it is."""
     return quote(what) if source.column(what) else what
 
 

@@ -13,7 +13,7 @@ from calldrop_migrate.core.lives import Lives
 
 
 class Lifetimes:
-    """What the cells that a target gets tell about the end of their rows.
+    """The ends of rows, as the cells that a target gets tell them.
 
     Attributes:
         select: CQL that reads a range for it.
@@ -37,7 +37,7 @@ class Lifetimes:
         return Lives(total, found.count(True), found.count(False))
 
     def _lasts(self, row: RawRow) -> bool | None:
-        """Whether a row has a cell that never ends; None if nothing tells of its end."""
+        """Return whether a row has a cell that never ends; None if nothing tells of its end."""
         told = None
         for at in self._cells:
             if row[at] is not None:

@@ -17,7 +17,7 @@ KEYS_GONE = f"has no cells, and {GONE}"
 
 
 class Lookup:
-    """Of one copy; `of_statics`: of partitions, not of rows."""
+    """The look-ups of one copy; `of_statics`: of partitions, not of rows."""
 
     def __init__(
         self, keyspace: str, task: CopyTask, layout: Layout, *, of_statics: bool = False
@@ -78,7 +78,7 @@ class Lookup:
         return found
 
     def differs(self, row: RawRow, there: RawRow, names: Collection[str]) -> bool:
-        """Whether one of these columns has another value in the target's row."""
+        """Return whether one of these columns has another value in the target's row."""
         cells = ((name, at) for name, at in self._cells.cells if name in names)
         return any(there[self._value_at[name]] != row[at] for name, at in cells)
 
@@ -95,7 +95,7 @@ class Lookup:
         alone: bool = False,
         same_key: bool = False,
     ) -> str:
-        """What of a source row the target's row doesn't hold, in words; empty if it holds
+        """Return what of a source row the target's row doesn't hold, in words; empty if it holds
         everything.
 
         Unless `exactly`, a cell is held, too, where the target has a newer one; if it shall stand
@@ -131,10 +131,10 @@ class Lookup:
         return ""
 
     def is_part(self, row: RawRow, there: RawRow, *, large: bool) -> bool:
-        """Whether the target's row has something, and nothing but what a source row has: the same
-        cells, and of a list the elements in order. Their write times tell that it wasn't written by
-        somebody else; where none is told, or only those of a list, which a copy changes, it is
-        believed of a `large` row only.
+        """Return whether the target's row has something, and nothing but what a source row has: the
+        same cells, and of a list the elements in order. Their write times tell that it wasn't
+        written by somebody else; where none is told, or only those of a list, which a copy changes,
+        it is believed of a `large` row only.
         """
         if tuple(there[self._key_at :]) != self._layout.target_key.of(row):
             return False
@@ -172,7 +172,7 @@ def _differs(
     same: bool,
     exactly: bool,
 ) -> str:
-    """How one cell, by (write time, TTL), isn't held by another one; empty when it is."""
+    """Return how one cell, by (write time, TTL), isn't held by another one; empty when it is."""
     (written, ttl), (have, have_ttl) = wanted, found
     if written is None:
         return ""
@@ -228,13 +228,15 @@ def _list_lacks(
 
 
 def _elements_have(mine: list[Element], theirs: list[Element]) -> bool:
-    """Whether all of theirs are mine, with the same values and write times."""
+    """Return whether all of theirs are mine, with the same values and write times."""
     values = {element.key: (element.value, element.written) for element in mine}
     return all(values.get(e.key) == (e.value, e.written) for e in theirs)
 
 
 def _list_has(mine: list[Element], theirs: list[Element]) -> bool:
-    """Whether theirs are among mine, in order, written at the times that a copy gives them."""
+    """Return whether theirs are among mine, in order, written at the times that a copy
+    gives them.
+    """
     newest = max((element.written or 0 for element in mine), default=0)
     latest = newest + LATEST_TURN
     if any(e.written is not None and not newest <= e.written <= latest for e in theirs):

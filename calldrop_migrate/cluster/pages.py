@@ -44,8 +44,8 @@ def meant(task: CopyTask, layout: Layout, page: Page) -> Page:
 
 
 def effort(layout: Layout, read: Sequence[RawRow], rows: Sequence[RawRow]) -> Effort:
-    """What a page took to be read, and would take to be written: batches, each of one partition of
-    the target.
+    """Return what a page took to be read, and would take to be written: batches, each of one
+    partition of the target.
     """
     sizes: dict[Key, tuple[int, int]] = {}
     partitions = {layout.source_partition_of(row) for row in read}
@@ -70,7 +70,9 @@ class Partitions:
         self._seen: set[int] = set()
 
     def of(self, page: Page) -> dict[Key, RawRow]:
-        """Those of the target that are new with this page, with a row that has their statics."""
+        """Return the partitions of the target that are new with this page, with a row that has
+        their statics.
+        """
         layout, found = self._layout, dict[Key, RawRow]()
         for row in page.of_statics if layout.statics else ():
             source, target = layout.source_partition_of(row), layout.target_key.partition_of(row)
@@ -86,7 +88,7 @@ class Partitions:
 
 
 def rows_per_page(rows: Sequence[RawRow], asked_for: int, calm: int = 0) -> int:
-    """How many rows the next page shall have, by the size of some rows of this one.
+    """Return how many rows the next page shall have, by the size of some rows of this one.
 
     At most four times as many: the first rows may be small ones.
     """

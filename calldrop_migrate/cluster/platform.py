@@ -1,5 +1,5 @@
-"""Which server this is, from the tables it has: asked once per connection. And where the two
-answer in different ways.
+"""The kind of server, told by the tables that it has: asked once per connection. And the places
+where the two kinds answer in different ways.
 
 ScyllaDB calls itself 3.0.8 in system.local, so the release version tells nothing. It is ScyllaDB
 when system has tables with "scylla" in their name; system_schema can be read by every role,
@@ -24,7 +24,9 @@ SCYLLA_VERSION = "SELECT version FROM system.versions WHERE key = 'local'"
 
 
 def is_scylla(tables: Iterable[str]) -> bool:
-    """Whether these tables of the keyspace `system`, or of `system_schema`, are ScyllaDB's."""
+    """Return whether these tables of the keyspace `system`, or of `system_schema`, are
+    ScyllaDB's.
+    """
     return any("scylla" in name for name in tables)
 
 
@@ -46,7 +48,7 @@ def of_roles(tables_of_system: Collection[str], name: str) -> str:
 
 
 def was_applied(rows: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether a conditional statement or batch was applied, from the rows that answer it.
+    """Return whether a conditional statement or batch was applied, from the rows that answer it.
 
     Nothing else in them can be relied on: ScyllaDB gives a row for each statement of a batch, with
     the old values or nulls, applied or not; Cassandra one, and values only if it wasn't.

@@ -1,4 +1,4 @@
-"""Whether a table has any row: by one query, or where that is too much for a node, by ranges.
+"""Looks whether a table has any row: by one query, or where that is too much for a node, by ranges.
 
 A table whose rows have all expired or been deleted is nothing but tombstones, and a node gives up
 on a read of more than 100,000 of them. So a range that can't be read is halved.
@@ -24,7 +24,7 @@ _SMALLEST = (HIGHEST - LOWEST) >> 20  # a millionth of the ring
 def has_rows(
     session: Session, keyspace: str, table: Table, level: str, between: Callable[[], None]
 ) -> bool:
-    """Whether any row is there, at a consistency level; raises what the driver raises.
+    """Return whether any row is there, at a consistency level; raises what the driver raises.
 
     A page without rows says nothing while more are to come; each is a request of its own, with its
     own timeout. Tokens are read because any other value can be one that Python's types don't hold,

@@ -35,7 +35,7 @@ def number(raw: bytes | None) -> int | None:
 
 
 def left(ttl: int | None, since: float) -> int | None:
-    """What is left of a TTL, 0 for ever; None when nothing is."""
+    """Return what is left of a TTL, 0 for ever; None when nothing is."""
     if ttl is None:
         return 0
     rest = int(ttl - since)
@@ -57,7 +57,7 @@ def where(names: Iterable[str]) -> str:
 
 
 def getter(places: Iterable[int]) -> Callable[[RawRow], Key]:
-    """What stands in these places of a row, always as a tuple."""
+    """Return what stands in these places of a row, always as a tuple."""
     match list(places):
         case []:
             return lambda row: ()

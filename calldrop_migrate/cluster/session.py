@@ -87,7 +87,7 @@ _WRONG_SHARD_PORT = (3, 29, 11)
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to connect and as whom; times in seconds. `tls`: None is without."""
+    """The place to connect to, and the user; times in seconds. `tls`: None is without."""
 
     hosts: tuple[str, ...]
     port: int
@@ -195,7 +195,9 @@ def _cluster(endpoint: Endpoint, policy: Patient, level: str) -> Cluster:
 
 
 def shard_aware_options(driver: tuple[int, ...], *, encrypted: bool) -> dict[str, bool] | None:
-    """What a driver of this version has to be told to connect to the right port of ScyllaDB."""
+    """Return what a driver of this version has to be told to connect to the right port of
+    ScyllaDB.
+    """
     avoid = encrypted and driver <= _WRONG_SHARD_PORT
     return {"disable_shardaware_port": True} if avoid else None
 

@@ -1,4 +1,4 @@
-"""What is in the target of a copy and not in its source: rows and cells deleted while it was
+"""Rows and cells that are in the target of a copy and not in its source: deleted while it was
 copied, or written into the target by a choice between rows that didn't last.
 
 It is the comparison of compare.py the other way round: of each row of the target, whether the
@@ -31,7 +31,7 @@ Part = tuple[Cells, Lookup]
 
 
 class Strays:
-    """Of one task."""
+    """The strays of one task."""
 
     def __init__(self, wire: Wire, task: CopyTask, parts: int) -> None:
         self._wire = wire
@@ -90,7 +90,7 @@ class Strays:
         return told
 
     def _may_hold(self, part: Range, buckets: Collection[int]) -> bool:
-        """Whether rows of these ranges of the source can lie in a range of the target."""
+        """Return whether rows of these ranges of the source can lie in a range of the target."""
         return not self._same_partitions or part.index in buckets or -1 in buckets
 
     def _is_of(self, row: RawRow, comparison: Comparison, buckets: Collection[int]) -> bool:
@@ -102,7 +102,9 @@ class Strays:
     def _stray(
         self, row: RawRow, source: RawRow | None, comparison: Comparison, slack: float
     ) -> str:
-        """What of a target's row the source doesn't hold, in words; empty when it holds all."""
+        """Return what of a target's row the source doesn't hold, in words; empty when it
+        holds all.
+        """
         key = comparison.layout.target_key.of(row)
         if source is not None and not self._is_meant(key):
             return "is there beside the row that has its key"
@@ -114,8 +116,8 @@ class Strays:
         return key not in task.skip and (task.only is None or key in task.only)
 
     def _may_go(self, row: RawRow, source: RawRow | None, comparison: Comparison) -> bool:
-        """Whether a row may be deleted: it isn't in the source, or has another key by now, or is
-        one that isn't meant and stands alone there.
+        """Return whether a row may be deleted: it isn't in the source, or has another key by now,
+        or is one that isn't meant and stands alone there.
         """
         key = comparison.layout.target_key.of(row)
         if source is None or comparison.lookup.differs(row, source, self._into_key):

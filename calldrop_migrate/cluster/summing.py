@@ -1,5 +1,5 @@
-"""What of a row is in the sums of compare.py, on either side: where it stands in a row of the
-source, how it is read from the target, and its digest. Sends nothing.
+"""The part of a row that is in the sums of compare.py, on either side: where it stands in a row of
+the source, how it is read from the target, and its digest. Sends nothing.
 
 All cells: the target's key, its cells, and the write times of those that are cells on both sides.
 TTLs are left out, because they run, and the times of lists, which a copy changes. Statics are there
@@ -27,7 +27,7 @@ _ABSENT = b"\xff\xff\xff\xff"
 
 
 class Summed(Protocol):
-    """What is summed up of a row, behind the target's key.
+    """The part of a row that is summed up, behind the target's key.
 
     Attributes:
         places: where it stands in a row of the source.
@@ -38,7 +38,7 @@ class Summed(Protocol):
     selected: Sequence[str]
 
     def of(self, row: RawRow) -> RawRow | None:
-        """What counts of such a row; None if the row doesn't count."""
+        """Return what counts of such a row; None if the row doesn't count."""
         ...
 
 
@@ -95,7 +95,9 @@ class LastingCells:
         ]
 
     def of(self, row: RawRow) -> RawRow | None:
-        """Of a row whose cells all end, nothing; a row of keys alone has nothing that ends."""
+        """Return nothing of a row whose cells all end; a row of keys alone has nothing that
+        ends.
+        """
         key, cells = row[: self._width], row[self._width : self._timed]
         lasting = list(row[self._timed :])
         ending = False
@@ -121,7 +123,7 @@ class _Timed:
     is_list: bool = False
 
     def ends(self, ttl: bytes | None) -> bool:
-        """Whether it, or an element of it, has a TTL."""
+        """Return whether it, or an element of it, has a TTL."""
         if self.of_elements:
             return any(part is not None for part in items(ttl))
         return ttl is not None

@@ -1,4 +1,4 @@
-"""What a server is set to and can do, as far as a plan may depend on it (core/preflight.py).
+"""The settings and abilities of a server, as far as a plan may depend on them (core/preflight.py).
 
 Read only for a plan that does. Settings are each node's own, so each is asked for its own; a node
 that is down, in another data centre, or doesn't tell this role has none.

@@ -24,7 +24,7 @@ class _Encrypted(Exception):
 
 
 def context(files: Mapping[str, Path], *, hostname: bool) -> ssl.SSLContext:
-    """What a connection is made with: servers are always checked against a CA.
+    """Return what a connection is made with: servers are always checked against a CA.
 
     Args:
         files: tls_ca (else the system's CAs count), tls_cert and tls_key (else the key is in the
@@ -98,7 +98,9 @@ def _words(error: ssl.SSLError) -> str:
 
 
 def is_spoken(host: str, port: int, timeout: float) -> bool:
-    """Whether a server answers a TLS handshake, be it with a refusal; asked within `timeout` s."""
+    """Return whether a server answers a TLS handshake, be it with a refusal; asked within `timeout`
+    s.
+    """
     asking = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     asking.check_hostname, asking.verify_mode = False, ssl.CERT_NONE
     try:

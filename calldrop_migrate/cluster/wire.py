@@ -103,7 +103,7 @@ class Request:
         return self._future.coordinator_host
 
     def result(self) -> ResultSet:
-        """What the server answered, as bytes.
+        """Return what the server answered, as bytes.
 
         Raises:
             TimeoutError: there is no answer; and what the driver raises.
@@ -178,7 +178,7 @@ class Wire:
         return self._layouts[at]
 
     def _see_types(self, task: CopyTask, layout: Layout) -> None:
-        """That an expression gives what its column in the target is of: bytes have no type.
+        """See that an expression gives what its column in the target is of: bytes have no type.
 
         Raises:
             RowsAtRisk: it gives something else.
@@ -203,7 +203,7 @@ class Wire:
                 )
 
     def layout_also(self, task: CopyTask, also: Table) -> Layout:
-        """What writes a task's rows into another table, as far as that has the columns."""
+        """Return what writes a task's rows into another table, as far as that has the columns."""
         known = tuple((name, what) for name, what in task.columns if also.column(name))
         its = replace(task, target=also, columns=known)
         types = self._user_types(also)

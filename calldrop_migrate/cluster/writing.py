@@ -273,7 +273,7 @@ class Batch:
         self._statements, self._puts, self._bytes = [], [], 0
 
     def refused(self, row: RawRow, why: failures.Refused) -> StatementRefused:
-        """What is told where the server refuses a row."""
+        """Return what is told where the server refuses a row."""
         task, key = self._task, self._layout.shown(row)
         table = task.target if is_internal(task.source.name) else task.source
         return StatementRefused(

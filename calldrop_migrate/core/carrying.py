@@ -1,4 +1,4 @@
-"""How a row of one table becomes a row of another: which columns are carried, which rows can't be.
+"""Rows of one table as rows of another: which columns are carried, which rows can't be.
 
 A target's column is filled from the source's of the same name, or by a selector of the rebuild:
 another column (a rename), or an expression that the server evaluates in the copy's SELECT. A column
@@ -46,7 +46,7 @@ def identity(columns: Iterable[str]) -> Pairs:
 
 
 def carries(source: Column | None, target: Column | None) -> bool:
-    """Whether a value of one column is a value of the other."""
+    """Return whether a value of one column is a value of the other."""
     if source is None or target is None:
         return False
     return same_bytes(source.type, target.type)
@@ -68,8 +68,8 @@ def left_behind(source: Table, columns: Pairs) -> tuple[str, ...]:
 
 
 def can_misfit(source: Table, target: Table, columns: Pairs = ()) -> bool:
-    """Whether a row of the source may not fit: with a null for the target's key, with a key that a
-    server refuses, or with one that another row has.
+    """Return whether a row of the source may not fit: with a null for the target's key, with a key
+    that a server refuses, or with one that another row has.
     """
     return (
         _can_be_null(source, target, columns)
@@ -79,7 +79,7 @@ def can_misfit(source: Table, target: Table, columns: Pairs = ()) -> bool:
 
 
 def _can_be_null(source: Table, target: Table, columns: Pairs) -> bool:
-    """Whether a column of the target's key can be null. The source's key never is, but an
+    """Return whether a column of the target's key can be null. The source's key never is, but an
     expression over it is where that is empty.
     """
     pairs = columns or shared_columns(source, target)
@@ -95,16 +95,16 @@ def _can_be_null(source: Table, target: Table, columns: Pairs) -> bool:
 
 
 def can_collide(source: Table, target: Table, columns: Pairs = ()) -> bool:
-    """Whether two rows of the source can have one key in the target."""
+    """Return whether two rows of the source can have one key in the target."""
     chosen = _kept_apart(source, columns or identity(target.key))
     whole = set(source.clustering_key) <= {chosen.get(name) for name in target.key}
     return not whole or can_collide_across(source, target, columns)
 
 
 def can_collide_across(source: Table, target: Table, columns: Pairs = ()) -> bool:
-    """Whether two rows of different partitions of the source can: a column of the partition key is
-    missing in the new key, or has become part of a clustering key whose comparator calls bytes
-    equal that differ.
+    """Return whether two rows of different partitions of the source can: a column of the partition
+    key is missing in the new key, or has become part of a clustering key whose comparator calls
+    bytes equal that differ.
     """
     chosen = _kept_apart(source, columns or identity(target.key))
     kept = {chosen.get(name) for name in target.partition_key}
@@ -117,8 +117,8 @@ def can_collide_across(source: Table, target: Table, columns: Pairs = ()) -> boo
 
 
 def _kept_apart(source: Table, columns: Pairs) -> dict[str, str]:
-    """What each column is filled from, if two values of that are never one afterwards: a CAST of
-    what can be equal and differ in bytes may give the same bytes.
+    """Return what each column is filled from, if two values of that are never one afterwards: a
+    CAST of what can be equal and differ in bytes may give the same bytes.
     """
     columns_of = ((name, selector, origin(source, selector)) for name, selector in columns)
     return {
@@ -129,8 +129,8 @@ def _kept_apart(source: Table, columns: Pairs) -> dict[str, str]:
 
 
 def can_be_refused(source: Table, target: Table, columns: Pairs = ()) -> bool:
-    """Whether a row of the source can have a key that a server refuses: an empty one, or one that
-    is too long. What is as short as the source's own key can't.
+    """Return whether a row of the source can have a key that a server refuses: an empty one, or one
+    that is too long. What is as short as the source's own key can't.
     """
     chosen = dict(columns or identity(target.key))
     partition, clustering = (
@@ -156,7 +156,7 @@ def _type(table: Table, name: str) -> str:
 
 
 def can_tell(source: Table, columns: Pairs) -> bool:
-    """Whether a row of the target names the one of the source that it came from."""
+    """Return whether a row of the target names the one of the source that it came from."""
     return set(source.key) <= {what for _, what in columns}
 
 
@@ -176,7 +176,7 @@ def uncarried(source: Table, columns: Pairs) -> list[str]:
 
 
 def becomes_key(source: Table, target: Table, columns: Pairs) -> bool:
-    """Whether a cell of the source becomes part of the target's key."""
+    """Return whether a cell of the source becomes part of the target's key."""
     chosen = dict(columns)
     into_key = [source.column(origin(source, chosen.get(name, ""))) for name in target.key]
     return any(column is not None and not column.is_key for column in into_key)
@@ -186,7 +186,7 @@ def becomes_key(source: Table, target: Table, columns: Pairs) -> bool:
 
 
 def uncopyable(operation: Carried) -> list[str]:
-    """Why these rows can't be copied with all that belongs to them; empty when they can."""
+    """Return why these rows can't be copied with all that belongs to them; empty when they can."""
     source, target, name = operation.source, operation.target, operation.source.name
     found = list(_incomparable(operation))
     if source.compact:
@@ -250,7 +250,9 @@ def _is_static(table: Table, name: str) -> bool:
 
 
 def elements_of(type_name: str) -> str:
-    """What a column has a cell for each of: list, set, map, or udt, where it isn't frozen."""
+    """Return what a column has a cell for each of: list, set, map, or udt, where it isn't
+    frozen.
+    """
     head, bracket, _ = plain_type(type_name).partition("<")
     if bracket:
         return head if head in ("list", "set", "map") else ""
@@ -258,7 +260,7 @@ def elements_of(type_name: str) -> str:
 
 
 def inexact(operation: Carried, *, element_times: bool) -> Iterator[str]:
-    """What of the columns' cells can't be kept exactly, for people."""
+    """Yield what of the columns' cells can't be kept exactly, for people."""
     for into, selector in operation.columns:
         column = operation.source.column(selector)
         kind = elements_of(column.type) if column and operation.target.column(into) else ""
@@ -299,7 +301,7 @@ def _fault(place: Place, text: str) -> Fault:
 def _unfilled(
     rebuild: Rebuild, source: Table, target: Table, chosen: Collection[str]
 ) -> Iterator[str]:
-    """What of the target would stay empty, and may not."""
+    """Yield what of the target would stay empty, and may not."""
     for column in target.columns:
         same = source.column(column.name)
         if column.name in chosen:
@@ -322,7 +324,7 @@ def _other_type(source: Table, column: Column, target: Column) -> str:
 
 
 def _left(rebuild: Rebuild, source: Table, target: Table, columns: Pairs) -> Iterator[str]:
-    """What would stay behind without a word, or is told to and doesn't."""
+    """Yield what would stay behind without a word, or is told to and doesn't."""
     left = left_behind(source, columns)
     for name in rebuild.drop:
         if source.column(name) is None:
@@ -359,7 +361,7 @@ def _selector(name: str, text: str, source: Table, target: Column | None) -> tup
 
 
 def _miscast(text: str, target: Column) -> Iterator[str]:
-    """What is wrong with a CAST as the value of a column."""
+    """Yield what is wrong with a CAST as the value of a column."""
     _, kind = cast_of(text) or ("", "")
     if kind and not same_bytes(kind, target.type):
         yield f"the new {target.name} is {target.type}, and that gives {kind}"
@@ -373,7 +375,7 @@ def _uncast(text: str, source: Table) -> str:
 
 
 def _misread(tokens: Sequence[Token], source: Table) -> Iterator[str]:
-    """What is wrong with an expression as one over a row of the source."""
+    """Yield what is wrong with an expression as one over a row of the source."""
     if next(bind_markers(tokens), None):
         yield "nothing is bound in a rebuild"
     depth = 0

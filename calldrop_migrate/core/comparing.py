@@ -1,5 +1,5 @@
-"""How two schemas differ, in words: one that was recorded as JSON, one that is read, one that files
-declare. All as what `Schema.comparable` gives.
+"""The differences of two schemas in words: of one that was recorded as JSON, one that is read, one
+that files declare. All as what `Schema.comparable` gives.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NOT_OURS = "exists, and nothing recorded made it"
 
 
 def diff(before: Shape, after: Shape, new: str = NOT_OURS, *, one_sided: bool = False) -> list[str]:
-    """What is different, a line each: `before -> after`; `new` says what only `after` has.
+    """Return what is different, a line each: `before -> after`; `new` says what only `after` has.
 
     Args:
         one_sided: an option that only one side has is a difference, too: not where it depends on
@@ -60,7 +60,7 @@ def _table(before: Shape, after: Shape, one_sided: bool) -> Iterator[str]:
 
 
 def differences(declared: Schema, live: Schema) -> list[str]:
-    """How a live schema differs from one that files declare.
+    """Return how a live schema differs from one that files declare.
 
     An option that no statement declares is the server's affair. Tables of others are nobody's
     difference either: `live` is to be narrowed to what the files make.

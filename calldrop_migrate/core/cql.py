@@ -25,7 +25,7 @@ from calldrop_migrate.errors import Fault, Place
 
 
 class Kind(Enum):
-    """What a token is."""
+    """The kind of a token."""
 
     WORD = "word"
     QUOTED = "quoted name"
@@ -58,15 +58,15 @@ class Token:
     column: int
 
     def is_name(self) -> bool:
-        """Whether it can be the name of something."""
+        """Return whether it can be the name of something."""
         return self.kind in (Kind.WORD, Kind.QUOTED)
 
     def is_word(self, *words: str) -> bool:
-        """Whether it is one of these words, in any case and not in quotes."""
+        """Return whether it is one of these words, in any case and not in quotes."""
         return self.kind is Kind.WORD and self.value in words
 
     def is_symbol(self, symbols: str) -> bool:
-        """Whether it is one of these one-character symbols."""
+        """Return whether it is one of these one-character symbols."""
         return self.kind is Kind.SYMBOL and len(self.text) == 1 and self.text in symbols
 
 

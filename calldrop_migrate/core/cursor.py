@@ -30,7 +30,7 @@ class Cursor:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing is left."""
+        """Return whether nothing is left."""
         return self._at >= len(self._tokens)
 
     def take(self, *words: str) -> bool:
@@ -103,11 +103,11 @@ class Cursor:
         return taken
 
     def written(self, name: str) -> Token | None:
-        """Where a name was read last."""
+        """Return where a name was read last."""
         read = reversed(self._tokens[: self._at])
         return next((t for t in read if t.is_name() and t.value == name), None)
 
     def error(self, message: str, token: Token | None = None, hint: str = "") -> CqlError:
-        """What is wrong, at a token or where the cursor stands."""
+        """Return what is wrong, at a token or where the cursor stands."""
         token = token or self._tokens[min(self._at, len(self._tokens) - 1)]
         return CqlError(Fault(Place(self._file, token.line, token.column), message, hint))

@@ -1,4 +1,4 @@
-"""What a statement does to the schema: the object it names, what it declares, what it destroys.
+"""The effect of a statement on the schema: the object it names, what it declares, what it destroys.
 
 Reads the few statement forms that change a schema or rows, from tokens; every other statement is an
 `Effect` with verb "other" and no name. It doesn't judge syntax, that is the server's part: a
@@ -36,7 +36,7 @@ _ROWS = ("insert", "update", "delete")
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What one statement does.
+    """The effect of one statement.
 
     Attributes:
         verb: create, alter, drop, truncate, write, or other.
@@ -75,7 +75,7 @@ class Effect:
 
     @property
     def destroys(self) -> bool:
-        """Whether a whole table or column is gone afterwards, with what is in it.
+        """Return whether a whole table or column is gone afterwards, with what is in it.
 
         Rows that a DELETE names are the file's own business.
         """
@@ -85,17 +85,17 @@ class Effect:
 
     @property
     def makes_table(self) -> bool:
-        """Whether it is a CREATE TABLE."""
+        """Return whether it is a CREATE TABLE."""
         return (self.verb, self.kind) == ("create", "table")
 
     @property
     def drops_table(self) -> bool:
-        """Whether it is a DROP TABLE."""
+        """Return whether it is a DROP TABLE."""
         return (self.verb, self.kind) == ("drop", "table")
 
     @property
     def changes_schema(self) -> bool:
-        """Whether schema agreement has to be awaited after it."""
+        """Return whether schema agreement has to be awaited after it."""
         return self.verb in ("create", "alter", "drop")
 
 
@@ -148,7 +148,7 @@ def _rows(statement: Statement) -> Effect:
 
 
 def kind_of(reader: Cursor) -> str:
-    """What a CREATE, ALTER or DROP is about; the cursor stands behind it."""
+    """Return what a CREATE, ALTER or DROP is about; the cursor stands behind it."""
     if reader.take("materialized", "view"):
         return "view"
     while reader.take("or", "replace") or reader.take("custom"):

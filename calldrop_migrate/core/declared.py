@@ -29,7 +29,9 @@ from calldrop_migrate.core.schema import (
 
 
 def holds(declared: Table, live: Table) -> bool:
-    """Whether the live table has the declared columns, keys, view definition, and options."""
+    """Return whether the live table has the declared columns, keys, view definition, and
+    options.
+    """
     if (declared.base, conditions(declared.where)) != (live.base, conditions(live.where)):
         return False
     return as_made(declared, live).same_shape_as(live) and options_hold(declared.options, live)
@@ -51,7 +53,7 @@ def _made(column: Column, live: Table) -> Column:
 
 
 def options_hold(declared: Iterable[tuple[str, str]], live: Table) -> bool:
-    """Whether each declared option that the live table shows is so; of a map each entry."""
+    """Return whether each declared option that the live table shows is so; of a map each entry."""
     return table_options.hold(declared, live.options)
 
 
@@ -123,7 +125,7 @@ def types_in_order(schema: Schema) -> list[Extra]:
 
 
 def uses(made: Extra, type_: str) -> bool:
-    """Whether a user type has a field of another user type."""
+    """Return whether a user type has a field of another user type."""
     return any(names_type(field, type_) for field in json.loads(made.definition)[1])
 
 

@@ -1,4 +1,4 @@
-"""What in a plan some servers refuse: found in its operations, judged in preflight.py.
+"""The parts of a plan that some servers refuse: found in its operations, judged in preflight.py.
 
     windows   a table's rows live for that many windows of its TimeWindowCompactionStrategy
     view      a materialized view is made, or an index, which ScyllaDB keeps as one
@@ -30,7 +30,7 @@ _SECONDS = {"MINUTES": 60, "HOURS": 3600, "DAYS": 86400}
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """How long a table's rows live, and in what windows they are kept; `ttl` is in seconds."""
+    """The life of a table's rows, and the windows in which they are kept; `ttl` is in seconds."""
 
     ttl: int
     size: int
@@ -69,7 +69,7 @@ class Demand:
 
 
 def demands(plan: Plan) -> tuple[Demand, ...]:
-    """What the operations of a plan that have not run yet ask of a server."""
+    """Return what the operations of a plan that have not run yet ask of a server."""
     found: list[Demand] = []
     for attempt in plan.attempts:
         schema = attempt.before
@@ -83,7 +83,7 @@ def demands(plan: Plan) -> tuple[Demand, ...]:
 
 
 def _of(operation: Run, schema: Schema) -> Iterator[Demand]:
-    """What one statement asks for; `schema` is the one after it."""
+    """Yield what one statement asks for; `schema` is the one after it."""
     effect = operation.effect
     where, place = _place(operation)
     match effect.verb, effect.kind:
@@ -108,7 +108,9 @@ def _of(operation: Run, schema: Schema) -> Iterator[Demand]:
 
 
 def _is_seen(index: Extra) -> bool:
-    """Whether a server has it as a view. What is tried on a shadow is asked for again later."""
+    """Return whether a server has it as a view. What is tried on a shadow is asked for
+    again later.
+    """
     custom = bool(json.loads(index.definition)[1] == "CUSTOM")
     return not (custom or is_internal(index.table))
 

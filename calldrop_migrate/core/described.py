@@ -1,4 +1,6 @@
-"""What Cassandra 6.0 tells of a table in DESCRIBE alone, and in no table of system_schema."""
+"""The things that Cassandra 6.0 tells of a table in DESCRIBE alone, and in no table of
+system_schema.
+"""
 
 from __future__ import annotations
 

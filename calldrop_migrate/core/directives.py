@@ -96,7 +96,9 @@ def recognise(comment: Token, file: str) -> tuple[Directive | None, Fault | None
 
 
 def rebuild_of(directive: Directive) -> tuple[Rebuild, list[Fault]]:
-    """What a `-- migrate:rebuild` asks for, as far as it can be read, and what is wrong with it."""
+    """Return what a `-- migrate:rebuild` asks for, as far as it can be read, and what is wrong with
+    it.
+    """
     # The margin puts the text where it stands in the file, so that all places are right.
     margin = "\n" * (directive.place.line - 1) + " " * (directive.rest_column - 1)
     text = margin + directive.rest

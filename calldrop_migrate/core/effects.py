@@ -1,4 +1,4 @@
-"""What a statement's effect leads to: the schema after it, and whether it is there already.
+"""The results of a statement's effect: the schema after it, and whether it is there already.
 
 `after` tells the plan what later statements will find. `happened` tells recovery whether a
 statement whose reply was lost was applied (docs/protocol.md 4). They agree: what `after` gives,
@@ -142,7 +142,9 @@ def _altered_type(made: Extra, effect: Effect) -> Extra:
 
 
 def happened(effect: Effect, schema: Schema) -> bool:
-    """Whether a statement's postcondition holds in a schema read later (docs/protocol.md 4)."""
+    """Return whether a statement's postcondition holds in a schema read later
+    (docs/protocol.md 4).
+    """
     table, extra = schema.table(effect.name), schema.extra(effect.kind, effect.name)
     match effect.verb, effect.kind:
         case "create", "table" | "view" if effect.table:
@@ -165,8 +167,8 @@ def happened(effect: Effect, schema: Schema) -> bool:
 
 
 def is_there(effect: Effect, schema: Schema) -> bool:
-    """Whether a schema read after a statement shows it, where the server said that it is done: how
-    the server writes what it made is its own affair.
+    """Return whether a schema read after a statement shows it, where the server said that it is
+    done: how the server writes what it made is its own affair.
     """
     if effect.verb != "create":
         return happened(replace(effect, options=()), schema)
@@ -176,7 +178,8 @@ def is_there(effect: Effect, schema: Schema) -> bool:
 
 
 def _same_extra(declared: Extra, live: Extra) -> bool:
-    """Of an index the table counts: how its target and options are written differs."""
+    """Return whether an extra is the declared one. Of an index the table counts: how its target and
+    options are written differs."""
     if declared.kind != "type":
         return declared.table == live.table
     return {n: plain_type(t) for n, t in _fields(declared).items()} == {

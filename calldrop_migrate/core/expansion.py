@@ -256,7 +256,7 @@ def _bring_back(draft: Draft, becomes: Table | None = None) -> None:
 
 
 def _asides(draft: Draft, table: Table, *, cells: bool) -> list[Table]:
-    """What the opposite direction set aside of a table, the latest first."""
+    """Return what the opposite direction set aside of a table, the latest first."""
     back = "down" if draft.direction == "up" else "up"
     number = draft.migration.number
     if not any(f"__aside_{number:04d}" in t.name for t in draft.schema.tables):

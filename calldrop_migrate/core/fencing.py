@@ -1,5 +1,5 @@
-"""Who can write to a table, by the roles and permissions of its server, and how long it takes until
-nobody can any more (docs/protocol.md 7).
+"""The roles that can write to a table, by the permissions of its server, and how long it takes
+until nobody can any more (docs/protocol.md 7).
 
 A REVOKE on a table takes what was granted on that table alone. Against a grant on its keyspace, or
 a superuser, it does nothing: who has one of these is named, and there is no fence.
@@ -37,7 +37,7 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may do what.
+    """The roles, and what they may do.
 
     Attributes:
         us: the role that asks.
@@ -61,7 +61,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """What keeps writers from a table.
+    """A fence: it keeps writers from a table.
 
     Attributes:
         roles: those from which MODIFY on it is revoked.
@@ -85,12 +85,12 @@ class Fence:
         return replace(self, trusted=tuple(sorted({*self.trusted, *roles})))
 
     def up(self) -> list[Run]:
-        """What puts it up."""
+        """Return what puts it up."""
         on = f"REVOKE MODIFY ON TABLE {quote(self.table)}"
         return [replace(run(f"{on} FROM {quote(role)}"), fence="up") for role in self.roles]
 
     def away(self) -> list[Run]:
-        """What takes it away."""
+        """Return what takes it away."""
         return [taken_back(revoke) for revoke in self.up()]
 
 
@@ -148,7 +148,7 @@ def fences(
 
 
 def _ungrantable(steps: Sequence[Step]) -> list[str]:
-    """What in a section would be undone by its fence, or undo it, a line each."""
+    """Return what in a section would be undone by its fence, or undo it, a line each."""
     words = [[token.text.lower() for token in step.statement.tokens[:2]] for step in steps]
     rebuilds = [at for at, step in enumerate(steps) if step.rebuild]
     before = words[: max(rebuilds, default=0)]
@@ -161,12 +161,12 @@ def _ungrantable(steps: Sequence[Step]) -> list[str]:
 
 
 def is_up(operation: Operation) -> bool:
-    """Whether an operation is part of putting a fence up."""
+    """Return whether an operation is part of putting a fence up."""
     return isinstance(operation, Run) and operation.fence == "up"
 
 
 def taken_back(operation: Run) -> Run:
-    """What grants again what part of a fence has revoked."""
+    """Return what grants again what part of a fence has revoked."""
     table, _, role = operation.text.removeprefix("REVOKE MODIFY ON TABLE ").partition(" FROM ")
     return replace(run(f"GRANT MODIFY ON TABLE {table} TO {role}"), fence="away")
 
@@ -191,7 +191,9 @@ def patience(settings: Mapping[str, Mapping[str, str] | None]) -> tuple[float, l
 
 
 def _asks(settings: Mapping[str, str]) -> bool:
-    """Whether a node forbids anything; Cassandra 5.0 doesn't tell an authorizer that is unset."""
+    """Return whether a node forbids anything; Cassandra 5.0 doesn't tell an authorizer that is
+    unset.
+    """
     name = settings.get("authorizer.class_name") or settings.get("authorizer") or "AllowAll"
     return "AllowAll" not in name and "Transitional" not in name
 

@@ -140,7 +140,7 @@ def _rebuilds_of_nothing(migrations: Sequence[Migration]) -> Iterator[Fault]:
 
 
 def _read(file: str, data: bytes) -> tuple[Migration, list[Fault]]:
-    """What could be read of a file, with what is wrong in it."""
+    """Return what could be read of a file, with what is wrong in it."""
     number, slug, misnamed = _name(file)
     faults = [misnamed] if misnamed else []
     text = ""
@@ -248,8 +248,9 @@ class _Reader:
         self._faults.append(Fault(place, message, hint))
 
     def _may_cut(self, tokens: Sequence[Token], directive: Directive) -> bool:
-        """Whether a directive ends what stands before it: inside a statement a rebuild doesn't,
-        nor a reason."""
+        """Return whether a directive ends what stands before it: inside a statement a rebuild
+        doesn't, nor a reason.
+        """
         first = None
         for token in tokens:
             if token.kind is not Kind.COMMENT:

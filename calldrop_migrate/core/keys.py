@@ -1,4 +1,4 @@
-"""What a server makes of the bytes of a key: which of them are the same key, and which it refuses.
+"""The bytes of a key as a server takes them: which of them are the same key, and which it refuses.
 
 In a partition key the bytes count. In a clustering key the comparator of each column's type does,
 and for some types it calls different bytes equal: decimal 1.0 and 1.00, a varint with redundant
@@ -51,8 +51,8 @@ class UnknownOrder(ValueError):
 
 
 def is_loose(type_name: str) -> bool:
-    """Whether a comparator may call different bytes of a type equal. It may for any user type, of
-    which the fields are not known here.
+    """Return whether a comparator may call different bytes of a type equal. It may for any user
+    type, of which the fields are not known here.
     """
     head, inner = inner_types(plain_type(type_name))
     if head in _SAME_AS_BYTES:
@@ -63,8 +63,8 @@ def is_loose(type_name: str) -> bool:
 
 
 def canonical(type_name: str, fields: Fields) -> Canonical | None:
-    """What makes of a value's bytes something that is equal if and only if the server's comparator
-    says so; None where the bytes are that already.
+    """Return what makes of a value's bytes something that is equal if and only if the server's
+    comparator says so; None where the bytes are that already.
 
     Raises:
         UnknownOrder: it is a custom type, or has one in it.
@@ -188,7 +188,7 @@ def size_of(type_name: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class KeyLimits:
-    """How a server counts the bytes of a key, of which there may be LONGEST.
+    """The way in which a server counts the bytes of a key, of which there may be LONGEST.
 
     Attributes:
         of_one: added to the value of a partition key of one column.
@@ -203,7 +203,7 @@ class KeyLimits:
     each: bool = False
 
     def refuses(self, partition: Sequence[bytes | None], clustering: Sequence[bytes | None]) -> str:
-        """Why a server takes no row with this key; empty when it does."""
+        """Return why a server takes no row with this key; empty when it does."""
         if len(partition) == 1 and not partition[0]:
             return "its partition key would be empty"
         each = self.of_one if len(partition) == 1 else self.of_several

@@ -43,7 +43,7 @@ def _argument(type_: str, value: str, is_null: bool) -> str:
 
 
 def can_be_written(mask: str) -> bool:
-    """Whether a mask is CQL."""
+    """Return whether a mask is CQL."""
     return not any(token.is_symbol("<") for token in tokenize(mask))
 
 
@@ -59,8 +59,8 @@ def declared(tokens: Sequence[Token]) -> str:
 
 
 def are_same(one: str, other: str) -> bool:
-    """Whether two texts are of one mask. What mask_replace and functions of users put in place of a
-    value is of any type, and its text is the server's own.
+    """Return whether two texts are of one mask. What mask_replace and functions of users put in
+    place of a value is of any type, and its text is the server's own.
     """
     if one == other or not (one and other):
         return one == other

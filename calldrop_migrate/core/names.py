@@ -44,7 +44,8 @@ def shadow(table: str, revision: int, attempt: UUID) -> str:
 
 
 def aside(table: str, revision: int, direction: str, *, cells: bool = False, nth: int = 1) -> str:
-    """Where goes what the other side of a revision can't hold, when it is passed in `direction`.
+    """Return where goes what the other side of a revision can't hold, when it is passed in
+    `direction`.
 
     Args:
         cells: the values of dropped columns, not whole rows.
@@ -60,7 +61,7 @@ def never(attempt: UUID) -> str:
 
 
 def is_never(name: str) -> bool:
-    """Whether it is the name of a table that there never is."""
+    """Return whether it is the name of a table that there never is."""
     return bool(_NEVER.fullmatch(name))
 
 
@@ -70,13 +71,13 @@ def revision_of(shadow: str) -> int:
 
 
 def is_shadow(name: str) -> bool:
-    """Whether it is the name of a shadow."""
+    """Return whether it is the name of a shadow."""
     return bool(_SHADOW.fullmatch(name)) and name.endswith(_digest(name[:-2])[:2])
 
 
 def aside_of(name: str) -> tuple[str, int, str, bool] | None:
-    """What the name of an aside says: its table (the end of a long name is a digest), revision,
-    direction, and whether it has the values of dropped columns. None if it is no aside's.
+    """Return what the name of an aside says: its table (the end of a long name is a digest),
+    revision, direction, and whether it has the values of dropped columns. None if it is no aside's.
     """
     found = _ASIDE.fullmatch(name)
     if found is None:
@@ -85,7 +86,9 @@ def aside_of(name: str) -> tuple[str, int, str, bool] | None:
 
 
 def is_internal(name: str) -> bool:
-    """Whether a table is bookkeeping, a shadow, an aside, or one that a server made for itself."""
+    """Return whether a table is bookkeeping, a shadow, an aside, or one that a server made for
+    itself.
+    """
     if name in BOOKKEEPING or name.endswith(_SERVERS_OWN):
         return True
     return is_shadow(name) or bool(_ASIDE.fullmatch(name))

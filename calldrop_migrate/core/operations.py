@@ -34,7 +34,9 @@ TOOL = "calldrop-migrate"  # instead of a file, of a statement that the tool wro
 
 
 class Proof(StrEnum):
-    """Why a statement that destroys may run, or what else one of the tool's own is for."""
+    """The reason for which a statement that destroys may run, or what else one of the tool's own is
+    for.
+    """
 
     NONE = "nothing is destroyed"
     ASKS = "asks whether tables may be dropped here; none has this name"
@@ -47,7 +49,7 @@ class Proof(StrEnum):
 
 
 class Rows(StrEnum):
-    """Which rows of the source an operation is about."""
+    """The rows of the source that an operation is about."""
 
     ALL = "all rows"
     FITS = "rows that fit"
@@ -57,8 +59,8 @@ class Rows(StrEnum):
 
     @property
     def moved(self) -> bool:
-        """Whether a row leaves the source once it is in the target. What the target has of its key
-        decides whether it goes there.
+        """Return whether a row leaves the source once it is in the target. What the target has of
+        its key decides whether it goes there.
         """
         return self in (Rows.FREE, Rows.PRESENT)
 
@@ -83,12 +85,12 @@ class Run:
 
     @property
     def text(self) -> str:
-        """What the journal keeps of it, and what is shown: without passwords."""
+        """Return what the journal keeps of it, and what is shown: without passwords."""
         return shown(self.statement)
 
     @property
     def is_our_own(self) -> bool:
-        """Whether the tool wrote the statement itself."""
+        """Return whether the tool wrote the statement itself."""
         return self.statement.place.file == TOOL
 
     @property
@@ -151,12 +153,12 @@ class Copy(Carried):
 
     @property
     def head(self) -> str:
-        """How its text begins, whichever rows it is about."""
+        """Return how its text begins, whichever rows it is about."""
         return f"COPY {self.source.name} TO {self.target.name} ({_pairs(self.columns)}), "
 
     @property
     def text(self) -> str:
-        """What the journal keeps of it."""
+        """Return what the journal keeps of it."""
         also = f" ALSO TO {self.also.name}" if self.also else ""
         return f"COPY {self.source.name} TO {self.target.name} {self.what}{also}"
 
@@ -181,7 +183,7 @@ class Verify(Carried):
 
     @property
     def text(self) -> str:
-        """What the journal keeps of it."""
+        """Return what the journal keeps of it."""
         at = " AT ALL" * self.final + " AS IT IS" * (not self.mends)
         return f"VERIFY {self.source.name} IN {self.target.name} {self.what}{at}"
 
@@ -199,7 +201,7 @@ class Await:
 
     @property
     def text(self) -> str:
-        """What the journal keeps of it."""
+        """Return what the journal keeps of it."""
         return f"AWAIT {self.view}"
 
     @property
@@ -248,7 +250,9 @@ def run(cql: str, proof: Proof = Proof.NONE) -> Run:
 
 
 def hash_of(operation: Operation) -> str:
-    """What a resumed attempt compares: the same files must give the same operations again."""
+    """Return what a resumed attempt compares: the same files must give the same operations
+    again.
+    """
     return hashlib.sha256(operation.text.encode()).hexdigest()[:16]
 
 
@@ -271,7 +275,7 @@ def _drops_table(operation: Operation) -> bool:
 
 
 def is_replaced(operations: Sequence[Operation], index: int) -> bool:
-    """Whether an operation drops a table that a later one makes anew."""
+    """Return whether an operation drops a table that a later one makes anew."""
     dropped, later = operations[index], operations[index:]
     if not _drops_table(dropped):
         return False
@@ -302,8 +306,9 @@ def _completes(operation: Operation) -> set[str]:
 
 
 def proofs_of(operations: Sequence[Operation], index: int) -> list[int]:
-    """Where the Verifys stand that a destroying statement relies on: also one that may discard
-    rows relies on them, for all others. All of them are of the table as that statement finds it.
+    """Return where the Verifys stand that a destroying statement relies on: also one that may
+    discard rows relies on them, for all others. All of them are of the table as that statement
+    finds it.
     """
     operation, standing = list(_with_proofs(operations))[index]
     proofs = (Proof.VERIFIED, Proof.DISCARD)
@@ -338,7 +343,7 @@ def _with_proofs(
 
 
 def _ends(verify: Verify, effect: Effect) -> bool:
-    """Whether a statement ends what a Verify has proven."""
+    """Return whether a statement ends what a Verify has proven."""
     of_table = effect.name if effect.kind == "table" else ""
     lessened = {of_table if effect.destroys else "", *effect.deletes}
     return verify.target.name in lessened or verify.source.name in {
@@ -360,8 +365,8 @@ def _is_proven(effect: Effect, proof: Proof, verified: Collection[Verify]) -> bo
 
 
 def _is_covered(column: str, verified: Sequence[Verify]) -> bool:
-    """Whether that column of each row is elsewhere, as it is or made wider: another expression over
-    it isn't it.
+    """Return whether that column of each row is elsewhere, as it is or made wider: another
+    expression over it isn't it.
     """
     holding = [v for v in verified if any(origin(v.source, s) == column for _, s in v.columns)]
     carried = (v for v in holding if v.rows is not Rows.MISFITS)

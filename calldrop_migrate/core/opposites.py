@@ -1,4 +1,4 @@
-"""Whether the down section of a revision leads back to the schema that its up section began at.
+"""Compares the schema to which a down section leads with the one that its up section began at.
 
 It is known from the files alone. Statements about rows have no part in it.
 """

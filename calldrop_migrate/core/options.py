@@ -188,7 +188,7 @@ def comparable(options: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
 
 def hold(declared: Iterable[tuple[str, str]], live: Iterable[tuple[str, str]]) -> bool:
-    """Whether each declared option that is shown is so; of a map each entry."""
+    """Return whether each declared option that is shown is so; of a map each entry."""
     shown = dict(live)
     return all(_same(name, value, shown[name]) for name, value in declared if name in shown)
 
@@ -234,7 +234,7 @@ def merged(declared: Options, live: Options) -> Options:
 def differences(
     before: Mapping[str, Any], after: Mapping[str, Any], *, one_sided: bool = False
 ) -> Iterator[str]:
-    """What differs between two of what `comparable` gives, a line each: `before -> after`.
+    """Yield what differs between two of what `comparable` gives, a line each: `before -> after`.
 
     Args:
         one_sided: an option that only one side has is a difference; otherwise a server that shows
@@ -251,7 +251,7 @@ def differences(
 
 
 def entries(what: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
-    """What differs between two maps, a line each."""
+    """Yield what differs between two maps, a line each."""
     for name in sorted({*before, *after}):
         if name not in before:
             yield f"{what}{name} added: {after[name]}"

@@ -1,4 +1,4 @@
-"""What a run will do, as values: attempts of operations in order, made before anything runs.
+"""The plan of a run, as values: attempts of operations in order, made before anything runs.
 
 `path` says which revisions are passed in which direction; expansion.py turns one of them into
 operations. What these depend on besides files and schema (which tables have rows, what the flags
@@ -31,7 +31,7 @@ _SETS = ("filled", "elder", "spent")  # of `Facts`
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What an expansion depends on besides files and schema.
+    """The facts that an expansion depends on besides files and schema.
 
     Attributes:
         filled: tables that have rows.
@@ -61,7 +61,7 @@ class Facts:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Facts:
-        """What `to_json` gave."""
+        """Return what `to_json` gave."""
         sets = {name: frozenset(stored.get(name, ())) for name in _SETS}
         fences = tuple(map(Fence.from_json, stored.get("fences", ())))
         return cls(**{**stored, **sets, "fences": fences})
@@ -107,7 +107,7 @@ class Attempt:
         return f"{self.migration.name} {self.migration.title}"
 
     def is_view(self, name: str) -> bool:
-        """Whether one of the outages is that of a view alone."""
+        """Return whether one of the outages is that of a view alone."""
         found = self.after.table(name) or self.before.table(name)
         return found is not None and bool(found.base)
 
@@ -119,7 +119,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run will do: the keyspace if it has to be made, then attempts in order."""
+    """The plan of a run: the keyspace if it has to be made, then attempts in order."""
 
     keyspace: Run | None
     attempts: tuple[Attempt, ...]
@@ -128,11 +128,11 @@ class Plan:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to do."""
+        """Return whether there is nothing to do."""
         return self.keyspace is None and not self.attempts
 
     def same_work(self, other: Plan) -> bool:
-        """Whether both plans consist of the same operations."""
+        """Return whether both plans consist of the same operations."""
         return _work(self) == _work(other)
 
 

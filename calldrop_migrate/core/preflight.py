@@ -1,4 +1,4 @@
-"""Whether a server would refuse what a plan asks for: said before anything runs.
+"""Finds what a server would refuse of a plan, before anything runs.
 
 A statement that is refused in the middle of a plan leaves a keyspace half-way. What ScyllaDB and
 Cassandra refuse by their settings, and what ScyllaDB can't do on tablets in this version, can be
@@ -32,7 +32,7 @@ Settings = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """How a keyspace's rows are placed.
+    """The placement of a keyspace's rows.
 
     Attributes:
         tablets: None where that isn't known.
@@ -47,7 +47,7 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What of a server a plan can depend on.
+    """The properties of a server that a plan can depend on.
 
     Attributes:
         name: which server, with its version where that is known.
@@ -69,7 +69,9 @@ class Server:
         return next((s[name] for s in self.settings.values() if s and name in s), None)
 
     def made(self, replication: Mapping[str, str], tablets: bool | None) -> Placement:
-        """How a keyspace would be placed that is made now; `tablets` as asked for, if at all."""
+        """Return how a keyspace would be placed that is made now; `tablets` as asked for, if at
+        all.
+        """
         if "TABLETS" not in self.features or not _by_networks(replication):
             tablets = False
         mode = self.setting("tablets_mode_for_new_keyspaces")
@@ -101,7 +103,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where a plan works.
+    """The keyspaces in which a plan works.
 
     Attributes:
         keyspace, data: the migrated keyspace, and how its rows are placed.
@@ -116,7 +118,7 @@ class Places:
 
 
 def examine(asked: Sequence[Demand], places: Places, server: Server) -> tuple[Finding, ...]:
-    """What a run of a plan that asks for this would meet."""
+    """Return what a run of a plan that asks for this would meet."""
     if not server.scylla:
         return tuple(f for demand in asked for f in _disabled(demand, server))
     found = [finding for demand in asked for finding in _windows(demand, server)]
@@ -174,7 +176,7 @@ def _windows(demand: Demand, server: Server) -> Iterator[Finding]:
 
 
 def _most_windows(settings: Settings | None) -> int | None:
-    """What a node allows, 0 for any number; None where that can't be read."""
+    """Return what a node allows, 0 for any number; None where that can't be read."""
     value = (settings or {}).get("twcs_max_window_count", "")
     return int(value) if value.isdigit() else None
 
@@ -200,7 +202,7 @@ def _ways_out(demand: Demand, windows: Windows, most: Mapping[str, int]) -> str:
 
 
 def _keyspaces(places: Places, server: Server) -> Iterator[Finding]:
-    """What making the keyspaces that are not there would meet."""
+    """Yield what making the keyspaces that are not there would meet."""
     enforced = server.setting("tablets_mode_for_new_keyspaces") == "enforced"
     none = "this cluster makes no keyspace without tablets (tablets_mode_for_new_keyspaces)"
     if enforced and not places.data.exists and places.tablets is False:
@@ -243,7 +245,7 @@ def _conditional(places: Places, bookkeeping: Placement, server: Server) -> Iter
 
 
 def _on_tablets(demand: Demand, places: Places, server: Server) -> Iterator[Finding]:
-    """What can't be on tablets, or not on these."""
+    """Yield what can't be on tablets, or not on these."""
     reasons: list[str] = []
     match demand.kind:
         case "view" | "index":

@@ -1,4 +1,4 @@
-"""Whether a column may be added again under the name of one that was dropped.
+"""Columns that are added again under the name of one that was dropped, and why a server may refuse.
 
 A server keeps name and type of a dropped column for ever: sstables may still hold its cells.
 
@@ -36,7 +36,9 @@ _READS = {
 
 
 def cannot_return(schema: Schema, table: Table, column: Column, gone: Dropped, server: str) -> str:
-    """Why a server refuses to add a column in place of a dropped one; empty where it doesn't."""
+    """Return why a server refuses to add a column in place of a dropped one; empty where it
+    doesn't.
+    """
     old, new = gone.type, column.type
     if any(c.type == "counter" for c in table.columns) or old == "counter":
         return "a counter of that name was dropped"
@@ -68,7 +70,7 @@ def as_kept(schema: Schema, type_: str) -> str:
 
 
 def is_incompatible(new: str, old: str) -> bool:
-    """Whether a type surely doesn't read the cells of another one, by Cassandra's rules."""
+    """Return whether a type surely doesn't read the cells of another one, by Cassandra's rules."""
     new, old = plain_type(new), plain_type(old)
     (head, parts), (old_head, old_parts) = type_parts(new), type_parts(old)
     if new == old or not old:

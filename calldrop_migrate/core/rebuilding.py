@@ -216,8 +216,8 @@ def _copy_out(draft: Draft, source: Table, shadow: Table, target: Table, columns
 
 
 def _in_the_way(draft: Draft, source: Table, target: Table) -> Iterator[tuple[str, str]]:
-    """What could not be made again over the new shape: views and indexes of the table; and a column
-    that its shadow has no place for.
+    """Yield what could not be made again over the new shape: views and indexes of the table; and a
+    column that its shadow has no place for.
     """
     if target.column(names.MARKER) is not None:
         hint = f"call it something else:  NEW={names.MARKER}"
@@ -248,7 +248,7 @@ def _in_the_way(draft: Draft, source: Table, target: Table) -> Iterator[tuple[st
 
 
 def _misses_view(view: Table, target: Table) -> str:
-    """Why a view can't stand over a table; empty when it can."""
+    """Return why a view can't stand over a table; empty when it can."""
     have = {c.name for c in target.columns}
     needed = view.key if view.whole else [c.name for c in view.columns]
     if missing := [name for name in needed if name not in have]:
@@ -278,7 +278,7 @@ def _changed_options(draft: Draft, source: Table, target: Table) -> Iterator[str
 
 
 def changed_by(source: Table, made: Table) -> Iterator[str]:
-    """What options a table has that is made in place of another one, where they differ."""
+    """Yield what options a table has that is made in place of another one, where they differ."""
     before, after = (table.comparable()["options"] for table in (source, made))
     for line in differences(before, after, one_sided=True):
         yield f"{source.name}: {line}"

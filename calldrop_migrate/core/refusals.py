@@ -1,4 +1,4 @@
-"""What a server would refuse of a statement, as far as the schema tells that it will find.
+"""The refusals of a server that are known before, from the schema that a statement will find.
 
 A statement that is refused in the middle of a revision leaves it interrupted. The rules are those
 of both servers' sources; where they differ, the server counts that was asked. Without a server,
@@ -27,7 +27,7 @@ _SPOKEN = {"view": "materialized view"}
 
 
 def refusals(schema: Schema, effect: Effect, server: Server) -> Iterator[Refusal]:
-    """Why a statement would be refused, each reason with a hint."""
+    """Yield why a statement would be refused, each reason with a hint."""
     there = _is_there(schema, effect.kind, effect.name)
     match effect.verb, effect.kind:
         case "create", "table" | "view" | "type" | "index":
@@ -100,7 +100,7 @@ def _of_what_is_there(schema: Schema, effect: Effect, server: Server) -> Iterato
 
 
 def _used(schema: Schema, name: str) -> Iterator[Refusal]:
-    """Where a type is used. Of what the tool keeps aside its plan says so itself."""
+    """Yield where a type is used. Of what the tool keeps aside its plan says so itself."""
     users = [t.name for t in schema.tables if t.has_type(name) and not is_internal(t.name)]
     for extra in schema.extras:
         if extra.kind == "type" and any(

@@ -1,4 +1,4 @@
-"""What a statement of a migration may not say, whatever the schema.
+"""The rules for statements of a migration that hold whatever the schema.
 
 What needs more than the statement itself (is there such a table, and such a column?) is for the
 plan.
@@ -41,7 +41,7 @@ _BEYOND: dict[tuple[str, ...], tuple[str, str]] = {
 
 
 def misplaced(statement: Statement) -> Iterator[Fault]:
-    """What is wrong with a statement wherever it stands."""
+    """Yield what is wrong with a statement wherever it stands."""
     first = statement.tokens[0]
     if beyond := _BEYOND.get(statement.words(2)):
         yield Fault(statement.place, *beyond)
@@ -71,7 +71,7 @@ def misplaced(statement: Statement) -> Iterator[Fault]:
 
 
 def _unrepeatable(statement: Statement) -> Iterator[Fault]:
-    """What a run that was killed would do twice: it sends a statement about rows again."""
+    """Yield what a run that was killed would do twice: it sends a statement about rows again."""
     hint = "a run that was killed sends it again: write the value that is meant"
     tokens = statement.tokens
     for before, token, following in zip((None, *tokens), tokens, tokens[1:], strict=False):
@@ -87,7 +87,7 @@ def _unrepeatable(statement: Statement) -> Iterator[Fault]:
 
 
 def _unsafe(statement: Statement) -> Iterator[Fault]:
-    """What servers take, and what harms afterwards."""
+    """Yield what servers take, and what harms afterwards."""
     tokens = statement.tokens
     if statement.words(1) == ("create",):
         for token, following in pairwise(tokens):
@@ -99,8 +99,9 @@ def _unsafe(statement: Statement) -> Iterator[Fault]:
 
 
 def _unreadable(statement: Statement) -> Iterator[Fault]:
-    """What Cassandra writes down of a view's WHERE in a way that it can't read: a node with such a
-    view does not start again. It doubles no quote in a string, and quotes no field of a user type.
+    """Yield what Cassandra writes down of a view's WHERE in a way that it can't read: a node with
+    such a view does not start again. It doubles no quote in a string, and quotes no field of a user
+    type.
     """
     in_braces = 0
     begins = next((n for n, t in enumerate(statement.tokens) if t.is_word("where")), None)
@@ -117,7 +118,9 @@ def _unreadable(statement: Statement) -> Iterator[Fault]:
 
 
 def _is_added(sign: Token, operand: Token) -> bool:
-    """Whether an operand adds up: a counter's number, a list's elements; those of a set don't."""
+    """Return whether an operand adds up: a counter's number, a list's elements; those of a set
+    don't.
+    """
     return operand.kind is Kind.NUMBER or (operand.is_symbol("[") and "+" in sign.text)
 
 
@@ -126,7 +129,7 @@ def _place(statement: Statement, token: Token) -> Place:
 
 
 def _second_beginning(statement: Statement) -> Token | None:
-    """Where another statement begins inside this one."""
+    """Return where another statement begins inside this one."""
     tokens = statement.tokens
     if tokens[0].is_word("begin", "grant", "revoke", "list"):
         return None
@@ -165,7 +168,7 @@ def created_table(statement: Statement) -> Token | None:
 
 
 def misbuilt(rebuild: Rebuild, statement: Statement) -> Iterator[Fault]:
-    """What is wrong with a statement as the one that a rebuild applies to."""
+    """Yield what is wrong with a statement as the one that a rebuild applies to."""
     table = created_table(statement)
     if not table:
         message = "the statement after `-- migrate:rebuild` is no CREATE TABLE"

@@ -1,4 +1,4 @@
-"""What a keyspace looks like, as plain values: columns, tables, views.
+"""Schemas of keyspaces as plain values: columns, tables, views.
 
 A materialized view is a Table with a `base`: the server keeps both alike, and so do we. Three
 notions of "same":
@@ -54,7 +54,7 @@ class Column:
 
     @property
     def is_key(self) -> bool:
-        """Whether the column is part of the primary key."""
+        """Return whether the column is part of the primary key."""
         return self.kind in ("partition_key", "clustering")
 
     def comparable(self) -> str:
@@ -112,7 +112,7 @@ class Table:
         return next((c for c in self.columns if c.name == name), None)
 
     def has_type(self, name: str) -> bool:
-        """Whether a column is of a user type, or of one that is made of it."""
+        """Return whether a column is of a user type, or of one that is made of it."""
         return any(names_type(column.type, name) for column in self.columns)
 
     def option(self, name: str) -> str:
@@ -121,11 +121,13 @@ class Table:
 
     @property
     def beyond(self) -> dict[str, str]:
-        """What the server keeps of it that no statement of the tool's says, by its name there."""
+        """Return what the server keeps of it that no statement of the tool's says, by its name
+        there.
+        """
         return dict(json.loads(dict(self.options).get(table_options.READ_ONLY, "{}")))
 
     def comparable(self) -> dict[str, Any]:
-        """What can be compared between servers and over time, ready for JSON."""
+        """Return what can be compared between servers and over time, ready for JSON."""
         options = table_options.comparable(self.options)
         if self.base:
             # A view's rows expire with those of its base.
@@ -135,11 +137,13 @@ class Table:
         return {**self._rows(), "options": {"default_time_to_live": 0, **options}}
 
     def same_shape_as(self, other: Table) -> bool:
-        """Whether both have the same columns, masks and key, whatever the options."""
+        """Return whether both have the same columns, masks and key, whatever the options."""
         return self._rows() == other._rows()
 
     def same_rows_as(self, other: Table) -> bool:
-        """Whether a row of one is one of the other: as `same_shape_as`, whatever the masks."""
+        """Return whether a row of one is one of the other: as `same_shape_as`, whatever the
+        masks.
+        """
         return self._unmasked().same_shape_as(other._unmasked())
 
     def _unmasked(self) -> Table:
@@ -196,7 +200,7 @@ class Schema:
 
     @property
     def exists(self) -> bool:
-        """Whether the keyspace exists."""
+        """Return whether the keyspace exists."""
         return bool(self.replication)
 
     def table(self, name: str) -> Table | None:
@@ -248,7 +252,9 @@ class Schema:
         return replace(self, tables=tuple(tables), extras=tuple(extras))
 
     def comparable(self) -> dict[str, Any]:
-        """What can be compared over time of the objects that migrations own, ready for JSON."""
+        """Return what can be compared over time of the objects that migrations own, ready
+        for JSON.
+        """
         mine = self.owned()
         # A table and a type can have one name.
         return {t.name: t.comparable() for t in mine.tables} | {
@@ -260,7 +266,7 @@ class Schema:
 
 
 def names_type(text: str, name: str) -> bool:
-    """Whether a type is a user type, or made of it."""
+    """Return whether a type is a user type, or made of it."""
     return bool(re.search(rf"(?<![\w\"]){re.escape(quote(name))}(?![\w\"])", text))
 
 
@@ -289,7 +295,7 @@ def type_parts(text: str) -> tuple[str, list[str]]:
 
 
 def inner_types(text: str) -> tuple[str, list[str]]:
-    """What stands in front of a type's brackets, and the parts within them."""
+    """Return what stands in front of a type's brackets, and the parts within them."""
     head, bracket, rest = text.strip().partition("<")
     if not bracket or head.startswith(('"', "'")):
         return text.strip(), []

@@ -25,7 +25,7 @@ def shown_file(text: str) -> str:
 
 
 def hide(message: str, statement: Statement) -> str:
-    """What a server said of a statement, without its passwords: it may quote them."""
+    """Return what a server said of a statement, without its passwords: it may quote them."""
     for token in _secrets(statement.tokens):
         message = message.replace(token.text, _PUT)
         message = message.replace(token.value, _PUT) if len(token.value) > 3 else message
@@ -33,7 +33,7 @@ def hide(message: str, statement: Statement) -> str:
 
 
 def is_hidden(text: str) -> bool:
-    """Whether a file's text lacks its passwords."""
+    """Return whether a file's text lacks its passwords."""
     tokens, _ = scan(text)
     return any(token.text == _PUT for token in _secrets(tokens))
 

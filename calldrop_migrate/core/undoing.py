@@ -25,7 +25,8 @@ from calldrop_migrate.core.schema import Schema
 def undo(
     operations: Sequence[Operation], before: Schema, live: Schema
 ) -> tuple[list[Operation], list[str]]:
-    """What takes back operations that have run or may have run, and what keeps it from being so.
+    """Return what takes back operations that have run or may have run, and what keeps it from being
+    so.
 
     Args:
         before: the schema that the attempt began at.
@@ -56,7 +57,9 @@ def undo(
 def _undone(
     effect: Effect, operations: Sequence[Operation], before: Schema, live: Schema
 ) -> list[Operation] | None:
-    """What takes one statement back, as far as that is not so already; None where nothing does."""
+    """Return what takes one statement back, as far as that is not so already; None where nothing
+    does.
+    """
     name, there = quote(effect.name), live.digest_of(effect.name) != "absent"
     match effect.verb, effect.kind:
         case "create", "table":

@@ -1,4 +1,4 @@
-"""Which column's values a selector of a copy gives: as they are, or under a CAST that loses none.
+"""Selectors of a copy that give a column's values: as they are, or under a CAST that loses none.
 
 What is exact was tried on Cassandra 5.0.9 for every pair of numeric types, and read in ScyllaDB's
 castas_fcts.cc. Only an empty value, which no literal of CQL makes, becomes null.
@@ -22,13 +22,13 @@ _EXACT = {
 
 
 def same_bytes(here: str, there: str) -> bool:
-    """Whether a value of one type is a value of the other, byte by byte."""
+    """Return whether a value of one type is a value of the other, byte by byte."""
     here, there = plain_type(here), plain_type(there)
     return here == there or (here, there) in _SAME_BYTES
 
 
 def same_value(here: str, there: str) -> bool:
-    """Whether one value of a type is one of the other, whichever of them is frozen."""
+    """Return whether one value of a type is one of the other, whichever of them is frozen."""
     within = (plain_type(f"tuple<{kind}>") for kind in (here, there))
     return same_bytes(here, there) or next(within) == next(within)
 

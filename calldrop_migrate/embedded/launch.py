@@ -84,7 +84,9 @@ def _begin(home: Path, each: Node, running: state.Running, command: list[str]) -
 
 
 def _first_signs(each: Node) -> list[str]:
-    """What the log of a new node must say besides: with passwords, that the first user is made."""
+    """Return what the log of a new node must say besides: with passwords, that the first user is
+    made.
+    """
     passwords = "Password" in each.tuning.settings.get("authenticator", "")
     return ["Created default superuser role"] if passwords and each.host == each.seed else []
 
@@ -160,7 +162,9 @@ def _wait_until_ready(
 
 
 def _answers(each: Node) -> bool:
-    """Whether it takes requests. One with TLS isn't asked: to listen is the last thing it does."""
+    """Return whether it takes requests. One with TLS isn't asked: to listen is the last thing it
+    does.
+    """
     encrypted = "client_encryption_options" in each.tuning.settings
     return (ports.accepts if encrypted else ports.answers_cql)(each.host, each.port)
 

@@ -1,4 +1,4 @@
-"""What one node is started with: cassandra.yaml, logback.xml, its data centre, the JVM's arguments.
+"""The files and arguments of one node: cassandra.yaml, logback.xml, its data centre, the JVM's.
 
 Texts from values: nothing is started here, and nothing is written but the files of `prepare`.
 """
@@ -89,7 +89,7 @@ class Node:
 
     @property
     def log(self) -> Path:
-        """What the node printed since its last start."""
+        """Return what the node printed since its last start."""
         return self.directory / "server.log"
 
 

@@ -15,7 +15,7 @@ _HEADER = struct.Struct(">BBhBI")  # version, flags, stream, opcode, length of t
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether a server could listen there now.
+    """Return whether a server could listen there now.
 
     Raises:
         OSError: `host` is no address of this machine, or the port needs a privilege.
@@ -42,7 +42,9 @@ def first_free(hosts: tuple[str, ...], start: int, not_this: int) -> int:
 
 
 def answers_cql(host: str, port: int, timeout: float = 2.0) -> bool:
-    """Whether a CQL server there takes a connection: OPTIONS, then STARTUP, as a driver would."""
+    """Return whether a CQL server there takes a connection: OPTIONS, then STARTUP, as a driver
+    would.
+    """
     body = struct.pack(">H", 1) + b"".join(
         struct.pack(">H", len(text)) + text for text in (b"CQL_VERSION", b"3.0.0")
     )
@@ -56,7 +58,7 @@ def answers_cql(host: str, port: int, timeout: float = 2.0) -> bool:
 
 
 def accepts(host: str, port: int, timeout: float = 2.0) -> bool:
-    """Whether anything there takes a connection."""
+    """Return whether anything there takes a connection."""
     try:
         with socket.create_connection((host, port), timeout=timeout):
             return True

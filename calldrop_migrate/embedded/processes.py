@@ -51,13 +51,15 @@ def detach(command: Sequence[str], log: Path, environment: Mapping[str, str]) ->
 
 
 def alive(process: Process, mark: str) -> bool:
-    """Whether this very process runs: same pid, same beginning, `mark` in its command line."""
+    """Return whether this very process runs: same pid, same beginning, `mark` in its
+    command line.
+    """
     began, command = _look(process.pid)
     return bool(began) and began == process.began and mark in command
 
 
 def is_gone(pid: int) -> bool:
-    """Whether no process of this machine has that pid."""
+    """Return whether no process of this machine has that pid."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -89,7 +91,7 @@ def _signal(process: Process, number: signal.Signals) -> None:
 
 
 def _look(pid: int) -> tuple[str, str]:
-    """When the process began, and its command line; two empty strings when there is none."""
+    """Return when the process began, and its command line; two empty strings when there is none."""
     proc = Path("/proc")
     if not (proc / "self" / "stat").exists():
         return _ask_ps(pid)

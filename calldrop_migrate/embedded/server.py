@@ -53,7 +53,7 @@ def find(home: Path | None = None) -> Server | None:
 
 
 def status(home: Path | None = None) -> Status | None:
-    """What `find` finds, with its size, its age and its logs."""
+    """Return what `find` finds, with its size, its age and its logs."""
     if (running := _ready(state.home_directory(home))) is None:
         return None
     files = Path(running.directory).glob("node*/data/**/*")

@@ -34,7 +34,7 @@ class Running:
     ready: bool
 
     def alive(self) -> bool:
-        """Whether every node's process still runs."""
+        """Return whether every node's process still runs."""
         return all(alive(process, self.directory) for process in self.processes)
 
 

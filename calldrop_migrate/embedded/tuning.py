@@ -1,4 +1,4 @@
-"""What may be different about the nodes of one server: a value, which anybody may make."""
+"""Room and settings of the nodes of one server, as a value."""
 
 from __future__ import annotations
 

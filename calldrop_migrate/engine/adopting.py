@@ -59,7 +59,7 @@ class Adoption:
         self._migrations = migrations
 
     def review(self) -> Review:
-        """What is to be done, as chores.
+        """Return what is to be done, as chores.
 
         Raises:
             HistoryError: what its rows say is unclear, or isn't what its files say.
@@ -105,7 +105,9 @@ class Adoption:
         return self._project.migrations[row.number - 1].file
 
     def _is_unfinished(self, record: Record) -> bool:
-        """Whether it is a row whose taking over was killed, and nothing else is at work on it."""
+        """Return whether it is a row whose taking over was killed, and nothing else is at work on
+        it.
+        """
         events = [] if record.applied else self._log.events(record.attempt)
         return bool(events) and all(event.event == "adopted" for event in events)
 
@@ -171,7 +173,7 @@ class Adoption:
     def _unlike_files(
         self, ours: dict[int, Record], theirs: Sequence[Record]
     ) -> list[tuple[str, str]]:
-        """What makes cassandra-migrate itself refuse: rows that its files don't match."""
+        """Return what makes cassandra-migrate itself refuse: rows that its files don't match."""
         files = {migration.version: migration for migration in self._project.migrations}
         numbers = {*ours, *(row.number for row in theirs)}
         faults = [

@@ -46,13 +46,13 @@ class Read:
 
     @property
     def is_exact(self) -> bool:
-        """Whether the target has the source's rows and no others."""
+        """Return whether the target has the source's rows and no others."""
         return is_internal(self.verify.target.name) and not self.emptied
 
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """What a statement that destroys relies on.
+    """The proof on which a statement that destroys relies.
 
     Attributes:
         source: the table, with its id, as it was when its rows were proven to be elsewhere.
@@ -64,7 +64,7 @@ class Proven:
 
 
 class Balance:
-    """Of one run.
+    """The last looks of one run.
 
     Args:
         consistency: of the counts.
@@ -83,7 +83,7 @@ class Balance:
         self._sleep = sleep
 
     def see(self, operation: Run, proven: Proven) -> int:
-        """That all rows of a table are elsewhere; gives how many are not, and were told to be
+        """See that all rows of a table are elsewhere; gives how many are not, and were told to be
         discarded.
 
         Raises:
@@ -103,7 +103,9 @@ class Balance:
         return discarded
 
     def _adds_up(self, read: Read, source: int, aside: int, gone: int) -> bool:
-        """Whether what was read of the source is what was read of the target, a moment later."""
+        """Return whether what was read of the source is what was read of the target, a moment
+        later.
+        """
         missing = source - read.counted.target - aside
         if read.is_exact:
             return missing == gone
@@ -163,6 +165,6 @@ def _at_most(most: int, rows: int) -> int:
 
 
 def _is_rest(other: Verify, verify: Verify) -> bool:
-    """Whether one is about the rows that another one leaves out."""
+    """Return whether one is about the rows that another one leaves out."""
     same = (other.fits, other.fit_columns) == (verify.fits, verify.fit_columns)
     return verify.rows is Rows.FITS and other.rows is Rows.MISFITS and same

@@ -111,7 +111,9 @@ class Copier:
         return self._database.bulk.size(table, SMALL)
 
     def parts_for(self, table: Table) -> int:
-        """How many ranges a table is worth: one if it is so small that its rows come in a page."""
+        """Return how many ranges a table is worth: one if it is so small that its rows come in a
+        page.
+        """
         size = self.size_of(table)
         if size.exact:
             return 1
@@ -175,8 +177,8 @@ class Copier:
         )
 
     def _watched(self, place: Place, seconds: float) -> Callable[[], None]:
-        """What is called between pages and before writes: it sees every so many seconds that both
-        tables are still the same.
+        """Return what is called between pages and before writes: it sees every so many seconds that
+        both tables are still the same.
         """
         looked = monotonic()
 
@@ -289,8 +291,8 @@ class Copier:
         sums: Callable[..., Sums],
         lasting: Callable[..., Sums],
     ) -> None:
-        """That what differed doesn't any more, where a row of the target doesn't tell which of the
-        source it is.
+        """See that what differed doesn't any more, where a row of the target doesn't tell which of
+        the source it is.
 
         A cell may end between reading one side and the other, so it is looked at several times.
         Where the same rows lie in the same ranges, the two are read at once. Where they don't, what

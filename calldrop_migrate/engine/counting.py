@@ -1,5 +1,5 @@
-"""What is in a table and its view, counted without a query that a big table would let time out:
-everything is counted by the server, page by page or range by range.
+"""Counts a table and its view without a query that a big table would let time out: everything is
+counted by the server, page by page or range by range.
 """
 
 from __future__ import annotations

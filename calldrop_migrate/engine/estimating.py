@@ -1,5 +1,5 @@
-"""How long the rows of a plan take, and how much of that readers notice: from a table that was read
-as a whole just now, on this server.
+"""Estimates how long the rows of a plan take, and how much of that readers notice: from a table
+that was read as a whole just now, on this server.
 
 Nothing is assumed of the server but how much longer than such a reading each operation takes.
 """
@@ -27,7 +27,7 @@ REQUEST = 1200.0
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What carrying the rows of one table comes to.
+    """The time that carrying the rows of one table takes.
 
     Attributes:
         attempt: which of the plan's.

@@ -82,8 +82,8 @@ class Executor:
         return json.dumps({name: self.schema.digest_of(name) for name in operation.names})
 
     def recovered(self, operation: Operation, before: Event) -> bool:
-        """Whether a statement that an earlier run began was applied, from its object as it is when
-        nothing of that run can arrive any more (docs/protocol.md 4).
+        """Return whether a statement that an earlier run began was applied, from its object as it
+        is when nothing of that run can arrive any more (docs/protocol.md 4).
 
         Raises:
             OutcomeUnknown: the object is neither as it was nor as the statement would leave it.
@@ -109,7 +109,8 @@ class Executor:
         )
 
     def see_unchanged(self, digests: Mapping[str, str]) -> None:
-        """That nothing of what an earlier run sent arrives any more: objects are as they were seen.
+        """See that nothing of what an earlier run sent arrives any more: objects are as they were
+        seen.
 
         Raises:
             OutcomeUnknown: one has changed.
@@ -205,7 +206,7 @@ class Executor:
         return result
 
     def _see_unchanged_by_others(self, effect: Effect) -> None:
-        """That an object is as this run last saw it: what it is behind a statement is recorded.
+        """See that an object is as this run last saw it: what it is behind a statement is recorded.
 
         Raises:
             DriftError: it isn't.
@@ -221,7 +222,7 @@ class Executor:
             )
 
     def _see_as_proven(self, operation: Run, proven: Table) -> None:
-        """That what is destroyed is what was proven to be elsewhere.
+        """See that what is destroyed is what was proven to be elsewhere.
 
         Raises:
             RowsAtRisk: it isn't.
@@ -242,7 +243,7 @@ class Executor:
         )
 
     def _may_destroy(self, operation: Run) -> bool:
-        """Whether a statement may be sent; it shall be left out where its table isn't empty.
+        """Return whether a statement may be sent; it shall be left out where its table isn't empty.
 
         Raises:
             RowsAtRisk: it would delete rows.
@@ -268,7 +269,7 @@ class Executor:
         )
 
     def _originals(self, operation: Run) -> None:
-        """That the tables of which a table is a copy are still the same ones."""
+        """See that the tables of which a table is a copy are still the same ones."""
         self.schema = self._database.schema()
         for name, table_id in operation.originals:
             found = self.schema.table(name)

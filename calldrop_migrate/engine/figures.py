@@ -36,7 +36,7 @@ class Tally:
 
 @dataclass
 class Figures:
-    """What was counted; times are in UTC.
+    """The figures that were counted; times are in UTC.
 
     Attributes:
         by_hour: (weekday from Monday = 0, hour) -> calls.

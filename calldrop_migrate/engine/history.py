@@ -1,4 +1,4 @@
-"""What is applied: the table `database_migrations`, and nothing else touches it.
+"""The history: the table `database_migrations`, and nothing else touches it.
 
 The layout is cassandra-migrate's, with the column `attempt` added: its `status` reads our work. A
 row is a state machine moved by conditional updates alone, never by a plain write
@@ -72,7 +72,7 @@ class Record:
 
     @property
     def applied(self) -> bool:
-        """Whether the revision is applied and nothing is going on with it."""
+        """Return whether the revision is applied and nothing is going on with it."""
         return self.state in APPLIED
 
 
@@ -410,7 +410,7 @@ def check_files(records: Mapping[int, Record], migrations: Sequence[Migration]) 
 
 
 def put_back(migration: Migration) -> str:
-    """What to do with a file that isn't as it was applied."""
+    """Return what to do with a file that isn't as it was applied."""
     return (
         f"Put the file back; what was applied:  {commands.show_applied(migration.number)}\n"
         f"For the change write a new revision:  {commands.new(f'change {migration.title}')}"

@@ -1,4 +1,4 @@
-"""What can be run under the lease: up and down, and what keeps a keyspace in order besides.
+"""The jobs that run under the lease: up and down, and what keeps a keyspace in order besides.
 
 A job makes its plan twice, to be shown and again under the lease. What of it are operations the
 runner runs like any other; what touches the bookkeeping alone (`Review.chores` says it) is `begin`
@@ -102,7 +102,7 @@ class Jobs:
         return Job(plan, self._take_back_late, revisions=True)
 
     def _take_back_late(self) -> None:
-        """What is left in the history of an attempt that another one has overtaken."""
+        """Take back what is left in the history of an attempt that another one has overtaken."""
         for record, way in self.planner.late(self._executor.schema):
             self._take_back(record, way)
 

@@ -1,4 +1,4 @@
-"""Who may change the schema now (the lease), and what ran (the journal): one table, one partition
+"""The lease (who may change the schema now) and the journal (what ran): one table, one partition
 per keyspace.
 
 They share a partition so that they can share a conditional write: each row appended to the journal
@@ -138,7 +138,7 @@ class Journal:
 
     @property
     def token(self) -> UUID | None:
-        """Of the lease, while this run holds it."""
+        """The token of the lease, while this run holds it."""
         return self._token
 
     def now(self) -> datetime:
@@ -230,7 +230,7 @@ class Journal:
             self._clock.sleep(min(_POLL, max(0.0, deadline - self._clock.monotonic())))
 
     def held(self, found: LeaseState) -> LeaseHeld:
-        """That somebody holds the lease, as an error."""
+        """See that somebody holds the lease, as an error."""
         holder, ends = found.holder, self._clock.now() + timedelta(seconds=found.left)
         who = f"{holder.who} (pid {holder.pid}, `{holder.command}`, " if holder else "somebody ("
         since = f"since {found.since:%H:%M:%S} UTC, " if found.since else ""
@@ -278,7 +278,7 @@ class Journal:
         self._valid_until = sent + self._timing.lease_ttl * 5 / 6
 
     def check(self) -> None:
-        """That what is left of the lease is enough for one more statement.
+        """See that what is left of the lease is enough for one more statement.
 
         Raises:
             LeaseLost: it isn't, and the statement must not be sent.
@@ -340,7 +340,9 @@ class Journal:
         self._seq += event is not None
 
     def _has_row(self, seq: int) -> bool:
-        """Whether this run's row of that number is there, and the lease is still this run's."""
+        """Return whether this run's row of that number is there, and the lease is still
+        this run's.
+        """
         cql = (
             f"SELECT event, owner FROM {self._table} "
             "WHERE keyspace_name = ? AND epoch = ? AND seq = ?"
@@ -431,7 +433,7 @@ def unanswered_drops(events: Sequence[Event]) -> frozenset[str]:
 
 
 def has_journal(schema: Schema) -> bool:
-    """Whether there is a journal to read."""
+    """Return whether there is a journal to read."""
     return schema.table(TABLE) is not None
 
 

@@ -99,8 +99,8 @@ def make_tables(
 
 
 def _exists(database: Database) -> bool:
-    """Whether the bookkeeping keyspace is there: not every role may make one, IF NOT EXISTS or
-    not.
+    """Return whether the bookkeeping keyspace is there: not every role may make one, IF NOT EXISTS
+    or not.
     """
     where = "system_schema.keyspaces WHERE keyspace_name = ?"
     return bool(database.query(f"SELECT keyspace_name FROM {where}", [database.bookkeeping]))
@@ -163,7 +163,7 @@ def _named(what: str) -> Iterator[None]:
 
 
 def check_replication(replication: Mapping[str, str], nodes: Mapping[str, int]) -> None:
-    """That every data centre named exists and has enough nodes.
+    """See that every data centre named exists and has enough nodes.
 
     Raises:
         ConfigurationError: it doesn't.
@@ -188,14 +188,14 @@ def check_replication(replication: Mapping[str, str], nodes: Mapping[str, int]) 
 
 
 def _copies(nodes: Mapping[str, int]) -> str:
-    """How one copy in each data centre is configured."""
+    """Return how one copy in each data centre is configured."""
     table = "".join(f"\n  {name} = 1" for name in nodes)
     profile = "".join(f"profiles.{n}." for n in commands.present().flags.get("profile", ())[1:])
     return f"In calldrop-migrate.toml:\n  [{profile}replication]{table}"
 
 
 def replication_differences(schema: Schema, wanted: Mapping[str, str]) -> list[str]:
-    """How an existing keyspace's replication differs from the configured one; empty when it
+    """Return how an existing keyspace's replication differs from the configured one; empty when it
     doesn't.
     """
     if not schema.exists:

@@ -1,4 +1,4 @@
-"""Who may change the schema now, as values: who holds the lease, how it stands, and its times.
+"""The lease as values: who holds it, how it stands, and its times.
 
 Taking and renewing it is in journal.py, because each row of the journal does.
 """
@@ -32,7 +32,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class LeaseState:
-    """What stands in the static columns; `left` are seconds.
+    """The state of the lease, as the static columns have it; `left` are seconds.
 
     Attributes:
         dead: the holder was a process of this machine, and is no more.
@@ -52,7 +52,7 @@ class LeaseState:
 
     @property
     def released_cleanly(self) -> bool:
-        """Whether the last holder gave the lease back."""
+        """Return whether the last holder gave the lease back."""
         return self.epoch == self.released
 
 
@@ -75,7 +75,7 @@ class Clock:
 
 
 def lease_as_json(state: LeaseState) -> Mapping[str, Any] | None:
-    """Who holds the lease, for --json; None when nobody does."""
+    """Return who holds the lease, for --json; None when nobody does."""
     if state.owner is None:
         return None
     holder = state.holder

@@ -67,7 +67,7 @@ class Misfits:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What reading a whole table once, as a copy does, tells of it.
+    """The findings of reading a whole table once, as a copy does.
 
     Attributes:
         rows: exact, at the moment of reading.
@@ -121,8 +121,8 @@ class Search:
     def count(
         self, source: Table, target: Table, columns: Pairs, parts: int, consistency: str
     ) -> Lives:
-        """How many rows of a table are rows for another one, and how many of them end; for itself,
-        how many it has.
+        """Return how many rows of a table are rows for another one, and how many of them end; for
+        itself, how many it has.
         """
         task = self._task(source, target, columns, consistency)
         ranges = self._ranging.over(grid(parts), lambda r: self._bulk.count_ranges(task, r))
@@ -298,5 +298,5 @@ def _grouped(keys: Iterable[Keyed], marks: Collection[int]) -> Groups:
 
 
 def _rank(group: Mapping[Key, int], held: Collection[Key]) -> Callable[[Key], Any]:
-    """Which of a group is kept: the highest."""
+    """Return which of a group is kept: the highest."""
     return lambda key: (key not in held, group[key], tuple(part or b"" for part in key))

@@ -64,7 +64,7 @@ from calldrop_migrate.errors import (
 
 @dataclass(frozen=True, slots=True)
 class Doing:
-    """What passing a revision needs."""
+    """The things that passing a revision needs."""
 
     log: Journal
     history: History
@@ -134,7 +134,7 @@ class Passage:
         return finished
 
     def _recall(self, journal: Sequence[Event]) -> None:
-        """What earlier runs of the attempt left to know.
+        """Read what earlier runs of the attempt left to know.
 
         A table that the attempt made and somebody dropped may be one since that `repair` made, or
         filled, with its rows.
@@ -225,7 +225,7 @@ class Passage:
         return result
 
     def _proven_by(self, index: int) -> Proven | None:
-        """What a statement that destroys relies on; None if it relies on nothing."""
+        """Return what a statement that destroys relies on; None if it relies on nothing."""
         reads = tuple(self._proven[at] for at in proofs_of(self._attempt.operations, index))
         if not reads:
             return None
@@ -273,7 +273,7 @@ class Passage:
             self._do.course.at("noted", operation.text)
 
     def _recorded(self, name: str) -> str | None:
-        """What becomes the recorded schema behind a change of that object; None: it stays.
+        """Return what becomes the recorded schema behind a change of that object; None: it stays.
 
         Behind a revision it is the schema as it is. What else is done changes its own object alone:
         somebody else's change that was drift before it still is.
@@ -302,7 +302,9 @@ class Passage:
                 self._notes.append(line)
 
     def _detail(self, index: int, place: Place | None) -> str:
-        """What a resume, or who looks on, needs to know besides the operation itself: JSON."""
+        """Return what a resume, or who looks on, needs to know besides the operation
+        itself: JSON.
+        """
         operation = self._attempt.operations[index]
         detail: dict[str, object] = {
             "facts": self._attempt.facts.to_json(),
@@ -326,7 +328,9 @@ class Passage:
         return json.dumps(detail)
 
     def _give_back(self, operation: Operation) -> None:
-        """What roles were granted on a table that is made anew: it ended with the old one."""
+        """Give back what roles were granted on a table that is made anew: it ended with the old
+        one.
+        """
         if isinstance(operation, Run) and operation.effect.makes_table:
             name = operation.effect.name
             refused = self._do.executor.permissions.give_back(name, self._grants.get(name, ()))
@@ -427,12 +431,12 @@ class Passage:
                 withdraw(number, attempt.id)
 
     def _has_begun(self) -> bool:
-        """Whether anything was done besides asking."""
+        """Return whether anything was done besides asking."""
         done = self._attempt.operations[: self._done]
         return any(not (isinstance(op, Run) and op.proof is Proof.ASKS) for op in done)
 
     def _being_revoked(self) -> str:
-        """What gives back what is being revoked now."""
+        """Return what gives back what is being revoked now."""
         now = self._attempt.operations[self._done : self._done + 1]
         return "".join(taken_back(op).text for op in now if isinstance(op, Run) and is_up(op))
 

@@ -1,5 +1,5 @@
-"""Who may do what to a table, while a revision makes it anew: fences are closed and watched here,
-and grants that end with a table are read and given back. What a fence is, core/fencing.py says.
+"""Roles and a table, while a revision makes it anew: fences are closed and watched here, and grants
+that end with a table are read and given back. What a fence is, core/fencing.py says.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from calldrop_migrate.errors import RowsAtRisk, StatementRefused, Unreachable
 
 
 class Permissions:
-    """Of one database, for one run."""
+    """The permissions of one database, for one run."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Permissions:
         self._emit = emit
 
     def close_fence(self, fence: Fence) -> None:
-        """That nobody can write to a fenced table: not by what was revoked, nor by what a node
+        """See that nobody can write to a fenced table: not by what was revoked, nor by what a node
         still remembers of the time before.
 
         Raises:
@@ -49,7 +49,7 @@ class Permissions:
         self._until_nobody_writes()
 
     def see_fenced(self, fence: Fence) -> None:
-        """That nobody was let through a fence since it was put up.
+        """See that nobody was let through a fence since it was put up.
 
         Raises:
             RowsAtRisk: somebody was.
@@ -82,8 +82,8 @@ class Permissions:
             self._clock.sleep(min(0.2, left))
 
     def grants_of(self, table: str) -> list[tuple[str, str]] | None:
-        """What ends with a table that is to be made anew: permissions, each with its role. None
-        where this role may not know.
+        """Return what ends with a table that is to be made anew: permissions, each with its role.
+        None where this role may not know.
         """
         with suppress(StatementRefused):
             return self._database.grants(table)
@@ -106,8 +106,8 @@ class Permissions:
 def masked_copies(
     database: Database, attempts: Sequence[Attempt], live: Schema
 ) -> StatementRefused | None:
-    """What keeps this role from reading the values that are to be copied: of a masked column it
-    would get others, and they would be written in their place. Whoever makes a table sees all.
+    """Return what keeps this role from reading the values that are to be copied: of a masked column
+    it would get others, and they would be written in their place. Whoever makes a table sees all.
     """
     left = [op for a in attempts for op in a.operations[a.done :]]
     read = [op.source for op in left if isinstance(op, (Copy, Verify))]
@@ -116,7 +116,9 @@ def masked_copies(
 
 
 def masked_of(tables: Iterable[Table], database: Database) -> StatementRefused | None:
-    """What keeps this role from reading the values of masked columns in one of these tables."""
+    """Return what keeps this role from reading the values of masked columns in one of these
+    tables.
+    """
     user = quote(database.user) if database.user else "ROLE"
     for table in tables:
         masked = [quote(column.name) for column in table.columns if column.mask]

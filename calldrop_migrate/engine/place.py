@@ -1,4 +1,4 @@
-"""Where an operation stands: in which attempt, and on which tables."""
+"""The place of an operation: in which attempt it is, and on which tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from calldrop_migrate.core.operations import Copy
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Which operation of which attempt: the key of its checkpoints.
+    """An operation of an attempt: the key of its checkpoints.
 
     Attributes:
         parts: how many ranges its grid has.

@@ -87,7 +87,7 @@ class Planner:
         *,
         steps: int | None = None,
     ) -> Review:
-        """What `direction` to `target` takes from here.
+        """Return what `direction` to `target` takes from here.
 
         Raises:
             UsageError, HistoryError, MigrationFileError: it can't be done from here.
@@ -175,7 +175,7 @@ class Planner:
         return without_late(self._records, self._log.events() if known else ())
 
     def direction_to(self, target: str) -> Direction:
-        """Whether a target lies above or below where the keyspace is."""
+        """Return whether a target lies above or below where the keyspace is."""
         schema = self._database.schema()
         self._records = read_history(self._history, schema)
         records, _ = self._settled(schema)
@@ -299,7 +299,7 @@ class Planner:
     def _fences(
         self, tables: Sequence[str], migration: Migration, way: Direction
     ) -> tuple[Fence, ...]:
-        """What would keep writers from tables, if that is wished for."""
+        """Return what would keep writers from tables, if that is wished for."""
         if not self._wishes.fence or not tables:
             return ()
         settings = self._database.server(()).settings
@@ -310,8 +310,8 @@ class Planner:
     def _elder(
         self, tables: Sequence[str], live: Schema, lease: LeaseState | None
     ) -> frozenset[str]:
-        """Those of the tables that an earlier run made; one that was stopped before its end is this
-        one.
+        """Return those of the tables that an earlier run made; one that was stopped before its end
+        is this one.
         """
         if not tables or not has_journal(live):
             return frozenset(tables)
@@ -341,7 +341,7 @@ class Planner:
     # -- what else is told ------------------------------------------------------------------------
 
     def _grants(self, plan: Plan, schema: Schema) -> list[str]:
-        """What roles were granted on tables that are made anew."""
+        """Return what roles were granted on tables that are made anew."""
         told = []
         replaced = (
             op.names[0]
@@ -365,7 +365,9 @@ class Planner:
         return told
 
     def unreadable(self, plan: Plan) -> StatementRefused | None:
-        """What keeps this role from seeing when a view is built: asked before anything changes."""
+        """Return what keeps this role from seeing when a view is built: asked before anything
+        changes.
+        """
         ahead = (op for a in plan.attempts for op in a.operations[a.done :])
         view = next((op.view for op in ahead if isinstance(op, Await)), None)
         if view is not None and not self._may_wait:

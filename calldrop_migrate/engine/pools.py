@@ -131,7 +131,7 @@ class Pool:
 
 
 def _is_broken(error: Exception) -> bool:
-    """Whether a process ended, and not what it did: Dask has classes of its own for that."""
+    """Return whether a process ended, and not what it did: Dask has classes of its own for that."""
     return isinstance(error, BrokenExecutor) or type(error).__name__ in (
         "KilledWorker",
         "CommClosedError",
@@ -144,7 +144,7 @@ def _is_broken(error: Exception) -> bool:
 
 
 class Crew:
-    """Who there is to work for this process: other processes of this machine, or a Dask cluster.
+    """The workers of this process: other processes of this machine, or a Dask cluster.
 
     Args:
         wanted: processes; None leaves that to the work and the cores.
@@ -167,7 +167,9 @@ class Crew:
 
     @property
     def repeats(self) -> bool:
-        """Whether work may be done twice by itself: what Dask believes dead it gives to another."""
+        """Return whether work may be done twice by itself: what Dask believes dead it gives to
+        another.
+        """
         return bool(self._dask)
 
     def find(self) -> None:

@@ -1,4 +1,4 @@
-"""What the engine asks of a database; cluster/session.py answers.
+"""The questions of the engine to a database; cluster/session.py answers.
 
 Every statement has three outcomes: it returns (applied), it raises `StatementRefused` (nothing was
 applied), or it raises `OutcomeUnknown`, which the engine settles by reading. `Unreachable`: nothing
@@ -40,7 +40,7 @@ Keyed = tuple[Key, Comparable, str, int]
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """Which server this is, and what of it matters to us.
+    """The server, as far as it matters to us.
 
     Attributes:
         name: Cassandra or ScyllaDB.
@@ -63,12 +63,12 @@ class Platform:
 
     @property
     def scylla(self) -> bool:
-        """Whether it is ScyllaDB."""
+        """Return whether it is ScyllaDB."""
         return self.name == "ScyllaDB"
 
     @property
     def element_times(self) -> bool:
-        """Whether WRITETIME and TTL of a collection that isn't frozen give those of each element.
+        """Return whether a collection that isn't frozen tells the times of each element.
 
         ScyllaDB has them for one element that is named (from 2026.2 on), and none of a list's.
         """
@@ -76,7 +76,7 @@ class Platform:
 
     @property
     def key_limits(self) -> KeyLimits:
-        """How long its keys may be."""
+        """Return how long its keys may be."""
         if self.scylla:
             return SCYLLA
         return CASSANDRA if self._major >= 5 else CASSANDRA_4
@@ -139,7 +139,7 @@ class CopyTask:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What was summed up of one side of a copy.
+    """The sums of one side of a copy.
 
     Attributes:
         rows: of the table, whichever of them are meant.
@@ -152,7 +152,7 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """How many rows a verification read.
+    """The numbers of rows that a verification read.
 
     Attributes:
         source: of the source, whichever of them are meant.
@@ -171,7 +171,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """What reading rows, and writing them into their target, consists of.
+    """The task of reading rows and writing them into their target.
 
     Attributes:
         cells: values, write times and TTLs that were read, absent ones too.
@@ -193,7 +193,7 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class RangeResult:
-    """What came of a range, or of all.
+    """The result of a range, or of all.
 
     Attributes:
         counted: of a verification.
@@ -286,14 +286,14 @@ class Bulk(Protocol):
     def keys_of_ranges(
         self, task: CopyTask, ranges: Sequence[Range], *, times: bool
     ) -> Iterator[tuple[Range, Iterator[Keyed]]]:
-        """What is to be known of each row's key; the write time is 0 without `times`."""
+        """Return what is to be known of each row's key; the write time is 0 without `times`."""
         ...
 
     def count_ranges(
         self, task: CopyTask, ranges: Sequence[Range]
     ) -> Iterator[tuple[Range, Lives]]:
-        """How many rows of the source are rows for the target, or would be if they had a key, and
-        what the cells that the target gets tell about their end.
+        """Return how many rows of the source are rows for the target, or would be if they had a
+        key, and what the cells that the target gets tell about their end.
         """
         ...
 
@@ -409,7 +409,7 @@ class Database(Protocol):
         ...
 
     def server(self, keyspaces: Collection[str]) -> Server:
-        """What the server is set to and can do, and how these keyspaces are placed."""
+        """Return what the server is set to and can do, and how these keyspaces are placed."""
         ...
 
     def unbuilt(self, view: str) -> list[str]:
@@ -425,7 +425,7 @@ class Database(Protocol):
         ...
 
     def access(self) -> Access:
-        """Who may write what, of all roles.
+        """Return who may write what, of all roles.
 
         Raises:
             StatementRefused: the role that asks may not know.
@@ -433,13 +433,13 @@ class Database(Protocol):
         ...
 
     def sees_unmasked(self, table: str) -> bool:
-        """Whether this role reads the values of masked columns, and not what masks them."""
+        """Return whether this role reads the values of masked columns, and not what masks them."""
         ...
 
     def has_rows(
         self, table: Table, *, prove: bool = False, between: Callable[[], None] = lambda: None
     ) -> bool:
-        """Whether any row is there; to `prove` that none is reads at ALL.
+        """Return whether any row is there; to `prove` that none is reads at ALL.
 
         `between` is called between the pages that the answer takes.
         """

@@ -10,7 +10,7 @@ from calldrop_migrate.engine.review import Review, Wishes
 
 
 def findings(database: Database, review: Review, wishes: Wishes) -> tuple[Finding, ...]:
-    """What a run of this plan would meet, as far as the server tells it beforehand."""
+    """Return what a run of this plan would meet, as far as the server tells it beforehand."""
     if review.empty:
         return ()
     asked = demands(review.plan)

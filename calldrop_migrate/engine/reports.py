@@ -238,7 +238,9 @@ def _in_doubt(records: Mapping[int, Record], events: Sequence[Event], live: Sche
 
 
 def _asides(schema: Schema, half: int) -> Iterator[Kept]:
-    """Those of a revision that is half-way are still needed: nobody is told to delete them."""
+    """Return the tables set aside. Those of a revision that is half-way are still needed: nobody is
+    told to delete them.
+    """
     for table in schema.tables:
         if (found := names.aside_of(table.name)) is None:
             continue

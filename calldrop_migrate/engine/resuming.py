@@ -121,7 +121,7 @@ def resume(
 
 
 def _refuse_unfenced(attempt: Attempt) -> None:
-    """That what was begun without a fence isn't taken for fenced."""
+    """See that what was begun without a fence isn't taken for fenced."""
     fenced = {fence.table for fence in attempt.facts.fences}
     open_to = [table for table in attempt.outages if table not in fenced]
     if open_to:
@@ -170,7 +170,7 @@ def began_at(events: Sequence[Event]) -> Schema | None:
 
 
 def being_taken_back(events: Sequence[Event]) -> bool:
-    """Whether an `abort` was begun, and nobody has gone forwards since."""
+    """Return whether an `abort` was begun, and nobody has gone forwards since."""
     begun = [event.event for event in events if event.event in ("aborting", "before")]
     return bool(begun) and begun[-1] == "aborting"
 
@@ -178,7 +178,9 @@ def being_taken_back(events: Sequence[Event]) -> bool:
 def way_back(
     events: Sequence[Event], sent: Event | None, before: Schema, live: Schema
 ) -> tuple[list[Operation], list[str]]:
-    """What takes back what has run of an attempt, or may have, and what keeps it from being so."""
+    """Return what takes back what has run of an attempt, or may have, and what keeps it from being
+    so.
+    """
     # The last one: a statement that was refused may have been mended in its file since.
     begun = {e.operation: e for e in events if e.event == "before"}
     done = len(applied_operations(events))
@@ -191,8 +193,8 @@ def way_back(
 
 
 def _only_forwards(events: Sequence[Event], live: Schema) -> bool:
-    """Whether an attempt that is being taken back can only be gone on with: something of it was
-    destroyed meanwhile, and what it has made is still there.
+    """Return whether an attempt that is being taken back can only be gone on with: something of it
+    was destroyed meanwhile, and what it has made is still there.
     """
     before = began_at(events)
     sent = unsettled(events, len(applied_operations(events)))
@@ -216,7 +218,7 @@ def stranded(events: Sequence[Event], schema: Schema) -> list[str]:
 
 
 def _taken_back(events: Sequence[Event], schema: Schema) -> list[str]:
-    """What an attempt has made, besides, and what an `abort` of it has dropped again."""
+    """Return what an attempt has made, besides, and what an `abort` of it has dropped again."""
     last: dict[str, str] = {}
     for event in events if being_taken_back(events) else ():
         effect = run(event.statement or "").effect if event.digest else None
@@ -249,7 +251,9 @@ def arrived(sent: Event | None, live: Schema) -> list[Event]:
 def _filled_now(
     database: Database, migration: Migration, way: Direction, before: Schema, live: Schema
 ) -> dict[str, bool]:
-    """Of the tables that the attempt found, and that are still the same: whether they have rows."""
+    """Return those of the tables that the attempt found, and that are still the same, that have
+    rows.
+    """
     found = {}
     for name in tables_at_stake(migration, way, before):
         then, now = before.table(name), live.table(name)
@@ -261,8 +265,8 @@ def _filled_now(
 def _facts(
     stored: Facts, wishes: Wishes, filled: dict[str, bool], spent: frozenset[str]
 ) -> Iterator[Facts]:
-    """What an attempt may go on from: the present call first, as it was begun last, also by names
-    that are spent by now.
+    """Yield what an attempt may go on from: the present call first, as it was begun last, also by
+    names that are spent by now.
     """
     known = stored.filled - filled.keys() | {name for name, has in filled.items() if has}
     accepted = stored.outage_accepted or wishes.outage_accepted
@@ -276,7 +280,9 @@ def _facts(
 
 
 def verified(events: Sequence[Event]) -> list[tuple[str, str, str]]:
-    """What has been proven of copies: source, target, and the target's id; details included."""
+    """Return what has been proven of copies: source, target, and the target's id; details
+    included.
+    """
     applied = {(e.attempt, e.operation) for e in events if e.event == "applied"}
     rows = (e for e in events if (e.statement or "").startswith("VERIFY") and e.detail)
     details = (e.details for e in rows if (e.attempt, e.operation) in applied)
@@ -323,7 +329,7 @@ def in_the_way(events: Sequence[Event], live: Schema) -> list[str]:
 
 
 def to_clear(names: Sequence[str], live: Schema) -> str:
-    """What a person does about these."""
+    """Return what a person does about these."""
     drops = "".join(f"\n  DROP TABLE {quote(live.keyspace)}.{quote(name)};" for name in names)
     return (
         f"The revision that is half-way makes {', '.join(names)} anew. What somebody else has"
@@ -333,13 +339,15 @@ def to_clear(names: Sequence[str], live: Schema) -> str:
 
 
 def _is_fence(sent: Event | None) -> bool:
-    """Whether it is part of putting up a fence: it has no object that shows whether it has run."""
+    """Return whether it is part of putting up a fence: it has no object that shows whether it has
+    run.
+    """
     return bool(sent and sent.details.get("fence") == "up")
 
 
 def _not_what_is_copied(attempt: Attempt, sent: Event | None) -> HistoryError | None:
-    """How an attempt differs from a copy that was begun: what it wrote is there. Which rows it is
-    about may change with the flags, but not which cells go where.
+    """Return how an attempt differs from a copy that was begun: what it wrote is there. Which rows
+    it is about may change with the flags, but not which cells go where.
     """
     text = (sent and sent.statement) or ""
     copies = [op for op in attempt.operations if isinstance(op, Copy)]
@@ -353,7 +361,7 @@ def _not_what_is_copied(attempt: Attempt, sent: Event | None) -> HistoryError | 
 
 
 def _not_what_ran(attempt: Attempt, done: Sequence[Event]) -> HistoryError | None:
-    """How an attempt differs from what has run of it."""
+    """Return how an attempt differs from what has run of it."""
     pairs = zip(done, attempt.operations, strict=False)
     differs = next((i for i, (event, op) in enumerate(pairs) if event.hash != hash_of(op)), None)
     if differs is None and len(done) <= len(attempt.operations):

@@ -25,7 +25,7 @@ from calldrop_migrate.errors import (
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the user allows, and what the keyspace should be like.
+    """The permissions of the user, and what the keyspace should be like.
 
     Attributes:
         replication: of the keyspace, class included; used when it has to be made.
@@ -77,17 +77,17 @@ class Review:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to do."""
+        """Return whether there is nothing to do."""
         return self.plan.empty and not self.chores
 
     def same_work(self, other: Review) -> bool:
-        """Whether both come to the same, but for the keyspace, which is made in between."""
+        """Return whether both come to the same, but for the keyspace, which is made in between."""
         plans = (replace(review.plan, keyspace=None) for review in (self, other))
         return self.chores == other.chores and next(plans).same_work(next(plans))
 
     @property
     def goes_on(self) -> bool:
-        """Whether the plan begins with what an earlier run left half-way."""
+        """Return whether the plan begins with what an earlier run left half-way."""
         return any(attempt.resumed for attempt in self.plan.attempts)
 
     def refuse_by_server(self, state: str) -> None:
@@ -111,7 +111,7 @@ class Review:
 
     @property
     def rebuilds_rows(self) -> bool:
-        """Whether the rebuild of a table with rows is begun: always asked about."""
+        """Return whether the rebuild of a table with rows is begun: always asked about."""
         begun = [a for a in self.plan.attempts if not a.resumed]
         return any(table in a.facts.filled for a in begun for table in a.outages)
 
@@ -198,7 +198,7 @@ def _lines(texts: Iterable[str]) -> str:
 
 
 def _meets(attempt: Attempt, table: str) -> str:
-    """What an outage is for others."""
+    """Return what an outage is for others."""
     if attempt.is_view(table):
         return f"{table} is dropped and built again, and its readers see it incomplete until then"
     rebuilt = f"while {table} is rebuilt"

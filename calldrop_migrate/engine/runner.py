@@ -47,7 +47,7 @@ _BETWEEN_LOOKS = 0.3  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run did; `changed_plan` has to be shown again, because nothing was run."""
+    """The result of a run; `changed_plan` has to be shown again, because nothing was run."""
 
     current: int
     finished: tuple[Finished, ...] = ()
@@ -56,7 +56,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a runner needs besides a database: each is an argument, so that tests can choose it."""
+    """The things that a runner needs besides a database: arguments, so that tests can
+    choose them.
+    """
 
     clock: Clock
     timing: Timing
@@ -186,7 +188,9 @@ class Runner:
             self._log.release(finished=ended, settled=settled)
 
     def _may_go_on(self, review: Review) -> None:
-        """That the server has nothing against what comes after the revision that was half-way."""
+        """See that the server has nothing against what comes after the revision that was
+        half-way.
+        """
         first, *rest = review.plan.attempts
         plan = replace(review.plan, keyspace=None, attempts=tuple(rest))
         ahead = self._judged(

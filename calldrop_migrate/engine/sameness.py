@@ -1,6 +1,6 @@
-"""That tables are the ones that they were: what is carried is bound to the ids of both. One that
-somebody drops and makes again under the old name is empty, and what was copied out of the old one
-is all there is.
+"""Sees that tables are the ones that they were: what is carried is bound to the ids of both. One
+that somebody drops and makes again under the old name is empty, and what was copied out of the old
+one is all there is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from calldrop_migrate.errors import OutcomeUnknown, RowsAtRisk
 
 
 def see_same(database: Database, ids: Mapping[str, str]) -> None:
-    """That both tables are the ones that they were.
+    """See that both tables are the ones that they were.
 
     Raises:
         OutcomeUnknown: one is gone.

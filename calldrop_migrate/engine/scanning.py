@@ -1,4 +1,4 @@
-"""What the tables of a plan hold: read once per command, also where its plan is made twice.
+"""The contents of a plan's tables: read once per command, also where its plan is made twice.
 
 Rows are counted, and those that another shape can't hold looked for, before anything is asked or
 run. What is carried later finds its own rows again: nothing depends on these figures but what a
@@ -30,7 +30,7 @@ from calldrop_migrate.engine.misfits import Misfits, Survey
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What was counted for one attempt.
+    """The counts for one attempt.
 
     Attributes:
         uncounted: tables of which rows that don't fit were not looked for.
@@ -62,7 +62,7 @@ class Scans:
         self._misfits: dict[tuple[Any, ...], Misfits] = {}
 
     def of(self, attempt: Attempt, live: Schema) -> Counted:
-        """What one attempt carries and deletes, of tables that have that shape already."""
+        """Return what one attempt carries and deletes, of tables that have that shape already."""
         if attempt.refusals:  # it won't run, and such a table may not be readable at all
             return Counted()
         left = attempt.operations[attempt.done :]
@@ -97,7 +97,7 @@ class Scans:
         return self._misfits[key]
 
     def _survey(self, table: Table, operations: Sequence[Operation]) -> Survey:
-        """Of a table as it is copied, most of its rows last."""
+        """Read a table as it is copied, most of its rows last."""
         into = [op for op in operations if isinstance(op, Copy) and op.source.name == table.name]
         copied = into[-1] if into and into[-1].source.same_rows_as(table) else None
         target, columns = (copied.target, copied.columns) if copied else (None, ())
@@ -133,7 +133,7 @@ def _as_is(name: str, attempt: Attempt, live: Schema) -> Table | None:
 
 
 def _losses(attempt: Attempt, rows: dict[str, int]) -> Iterator[str]:
-    """What statements of the file delete for good, where nothing of it is copied."""
+    """Yield what statements of the file delete for good, where nothing of it is copied."""
     for op, copied in _discarding(attempt):
         if not copied:
             what = f"the values of {', '.join(op.effect.drop)}"
@@ -143,7 +143,7 @@ def _losses(attempt: Attempt, rows: dict[str, int]) -> Iterator[str]:
 
 
 def _apart(attempt: Attempt, misfits: Sequence[Misfits]) -> Iterator[str]:
-    """What rebuilds delete for good."""
+    """Yield what rebuilds delete for good."""
     counts = {one.table: one.count for one in misfits}
     for op, copied in _discarding(attempt):
         if copied and copied.rows is Rows.FITS:

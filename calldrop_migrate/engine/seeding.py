@@ -55,7 +55,7 @@ class SeedModule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What a load's rows follow from, besides its module and options."""
+    """The values that a load's rows follow from, besides its module and options."""
 
     random_seed: int
     now: datetime
@@ -63,7 +63,7 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Seeded:
-    """What was loaded, and what the table holds now.
+    """The rows that were loaded, and what the table holds now.
 
     Attributes:
         now: with `random_seed` and `options` it gives the same rows again.
@@ -170,7 +170,7 @@ def fit(table: Table, row: Mapping[str, object]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What came of a part; see `Seeded`."""
+    """The result of a part; see `Seeded`."""
 
     rows: int
     outlived: int = 0
@@ -242,8 +242,8 @@ class Load:
         self._kept = schema.table(copying.TABLE) is not None
 
     def begin(self, random_seed: int | None, now: datetime | None, new: Begun) -> Begun:
-        """How the load begins: as the unfinished one did, if that is what was asked for, else with
-        `new`.
+        """Return how the load begins: as the unfinished one did, if that is what was asked for,
+        else with `new`.
         """
         begun = next((b for b in self._before() if _meant(b, random_seed, now)), new)
         if self._kept and begun is new:
@@ -255,7 +255,7 @@ class Load:
         return begun
 
     def _before(self) -> list[Begun]:
-        """How an unfinished run began, if there is one."""
+        """Return how an unfinished run began, if there is one."""
         found = self._read(_BEGUN).values() if self._kept else ()
         return [Begun(seed, _EPOCH + timedelta(milliseconds=moment)) for seed, moment in found]
 
@@ -316,5 +316,5 @@ class Load:
 
 
 def _meant(begun: Begun, random_seed: int | None, now: datetime | None) -> bool:
-    """Whether what was typed, None where it wasn't, is that load."""
+    """Return whether what was typed, None where it wasn't, is that load."""
     return random_seed in (None, begun.random_seed) and now in (None, begun.now)

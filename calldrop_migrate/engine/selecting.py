@@ -1,4 +1,4 @@
-"""Which rows of a table an operation is about: all, those that fit another shape, or the others.
+"""The choice of rows that an operation is about: all, those that fit another shape, or the others.
 
 Which don't fit is found once per attempt and kept for its operations on them: "the newest of a
 group" can change by the mere passing of time, when a cell expires, and a row that is neither put
@@ -23,7 +23,7 @@ from calldrop_migrate.errors import MisfitRows, RowsAtRisk
 
 
 class Selection:
-    """Of one run.
+    """The choices of one run.
 
     Args:
         consistency: of the search.
@@ -60,8 +60,8 @@ class Selection:
         return task
 
     def see_same(self, operation: Verify, place: Place) -> None:
-        """That no row has come, since they were looked for, which shares its key in the new shape
-        with another one: it would be neither copied nor put aside.
+        """See that no row has come, since they were looked for, which shares its key in the new
+        shape with another one: it would be neither copied nor put aside.
 
         Raises:
             MisfitRows, RowsAtRisk: one has.
@@ -95,7 +95,7 @@ class Selection:
 
 
 def changed(operation: Carried) -> RowsAtRisk:
-    """What is said of rows that came too late to be told from others."""
+    """Return what is said of rows that came too late to be told from others."""
     return RowsAtRisk(
         f"rows of {operation.source.name} came or changed while they were copied, and share their"
         " key in the new shape with others",
@@ -108,7 +108,7 @@ def changed(operation: Carried) -> RowsAtRisk:
 
 
 def unfit(table: str, count: int, examples: Iterable[str] = ()) -> MisfitRows:
-    """What is said of rows that don't fit."""
+    """Return what is said of rows that don't fit."""
     lines = "".join(f"\n      {example}" for example in examples)
     return MisfitRows(
         f"{table}: {count:,} rows do not fit into the new shape{lines}",

@@ -17,7 +17,7 @@ _PAUSE = 0.2  # seconds, twice as long each time
 
 
 def repeated(action: Callable[[], T], on: type[CalldropError], sleep: Callable[[float], None]) -> T:
-    """What an action gives that is safe to repeat; tried again when it fails with `on`."""
+    """Return what an action gives that is safe to repeat; tried again when it fails with `on`."""
     for again in range(TRIES - 1):
         try:
             return action()

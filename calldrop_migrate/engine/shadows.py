@@ -1,5 +1,6 @@
-"""What the journal tells of the second copies that rebuilds keep: whose they are, whether the table
-that took the old one's place still has their rows, and when nobody needs them any more. Reads only.
+"""The second copies that rebuilds keep, as the journal tells of them: whose they are, whether the
+table that took the old one's place still has their rows, and when nobody needs them any more. Reads
+only.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from calldrop_migrate.errors import DriftError
 
 
 def to_restore() -> str:
-    """What a person does about rows that only a second copy has."""
+    """Return what a person does about rows that only a second copy has."""
     return (
         f"To bring them back:         {commands.restore()}\n"
         f"or, if they aren't missed:  {commands.clean_discarding()}"
@@ -30,7 +31,7 @@ def to_restore() -> str:
 
 
 def lacking(log: Journal, schema: Schema) -> list[str]:
-    """What is to be told of tables that are there and may lack the rows of a second copy."""
+    """Return what is to be told of tables that are there and may lack the rows of a second copy."""
     return [
         f"{name} was dropped since {copy.name} was copied into it, and may lack rows"
         for copy, name in bereft(log, schema)
@@ -39,7 +40,7 @@ def lacking(log: Journal, schema: Schema) -> list[str]:
 
 
 def refuse_lacking(log: Journal, schema: Schema, state: str, hint: str = "") -> None:
-    """That no table lacks such rows.
+    """See that no table lacks such rows.
 
     Raises:
         DriftError: one does.
@@ -67,7 +68,7 @@ def bereft(log: Journal, schema: Schema) -> list[tuple[Table, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """Which attempt of which revision made a shadow, when it ended, and the table that took the old
+    """The attempt and revision that made a shadow, when it ended, and the table that took the old
     one's place, with its id.
     """
 
@@ -79,7 +80,7 @@ class Story:
 
 
 def story_of(shadow: str, events: Sequence[Event]) -> Story | None:
-    """Which attempt made a shadow, and the table that took the old one's place."""
+    """Return which attempt made a shadow, and the table that took the old one's place."""
     for event in events:
         if event.event == "applied" and shadow in event.details.get("ids", {}):
             return _rest_of(shadow, [e for e in events if e.attempt == event.attempt])
@@ -113,8 +114,8 @@ def _made_last(table: str, events: Sequence[Event]) -> str:
 
 
 def _holds(live: Table, story: Story, shadow: str, events: Sequence[Event]) -> bool:
-    """Whether a table is the one that got a shadow's rows in a rebuild, or one that they were
-    brought back to since.
+    """Return whether a table is the one that got a shadow's rows in a rebuild, or one that they
+    were brought back to since.
     """
     return str(live.id) == story.live_id or (shadow, live.name, str(live.id)) in verified(events)
 
@@ -126,8 +127,9 @@ def successors(
     under_way: Collection[UUID | None],
     schema: Schema,
 ) -> list[Table]:
-    """What has the rows of a shadow, where the table that they went to was rebuilt since: what that
-    had was proven to be in these before its DROP. None if one of them is not there any more.
+    """Return what has the rows of a shadow, where the table that they went to was rebuilt since:
+    what that had was proven to be in these before its DROP. None if one of them is not there any
+    more.
     """
     went = (shadow.name, story.live)
     live = {story.live_id} | {made for *pair, made in verified(events) if tuple(pair) == went}
@@ -180,7 +182,7 @@ def _moved_out_of(aside: str, table_id: str, events: Sequence[Event]) -> tuple[s
 
 
 def unlike(shadow: Table, live: Table | None, story: Story, events: Sequence[Event]) -> str:
-    """Why the live table can't be compared with a shadow; empty when it can."""
+    """Return why the live table can't be compared with a shadow; empty when it can."""
     if live is None or not _holds(live, story, shadow.name, events):
         return f"{story.live} is not the table any more that took its place"
     gone = [

@@ -80,7 +80,7 @@ class Spread:
         most: float | None,
         **more: Any,
     ) -> Iterator[tuple[Range, Any]]:
-        """What `do` gives, from all of them."""
+        """Yield what `do` gives, from all of them."""
         token = self._token()
         assert token is not None, "copies are made under the lease"
         tenure = Tenure(self._keyspace, token, ids)

@@ -48,7 +48,9 @@ from calldrop_migrate.errors import HistoryError, RowsAtRisk, UsageError
 
 @dataclass(frozen=True, slots=True)
 class HalfWay:
-    """What is under way: its row in the history, its direction, and a statement in doubt."""
+    """A revision that is under way: its row in the history, its direction, and a statement in
+    doubt.
+    """
 
     record: Record
     direction: str
@@ -85,7 +87,7 @@ class Upkeep:
         return HalfWay(record, way, unsettled(events, done))
 
     def abort(self, *, discard: bool, keep_shadow: float) -> Review:
-        """What takes back the revision that is under way.
+        """Return what takes back the revision that is under way.
 
         Args:
             discard: a table that it made may be dropped with rows that are nowhere else.
@@ -155,7 +157,7 @@ class Upkeep:
         return replace(review, chores=(f"{number:04d} is as it was before",))
 
     def _has_only_copy(self, operation: Operation, schema: Schema) -> bool:
-        """Whether a DROP would take rows with it that aren't known to be elsewhere."""
+        """Return whether a DROP would take rows with it that aren't known to be elsewhere."""
         if not isinstance(operation, Run):
             return False
         if operation.proof is Proof.COPY:
@@ -169,7 +171,7 @@ class Upkeep:
     # -- clean -------------------------------------------------------------------------------------
 
     def clean(self, schema: Schema, now: datetime, keep: timedelta, *, discard: bool) -> Review:
-        """What drops the second copies that rebuilds have kept for long enough.
+        """Return what drops the second copies that rebuilds have kept for long enough.
 
         A copy may go when the table that took its place is still that very table and holds all of
         it, or was rebuilt since into what is still there. Rows deleted since can't be told from
@@ -223,7 +225,7 @@ class Upkeep:
     # -- repair ------------------------------------------------------------------------------------
 
     def restore(self) -> Review:
-        """What brings the schema back to what is recorded, as far as that destroys nothing.
+        """Return what brings the schema back to what is recorded, as far as that destroys nothing.
 
         Raises:
             UsageError: nothing is recorded.
@@ -292,7 +294,7 @@ def _clean(shadow: Table, number: int, operations: Sequence[Operation]) -> _Plan
 
 
 def _no_way_into(table: Table, other: Table) -> str:
-    """What another one has or hasn't, so that the rows can't go there; empty if they can."""
+    """Return what another one has or hasn't, so that the rows can't go there; empty if they can."""
     columns = shared_columns(table, other)
     if left := set(left_behind(table, columns)) - {names.MARKER}:
         return f"no {', '.join(sorted(left))}"
