@@ -60,7 +60,8 @@ def of_this_server(request: pytest.FixtureRequest) -> None:
 def _version(session: Any) -> str:
     # ScyllaDB says 3.0.8 as its release_version, whatever it is.
     if is_scylla(session):
-        return f"ScyllaDB {session.execute('SELECT version FROM system.versions').one()['version']}"
+        asked = "SELECT version FROM system.versions WHERE key = 'local'"
+        return f"ScyllaDB {session.execute(asked).one()['version']}"
     local = session.execute("SELECT release_version FROM system.local").one()
     return f"Cassandra {local['release_version']}"
 
