@@ -145,9 +145,8 @@ def says_absent(error: Exception) -> bool:
     """Return whether it says that a table or keyspace doesn't exist, in the words of either
     server.
     """
-    return bool(
-        re.search(r"does(n't| not) exist|unconfigured (table|columnfamily)|Unknown CF", str(error))
-    )
+    words = r"does(n't| not) exist|unconfigured (table|columnfamily)|Unknown CF|non existing"
+    return bool(re.search(words, str(error)))
 
 
 @contextmanager

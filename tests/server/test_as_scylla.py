@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -37,7 +38,7 @@ def fill(cli: Cli, client: Any) -> cells.Rows:
 def test_the_main_job(scylla: Cli, client: Any) -> None:
     """Rows come without metadata; the cluster has no name; the lease's table has a `$paxos` one."""
     said = ok(scylla("up", "1"))
-    assert said.startswith("ScyllaDB 5"), said
+    assert re.match(r"ScyllaDB \d", said), said
     ok(scylla("seed", "--random-seed", "1"))
     before = cells.read(client, scylla.keyspace)
     ok(scylla("up", *GO))
@@ -91,6 +92,7 @@ def test_an_index_and_its_own_view(scylla: Cli, client: Any) -> None:
         ok(scylla("verify"))
 
 
+@pytest.mark.cassandra_only("a ScyllaDB has roles of its own")
 def test_what_an_ordinary_role_may_not_read(ordinary: Cli, client: Any) -> None:
     """No version, no settings, no sizes: only a plan with a view needs what it may not have."""
     said = ok(ordinary("up", "1"))

@@ -5,8 +5,11 @@ A difference fails here. What isn't here the simulator must not model (tests/sup
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from tests.support import pace
 from tests.support.contract import AT, Refused, Server, T, put, values_of
 from tests.support.simulator.storage import UNSET
 
@@ -202,7 +205,7 @@ def test_an_insert_that_comes_late_changes_nothing_newer(server_of: Server) -> N
 def test_a_deletion_by_a_clock_that_is_ahead_hides_what_a_condition_let_through(
     server_of: Server,
 ) -> None:
-    ahead = 4_000_000_000_000_000
+    ahead = int((time.time() + 86_400) * 1e6)  # three days ahead is what ScyllaDB takes at most
     server_of.execute(f"DELETE FROM t USING TIMESTAMP {ahead} WHERE k = 1 AND c = 1")
     insert = "INSERT INTO t (k, c, v) VALUES (1, 1, 1) IF NOT EXISTS"
     assert [server_of.execute(insert) for _ in range(2)] == [[{"[applied]": True}]] * 2
@@ -261,14 +264,15 @@ def test_statics_are_no_row_where_a_condition_asks_for_one(server_of: Server) ->
 
 
 def test_a_row_ends_with_its_cells_and_its_marker(server_of: Server) -> None:
-    server_of.execute("INSERT INTO t (k, c, v) VALUES (1, 1, 5) USING TTL 2")
+    life = round(pace.seconds(2))
+    server_of.execute(f"INSERT INTO t (k, c, v) VALUES (1, 1, 5) USING TTL {life}")
     server_of.execute("INSERT INTO t (k, c) VALUES (1, 2)")
-    put(server_of, 5, 10, " AND TTL 2", key=(1, 2))
-    server_of.execute("INSERT INTO t (k, c, v) VALUES (1, 3, 5) USING TTL 2")
+    put(server_of, 5, 10, f" AND TTL {life}", key=(1, 2))
+    server_of.execute(f"INSERT INTO t (k, c, v) VALUES (1, 3, 5) USING TTL {life}")
     server_of.execute("UPDATE t SET w = 'stays' WHERE k = 1 AND c = 3")
-    put(server_of, 5, 10, " AND TTL 2", key=(1, 4))
+    put(server_of, 5, 10, f" AND TTL {life}", key=(1, 4))
     insert = "INSERT INTO t (k, c, v) VALUES (1, ?, 6) IF NOT EXISTS"
     assert server_of.execute(insert, (4,)) == [{"[applied]": False}]
-    server_of.wait(3.2)
+    server_of.wait(life + 1.2)
     assert values_of(server_of, "c, v, w") == [(2, None, None), (3, None, "stays")]
     assert server_of.execute(insert, (4,)) == [{"[applied]": True}]

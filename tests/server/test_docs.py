@@ -29,6 +29,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.asking import is_scylla
 from tests.support.cli import Cli, Result
 from tests.support.places import PROJECT
 from tests.support.told import ok
@@ -165,7 +166,7 @@ class Reader:
             case "with rows":
                 self._fill(block)
             case "ScyllaDB":
-                if "scylla" in str(self._client.execute("SELECT * FROM system.local").one()):
+                if is_scylla(self._client):
                     self._client.execute(block.text.strip().rstrip(";"))
         if block.kind == "sh" and what not in ("elsewhere", "by hand"):
             counts = {self._current(): self._counts()}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cassandra import InvalidRequest
 from cassandra.cluster import Session
 
 from calldrop_migrate.core.cql import Statement, split
@@ -76,7 +77,7 @@ def check_columns(client: Session, keyspace: str, document: Table) -> None:
         if column.is_key:
             assert have["position"] == column.position
         if column.kind == "clustering":
-            assert have["clustering_order"] == column.order
+            assert have["clustering_order"].lower() == column.order  # ScyllaDB's is in capitals
         if not document.base:  # the document gives a view's columns without types
             assert have["type"] == column.type
 
@@ -143,10 +144,7 @@ def test_every_query_runs_from_the_revision_it_names(cli: Cli, client: Session) 
             if needs <= revision:
                 client.execute(statement.text)
             elif needs == revision + 1:
-                with pytest.raises(
-                    Exception,
-                    match=r"does not exist|unconfigured table|cannot be restricted|ALLOW FILTERING",
-                ):
+                with pytest.raises(InvalidRequest):
                     client.execute(statement.text)
 
 

@@ -24,7 +24,7 @@ UP = (
     "ALTER TABLE a ADD more int",
     "ALTER TABLE a RENAME c TO d",
     "ALTER TYPE place ADD street text",
-    "ALTER TABLE a WITH default_time_to_live = 77 AND comment = 'a''s'",
+    "ALTER TABLE a WITH default_time_to_live = 7777 AND comment = 'a''s'",
     "ALTER MATERIALIZED VIEW whole WITH comment = 'all'",
     "INSERT INTO a (k, d, v) VALUES (1, 2, 'x')",
     "BEGIN BATCH UPDATE a SET v = 'y' WHERE k = 1 AND d = 3;"

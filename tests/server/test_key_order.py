@@ -17,7 +17,7 @@ from calldrop_migrate.cluster.session import ClusterDatabase, Endpoint, connect
 from calldrop_migrate.core.keys import CASSANDRA, SCYLLA, KeyLimits, canonical, is_loose
 from tests.support.raw_values import prepared, raw_rows
 from tests.support.sampling import sample
-from tests.support.servers import Address
+from tests.support.servers import HAS_VECTORS, Address
 from tests.support.values import NATIVE, Values, sized
 
 USER_TYPES = {"spot": ["decimal", "text"], "inner": ["frozen<spot>", "int"]}
@@ -32,10 +32,8 @@ NESTED = [
     "frozen<spot>",
     "frozen<inner>",
     "frozen<list<frozen<inner>>>",
-    "vector<float, 2>",
-    "vector<decimal, 2>",
-    "vector<vector<double, 1>, 2>",
-    "vector<int, 2>",
+    *(["vector<float, 2>", "vector<decimal, 2>"] if HAS_VECTORS else []),
+    *(["vector<vector<double, 1>, 2>", "vector<int, 2>"] if HAS_VECTORS else []),
 ]
 EACH = 20  # values of a type
 

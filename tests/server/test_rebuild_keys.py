@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from tests.support import cells
+from tests.support.asking import is_scylla
 from tests.support.cli import Cli
 from tests.support.raw_values import prepared, raw_rows
 from tests.support.sampling import sample
+from tests.support.servers import HAS_VECTORS
 from tests.support.settings import GO, QUICK
 from tests.support.told import ok, only, told, until
 from tests.support.values import NATIVE, decimal, sized, varint
@@ -126,11 +128,10 @@ EQUAL = {
         2,
         [sized(v) for v in ([decimal(1, 0)], [decimal(10, 1), None], [None, b"x"])],
     ),
-    "vector<varint, 1>": (
-        2,
-        [bytes([len(v)]) + v for v in (varint(1), varint(1, padding=3), b"2")],
-    ),
 }
+if HAS_VECTORS:
+    padded = (varint(1), varint(1, padding=3), b"2")
+    EQUAL["vector<varint, 1>"] = (2, [bytes([len(v)]) + v for v in padded])
 
 
 @pytest.mark.thorough
@@ -177,7 +178,7 @@ def test_a_key_that_the_server_refuses_is_one_that_does_not_fit(cli: Cli, client
         for at, (a, b) in enumerate(REFUSED[key][:2]):
             client.execute(insert, [at, "x" * a, "x" * b])
     before = {name: all_of(client, cli, name) for name in keys}
-    cassandra = not any("scylla" in name for name in of_system(client))
+    cassandra = not is_scylla(client)
     for command in (("plan",), ("up", *GO)):
         said = told(cli(*command), 9, out=True)
         for name, key in keys.items():
@@ -190,11 +191,6 @@ def test_a_key_that_the_server_refuses_is_one_that_does_not_fit(cli: Cli, client
         assert (len(now), len(aside)) == (1, 1)
     ok(cli("down", "1", *GO))
     assert {name: all_of(client, cli, name) for name in keys} == before
-
-
-def of_system(client: Any) -> set[str]:
-    asked = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'system'"
-    return {row["table_name"] for row in client.execute(asked)}
 
 
 @pytest.mark.thorough
@@ -217,6 +213,9 @@ def test_the_copy_sees_what_came_after_the_search(cli: Cli, client: Any) -> None
 
 
 @pytest.mark.thorough
+@pytest.mark.cassandra_only(
+    "with a long value a ScyllaDB fails to write an index's view: no refusal"
+)
 def test_a_row_that_the_server_refuses_is_named(cli: Cli, client: Any) -> None:
     """An index can't take a long value; what else the server says no to is told the same way."""
     shape = "(id int, a int, v text, PRIMARY KEY ({}))"

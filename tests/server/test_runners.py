@@ -14,6 +14,7 @@ import pytest
 from cassandra.cluster import Session
 
 from tests.support.cli import Cli
+from tests.support.pace import seconds
 from tests.support.settings import QUICK
 
 
@@ -69,7 +70,7 @@ def test_a_killed_runner_is_taken_over_at_once(cli: Cli, client: Session) -> Non
     began = time.monotonic()
     result = cli("up", env=lease)
     assert result.code == 0, result.err
-    assert time.monotonic() - began < 40
+    assert time.monotonic() - began < seconds(40)
     assert heads(applied(client, cli.keyspace)) == ALL
     assert cli("verify").code == 0
     assert cli("up").code == 0

@@ -48,7 +48,7 @@ def session(cli: Cli, *commands: Sequence[str]) -> str:
 def shown(client: Any, keyspace: str, cql: str) -> str:
     """A query and its rows, as cqlsh lays them out."""
     rows = [
-        {name: value(each) for name, each in row.items()}
+        {name: value(each, order=name == "clustering_order") for name, each in row.items()}
         for row in client.execute(cql.replace("calldrop.", f"{keyspace}."))
     ]
     widths = {n: max(len(n), *(len(row[n]) for row in rows)) for n in rows[0]}
@@ -59,10 +59,10 @@ def shown(client: Any, keyspace: str, cql: str) -> str:
     return f"{cql};\n\n{table}\n\n({len(rows)} row{'s' * (len(rows) != 1)})\n"
 
 
-def value(each: object) -> str:
+def value(each: object, *, order: bool = False) -> str:
     if isinstance(each, datetime):
         return f"{each:%Y-%m-%d %H:%M:%S.%f}+0000"
-    return str(each)
+    return str(each).lower() if order else str(each)  # ScyllaDB's orders are in capitals
 
 
 def test_the_schema_is_what_head_makes(cli: Cli, client: Any, datacenter: str) -> None:

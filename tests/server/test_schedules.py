@@ -18,6 +18,7 @@ from cassandra.query import BatchStatement, BatchType
 from tests.support import cells
 from tests.support.cli import Cli
 from tests.support.handful import TABLE, insert, numbers
+from tests.support.pace import seconds
 from tests.support.sampling import sample
 from tests.support.settings import GO, SHORT
 from tests.support.told import ok, only, told
@@ -121,7 +122,7 @@ def test_emptiness_is_proven_behind_the_wait(cli: Cli, client: Any) -> None:
     ok(cli("up", "1"))
     killed = cli.at("kill | before | DROP TABLE", "down", "base", "--yes", env=SHORT)
     assert killed.code == -signal.SIGKILL
-    late = threading.Timer(2.5, insert, (client, cli, 1))
+    late = threading.Timer(seconds(2.5), insert, (client, cli, 1))
     late.start()
     result = cli("down", "base", "--yes", env=SHORT | {"CALLDROP_SETTLE_TIME": "6"})
     late.join()
@@ -156,7 +157,7 @@ def test_a_drop_that_arrives_late_is_ours(filled: Cli, client: Any, delay: float
     """Behind the kill at once, or while the next run waits for the settle time."""
     killed = filled.at("kill | before | DROP TABLE", "up", "2", *GO, env=SHORT)
     assert killed.code == -signal.SIGKILL
-    late = arrives_late(filled, delay, "DROP TABLE call_records")
+    late = arrives_late(filled, seconds(delay), "DROP TABLE call_records")
     if not delay:
         assert late.wait(30) == 0
     ok(filled("up", "2", *GO, env=SHORT | {"CALLDROP_SETTLE_TIME": "7"}))
@@ -182,7 +183,8 @@ def test_a_create_that_arrives_between_reading_and_sending_is_ours(cli: Cli, cli
 @pytest.mark.thorough
 def test_a_row_that_only_its_key_keeps_alive_ends_when_it_did(cli: Cli, client: Any) -> None:
     ok(cli("up", "1"))
-    for number, ttl in ((1, 12), (2, 0)):
+    life = round(seconds(12))
+    for number, ttl in ((1, life), (2, 0)):
         client.execute(
             f"INSERT INTO {cli.keyspace}.{TABLE} (source_phone_number, call_timestamp, "
             f"destination_number) VALUES (%s, %s, '+2') USING TTL {ttl}",
@@ -190,9 +192,9 @@ def test_a_row_that_only_its_key_keeps_alive_ends_when_it_did(cli: Cli, client: 
         )
     written = time.monotonic()
     ok(cli("up", "2", *GO))
-    assert time.monotonic() - written < 11, "this machine is too slow for this test"
+    assert time.monotonic() - written < life - 1, "this machine is too slow for this test"
     assert numbers(client, cli) == ["+11", "+12"]
-    time.sleep(max(0.0, 13 - (time.monotonic() - written)))
+    time.sleep(max(0.0, life + 1 - (time.monotonic() - written)))
     assert numbers(client, cli) == ["+12"]
 
 
@@ -292,7 +294,7 @@ def test_cells_of_a_run_that_was_stopped_for_long(filled: Cli, client: Any) -> N
     before = cells.read(client, filled.keyspace)
     point = "sh kill -STOP $PPID | before | DROP"
     stopped = filled.begin(point, "up", "2", *GO, env=SHORT | {"CALLDROP_LEASE_TTL": "8"})
-    time.sleep(6)
+    time.sleep(seconds(6))
     ok(filled("up", "2", *GO, "--wait-for-lease", "60", env=SHORT))
     stopped.send_signal(signal.SIGCONT)
     _, err = stopped.communicate(timeout=60)

@@ -2,6 +2,7 @@
 
 To run the command:
     settings       flags, times of the lease, `full` or a sample
+    pace           how patient tests are with a slow server
     places         the project's folder, the folder for servers' data
     cli            `calldrop-migrate` as a process: `Cli`, `Result`
     reaching       a command line and a client of a server, outside pytest, too

@@ -7,8 +7,9 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from cassandra import OperationTimedOut, ReadTimeout
+from cassandra import AlreadyExists, InvalidRequest, OperationTimedOut, ReadTimeout, Unauthorized
 from cassandra.cluster import NoHostAvailable, Session
+from cassandra.protocol import ConfigurationException, SyntaxException
 
 _TIMES = 4
 
@@ -18,6 +19,10 @@ def is_scylla(session: Session) -> bool:
     """The server is ScyllaDB."""
     asked = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'system'"
     return any("scylla" in row["table_name"] for row in session.execute(asked))
+
+
+# How a server says no: by the kind of its answer, since the words are each server's own.
+REFUSALS = (AlreadyExists, ConfigurationException, InvalidRequest, SyntaxException, Unauthorized)
 
 
 @cache

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.forks import Forks
+from tests.support.pace import paused, slowed
 from tests.support.places import PROJECT
 
 
@@ -27,7 +28,7 @@ class Result:
 class Cli:
     """`calldrop-migrate` as a process, in a folder and on a keyspace of the test's own.
 
-    Without `forks` it is the program as it is installed.
+    Without `forks` it is the program as it is installed. `pace` multiplies the times of its lease.
     """
 
     folder: Path
@@ -35,6 +36,7 @@ class Cli:
     environment: Mapping[str, str]
     started: list[subprocess.Popen[str]] = field(default_factory=list)
     forks: Forks | None = None
+    pace: float = 1.0
 
     def __call__(
         self,
@@ -47,7 +49,7 @@ class Cli:
         process = self._popen(args, env, cwd, typed=input is not None)
         with process:
             try:
-                out, err = process.communicate(input, timeout)
+                out, err = process.communicate(input, timeout * self.pace)
             except BaseException:
                 process.kill()
                 raise
@@ -58,7 +60,7 @@ class Cli:
     ) -> Result:
         """A process that does something to itself at a point of its run (tests/support/at.py)."""
         process = self.begin(point, *args, env=env)
-        out, err = process.communicate(timeout=timeout)
+        out, err = process.communicate(timeout=timeout * self.pace)
         return Result(process.returncode, out, err)
 
     def begin(
@@ -115,7 +117,8 @@ class Cli:
         typed: bool = False,
         at: str = "",
     ) -> Any:
-        environment, folder = {**self.environment, **(env or {})}, cwd or self.folder
+        environment = slowed({**self.environment, **(env or {})}, self.pace)
+        folder, at = cwd or self.folder, paused(at, self.pace)
         if self.forks and not typed:
             return self.forks.begin(args, environment, folder, at)
         program = Path(sys.executable).with_name("calldrop-migrate")

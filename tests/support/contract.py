@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 from uuid import uuid4
 
-from cassandra import AlreadyExists, InvalidRequest
-from cassandra.protocol import ConfigurationException, SyntaxException
 from cassandra.query import UNSET_VALUE
 
 from calldrop_migrate.cluster.session import Endpoint, connect
 from calldrop_migrate.engine.ports import Database
+from tests.support.asking import REFUSALS
 from tests.support.servers import Address
 from tests.support.simulator.cluster import Cluster
 from tests.support.simulator.database import SimulatedDatabase
@@ -69,7 +68,7 @@ class Real:
             statement = self._client.prepare(cql) if values else cql
             bound = [UNSET_VALUE if value is UNSET else value for value in values]
             rows = list(self._client.execute(statement, bound or None))
-        except (AlreadyExists, ConfigurationException, InvalidRequest, SyntaxException) as refused:
+        except REFUSALS as refused:
             raise Refused(str(refused)) from None
         if rows and "[applied]" in rows[0]:
             return [{"[applied]": rows[0]["[applied]"]}]

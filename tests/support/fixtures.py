@@ -20,8 +20,9 @@ from tests.support.cli import Cli
 from tests.support.distribution import RAN_ON
 from tests.support.forks import Forks, forking
 from tests.support.handful import ALL, insert
+from tests.support.pace import go_by
 from tests.support.reaching import command_line, connected, datacenter_of
-from tests.support.scylla import AsScylla
+from tests.support.scylla import AsScylla, let_windows_be
 from tests.support.servers import Address, named
 from tests.support.told import ok
 from tests.support.wire import tapped
@@ -42,14 +43,25 @@ def server(request: pytest.FixtureRequest) -> Iterator[Address]:
 def client(server: Address, pytestconfig: pytest.Config) -> Iterator[Any]:
     """A driver session that shares nothing with the product's own; rows are dicts."""
     with connected(server) as session:
-        pytestconfig.stash[RAN_ON] = f"{named(server)}, {_version(session)}"
+        go_by(scylla=is_scylla(session))
+        raised = let_windows_be(session) if is_scylla(session) else ""
+        pytestconfig.stash[RAN_ON] = f"{named(server)}, {_version(session)}{raised}"
         yield session
+
+
+@pytest.fixture(autouse=True)
+def of_this_server(request: pytest.FixtureRequest) -> None:
+    """Skips what the mark `cassandra_only` says that a ScyllaDB has not, and why."""
+    mark = request.node.get_closest_marker("cassandra_only")
+    if mark and is_scylla(request.getfixturevalue("client")):
+        pytest.skip(f"on Cassandra only: {mark.args[0]}")
 
 
 def _version(session: Any) -> str:
     # ScyllaDB says 3.0.8 as its release_version, whatever it is.
     if is_scylla(session):
-        return f"ScyllaDB {session.execute('SELECT version FROM system.versions').one()['version']}"
+        asked = "SELECT version FROM system.versions WHERE key = 'local'"
+        return f"ScyllaDB {session.execute(asked).one()['version']}"
     local = session.execute("SELECT release_version FROM system.local").one()
     return f"Cassandra {local['release_version']}"
 
@@ -122,9 +134,9 @@ def _as_scylla(cli: Cli, server: Address, client: Any, *, ordinary: bool = False
 
 @pytest.fixture
 def ordinary(cli: Cli, server: Address, client: Any) -> Iterator[Cli]:
-    """The same as to a role that may read no more of `system` than every role may."""
-    if is_scylla(client):
-        pytest.skip("a ScyllaDB has roles of its own: tests/secured")
+    """A Cassandra that answers so, and as to a role that may read no more of `system` than every
+    role may.
+    """
     with _as_scylla(cli, server, client, ordinary=True) as answering:
         yield answering
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.support.cli import Cli, Result
+from tests.support.pace import seconds
 from tests.support.servers import Address
 from tests.support.settings import BRIEF_KEPT
 from tests.support.wire import Fault, Rewriting, Tap, tapped
@@ -51,10 +52,10 @@ class First:
 
     def ended(self) -> Result:
         self.process.send_signal(signal.SIGCONT)
-        out, err = self.process.communicate(timeout=60)
+        out, err = self.process.communicate(timeout=seconds(60))
         return Result(self.process.returncode, out, err)
 
 
 def let_go(tap: Tap) -> None:
     tap.let_go.set()
-    assert tap.answered.wait(30)
+    assert tap.answered.wait(seconds(30))

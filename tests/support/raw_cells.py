@@ -16,6 +16,7 @@ from cassandra.protocol import ProtocolHandler, ResultMessage
 
 from tests.support.asking import tells_element_times
 from tests.support.cells import Cell, Columns, Rows, columns
+from tests.support.raw_values import as_bytes
 
 _RESULT = ProtocolHandler.message_types_by_opcode[ResultMessage.opcode]
 
@@ -36,9 +37,10 @@ class _RawHandler(ProtocolHandler):  # type: ignore[misc]
 
 def rows_of(client: Any, cql: str) -> list[Sequence[bytes | None]]:
     """Rows of bytes."""
+    statement = as_bytes(client.prepare(cql))
     handler, client.client_protocol_handler = client.client_protocol_handler, _RawHandler
     try:
-        return [tuple(row.values()) for row in client.execute(client.prepare(cql))]
+        return [tuple(row.values()) for row in client.execute(statement)]
     finally:
         client.client_protocol_handler = handler
 

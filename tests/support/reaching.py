@@ -12,6 +12,7 @@ from typing import Any
 from tests.support.asking import asking_again
 from tests.support.cli import Cli
 from tests.support.forks import Forks
+from tests.support.pace import PACE
 from tests.support.places import PROJECT
 from tests.support.servers import Address
 
@@ -79,7 +80,8 @@ def command_line(
         # Not the developer's own: a test of `server stop` must not reach it.
         "CALLDROP_EMBEDDED_HOME": str(folder.with_name("no embedded server")),
     }
-    return Cli(folder, keyspace, kept, forks=forks)
+    pace = 1.0 if server.kind == "embedded" else PACE.factor
+    return Cli(folder, keyspace, kept, forks=forks, pace=pace)
 
 
 def configuration(datacenter: str) -> str:

@@ -19,10 +19,12 @@ from typing import Any
 from calldrop_migrate.core.names import BOOKKEEPING
 from calldrop_migrate.engine.lease import Timing
 from tests.support import cells
+from tests.support.asking import is_scylla
 from tests.support.bookkeeping import history
 from tests.support.cli import Cli, Result
 from tests.support.held import First
 from tests.support.mapping import Meant, meant, shape_on_wire
+from tests.support.pace import seconds
 from tests.support.schema import tables_in
 from tests.support.scylla import AsScylla
 from tests.support.servers import Address
@@ -153,9 +155,9 @@ class Replaying:
 
     def _delayed(self, before: tuple[Part, ...], part: Part) -> None:
         it = self._meant(before, part.number)
-        seconds = part.at * float(TIMES["CALLDROP_SETTLE_TIME"]) / Timing().settle_time
+        settle = seconds(float(TIMES["CALLDROP_SETTLE_TIME"]))
         with self._struck(it, part, bool(before)) as (run, tap):
-            arrives = threading.Timer(seconds, tap.let_go.set)
+            arrives = threading.Timer(part.at * settle / Timing().settle_time, tap.let_go.set)
             if it:
                 until(lambda: bool(tap.struck))
             arrives.start()
@@ -229,7 +231,8 @@ class Replaying:
         def answers() -> AsScylla:
             return AsScylla(lambda cql: list(self.client.execute(cql)))
 
-        run = First(self.cli, self.server, answers if self.line.journey.scylla else None)
+        told = self.line.journey.scylla and not is_scylla(self.client)
+        run = First(self.cli, self.server, answers if told else None)
         if fault and act:
             fault = replace(fault, act=run.kill if act == "kill" else run.stop)
         with run.begun(fault, *command, env=self._environment(times)) as tap:

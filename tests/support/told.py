@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.cli import Cli, Result
+from tests.support.pace import PACE
 
 
 def told(result: Result, code: int, *words: str, out: bool = False) -> str:
@@ -65,7 +66,7 @@ def tables(*names: str) -> str:
 
 def until(condition: Callable[[], object], seconds: float = 60) -> None:
     """Waits for something that another process does."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PACE.factor
     while not condition():
         assert time.monotonic() < deadline, "it did not come"
         time.sleep(0.05)

@@ -17,10 +17,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from tests.support.pace import seconds
+
 _HEADER = struct.Struct(">BBhBi")  # version, flags, stream, opcode, length of the body
-_QUERY, _RESULT, _PREPARE, _EXECUTE, _BATCH = 7, 8, 9, 10, 13
+_SUPPORTED, _QUERY, _RESULT, _PREPARE, _EXECUTE, _BATCH = 6, 7, 8, 9, 10, 13
 _ERROR, _INVALID, _FROM_SERVER = 0, (0x2200).to_bytes(4, "big"), 0x84
+_WARNS = 8  # a flag
 _IS_PREPARED = (4).to_bytes(4, "big")
+_OTHER_PORT = b"SCYLLA_SHARD_AWARE_PORT"  # and ..._PORT_SSL
 _NAMES = {
     1: "STARTUP",
     5: "OPTIONS",
@@ -253,9 +257,14 @@ class _Connection:
         with self._client, suppress(OSError):
             unpack = None if self._rewrites else self._preparing
             for raw, opcode, stream, body in _frames(self._server, unpack=unpack):
+                if opcode == _SUPPORTED:
+                    body = here_alone(body)
+                    raw = _frame(raw, body)
                 if self._rewrites:
                     asked = self._asked.pop(stream, "")
-                    raw = _frame(raw, self._rewrites.answered(asked, opcode, body))
+                    end = _end_of_warnings(raw, body)
+                    answered = self._rewrites.answered(asked, opcode, body[end:])
+                    raw = _frame(raw, body[:end] + answered)
                 cql = self._preparing.pop(stream, "")
                 if cql and opcode == _RESULT and body[:4] == _IS_PREPARED:
                     length = int.from_bytes(body[4:6], "big")
@@ -275,7 +284,7 @@ class _Connection:
                     self._send(raw)
 
     def _later(self, raw: bytes) -> None:
-        time.sleep(self._tap.fault.delay if self._tap.fault else 0)
+        time.sleep(seconds(self._tap.fault.delay) if self._tap.fault else 0)
         with suppress(OSError):
             self._send(raw)
 
@@ -315,6 +324,32 @@ def _frame(raw: bytes, body: bytes) -> bytes:
     """A frame with another body, which isn't packed."""
     version, flags, stream, opcode, _ = _HEADER.unpack_from(raw)
     return _HEADER.pack(version, flags & ~1, stream, opcode, len(body)) + body
+
+
+def _end_of_warnings(raw: bytes, body: bytes) -> int:
+    """Where an answer begins: behind what a server warns of, if it does."""
+    if not raw[1] & _WARNS:
+        return 0
+    at = 2
+    for _ in range(int.from_bytes(body[:2], "big")):
+        at += 2 + int.from_bytes(body[at : at + 2], "big")
+    return at
+
+
+def here_alone(supported: bytes) -> bytes:
+    """What a server says of itself, but for the port of its shards: it leads past the proxy."""
+    at, kept = 2, list[bytes]()
+    for _ in range(int.from_bytes(supported[:2], "big")):
+        begin = at
+        at += 2 + int.from_bytes(supported[at : at + 2], "big")
+        name = supported[begin + 2 : at]
+        values = int.from_bytes(supported[at : at + 2], "big")
+        at += 2
+        for _ in range(values):
+            at += 2 + int.from_bytes(supported[at : at + 2], "big")
+        if not name.startswith(_OTHER_PORT):
+            kept.append(supported[begin:at])
+    return len(kept).to_bytes(2, "big") + b"".join(kept)
 
 
 def _refusal(stream: int, says: str) -> bytes:
