@@ -109,8 +109,8 @@ def examine(migrations: Sequence[Migration]) -> tuple[tuple[Migration, ...], tup
                 before, schema = schema, _of_users(draft.schema)
             elif not draft.faults:
                 leaves = opposites.left(before, schema, _of_users(draft.schema))
-                faults += opposites.faults(migration, leaves)
                 migration = replace(migration, leaves=tuple(leaves))
+                faults += opposites.faults(migration)
         examined.append(migration)
     return tuple(examined), tuple(sorted(set(faults)))
 

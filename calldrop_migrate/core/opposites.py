@@ -5,7 +5,7 @@ It is known from the files alone. Statements about rows have no part in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 from calldrop_migrate import commands
@@ -58,18 +58,11 @@ def _first(migration: Migration) -> Place:
     return next((step.statement.place for step in migration.down), Place(migration.file, 1, 1))
 
 
-def faults(migration: Migration, found: Sequence[str]) -> Iterator[Fault]:
-    """Yield what is wrong with a way down that leads elsewhere, or that is said to and doesn't."""
-    first = _first(migration)
-    if found and migration.partial is None:
+def faults(migration: Migration) -> Iterator[Fault]:
+    """Yield what is wrong with a way down that leads elsewhere, and doesn't say so."""
+    if migration.leaves and migration.partial is None:
         yield Fault(
-            first,
-            f"down does not take back what up does: {'; '.join(found)}",
+            _first(migration),
+            f"down does not take back what up does: {'; '.join(migration.leaves)}",
             "mend it, or say why it is so:  -- migrate:partial REASON",
-        )
-    if migration.partial is not None and not found:
-        yield Fault(
-            first,
-            "`-- migrate:partial`, and down takes back all that up does",
-            "remove that line",
         )

@@ -163,7 +163,7 @@ def test_a_second_copy_that_has_more_than_the_table(filled: Cli, client: Any) ->
 def test_a_file_that_was_edited(cli: Cli) -> None:
     only(cli, r0001_a=tables("a"))
     ok(cli("up"))
-    write(cli, "0001_a", tables("a") + "-- more\n")
+    write(cli, "0001_a", tables("a", "b"))
     printed = cli("up")
     assert "CREATE TABLE a" in typed(cli, printed, commands.show_applied(1))
     assert "CREATE TABLE a" in typed(cli, cli("status"), commands.show_applied(1))

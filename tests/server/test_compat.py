@@ -107,7 +107,7 @@ def test_it_stops_before_a_revision_that_is_under_way(
     bad = cli.folder / "migrations" / "0005_bad.cql"
     bad.write_text(
         "-- migrate:up\nALTER TABLE call_records WITH nothing_of_this_name = 1;\n"
-        "-- migrate:down\nALTER TABLE call_records ADD a int;\n",
+        "-- migrate:down\n-- migrate:partial x\nALTER TABLE call_records ADD a int;\n",
         encoding="utf-8",
     )
     result = cli("up")

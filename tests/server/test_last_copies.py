@@ -201,7 +201,7 @@ def test_a_row_that_comes_before_those_of_an_aside(cli: Cli, client: Any) -> Non
     only(
         cli,
         r0001_t=FIRST,
-        r0002_t=f"-- migrate:up\nDROP TABLE t;\n-- migrate:down\n{NARROW}",
+        r0002_t=f"-- migrate:up\nDROP TABLE t;\n-- migrate:down\n-- migrate:partial x\n{NARROW}",
     )
     ok(cli("up", "1"))
     insert(client, cli, (1, 1, 1))

@@ -30,6 +30,7 @@ def revisions(cli: Cli, shapes: Mapping[str, tuple[str, str]], types: str = "") 
         "".join(b for b, _ in make.values()),
         "".join(f"DROP TABLE {n};\n" for n in shapes),
     )
+    drop += "".join(f"DROP TYPE {name};\n" for name in re.findall(r"CREATE TYPE (\w+)", types))
     up, down = ("".join(f"-- migrate:rebuild\n{m[at]}" for m in make.values()) for at in (1, 0))
     only(
         cli,

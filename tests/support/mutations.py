@@ -266,4 +266,35 @@ MUTATIONS = (
         new="pass\n",
         notices=UPKEEP + "test_what_is_copied_is_not_copied_again",
     ),
+    Mutation(
+        "what is destroyed isn't read before",
+        "executing",
+        old="            self._read_back(effect)\n            if proven",
+        new="            if proven",
+        notices="up keep=0; alters 24",
+    ),
+    Mutation(
+        "what is refused is withdrawn although it may have come",
+        "passage",
+        old="sure = not self._is_open and unsettled(self._past, done) is None",
+        new="sure = not self._is_open",
+        notices="up keep=0; delayed 53 by 44; refused 3",
+    ),
+    Mutation(
+        "only the latest statement may be unsettled",
+        "journal",
+        old=(
+            "    for row, behind in zip(rows, [*rows[1:], None], strict=False):\n"
+            '        told = behind is not None and behind.event in ("applied", "refused")\n'
+            '        if row.event == "before" and not told:\n'
+            "            return row\n"
+        ),
+        new=(
+            "    for row, behind in reversed(list(zip(rows, [*rows[1:], None]))):\n"
+            '        told = behind is not None and behind.event in ("applied", "refused")\n'
+            '        if row.event == "before":\n'
+            "            return None if told else row\n"
+        ),
+        notices="up keep=7 elsewhere; delayed 30 by 123; refused 4",
+    ),
 )

@@ -139,7 +139,7 @@ class Replaying:
     def _begin(self) -> None:
         """Bring the keyspace to where the journey begins, with the rows of exploring.py."""
         ok(self.cli("up", "1", *GO, env=self._environment(OTHERS)))
-        for cql, values in writes(f"{self.cli.keyspace}.call_records"):
+        for cql, values in writes(table=f"{self.cli.keyspace}.call_records"):
             self.client.execute(self.client.prepare(cql), values)
         self._began = time.time()
         if self.line.journey.way == "down":

@@ -57,6 +57,10 @@ def write(cli: Cli, name: str, text: str) -> Path:
     return path
 
 
+# Of a way down that is no opposite.
+PARTIAL = "-- migrate:partial a test\nGRANT SELECT ON TABLE t TO nobody;\n"
+
+
 def tables(*names: str) -> str:
     """A migration that makes these tables, and its way back."""
     up = "\n".join(f"CREATE TABLE {name} (id int PRIMARY KEY);" for name in names)

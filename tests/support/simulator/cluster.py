@@ -43,6 +43,7 @@ class Cluster:
         built: when views are built, or were, by the view's id.
         ids: how many ids its runners have made up.
         on_its_way: statements whose senders are gone, and when each arrives.
+        taken: how many rows of an application, beside those of the beginning, it has taken.
     """
 
     scylla: bool = False
@@ -54,6 +55,7 @@ class Cluster:
     built: dict[UUID, float] = field(default_factory=dict)
     ids: int = 0
     on_its_way: list[tuple[float, Sent]] = field(default_factory=list)
+    taken: int = 0
     _shared: set[UUID] = field(default_factory=set)
     _last_written: int = 0
     _made: int = 0
@@ -71,6 +73,7 @@ class Cluster:
             dict(self.built),
             self.ids,
             list(self.on_its_way),
+            self.taken,
             set(self.data),
             self._last_written,
             self._made,

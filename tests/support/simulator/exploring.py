@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 
+from calldrop_migrate.errors import MigrationFileError
 from tests.support.simulator.cluster import Cluster
 from tests.support.simulator.database import TAKES, deliver, let_pass
 from tests.support.simulator.faults import Fate, Schedule, Sent
@@ -36,6 +37,8 @@ INSERT = (
     "call_duration_seconds) VALUES (?, ?, ?, ?) USING TIMESTAMP {}"
 )
 # Caller, day, callee, TTL. The third has no place in 0002's key.
+# Written while a run is at work, or between two, with a life of its own whatever the table's is.
+MEANWHILE = ("+4", 2, "+6", 5_002_000)
 CALLS = (("+1", 1, "+9", 0), ("+1", 2, "+8", 5_000_000), ("+2", 1, None, 0), ("+3", 1, "+7", 0))
 FIRST_WRITTEN = 1_700_000_000_000_000  # microseconds
 Row = tuple[object, ...]
@@ -226,6 +229,10 @@ class Explorer:
                 ends = self._met(cluster, part)
             case Happening.LAGS:
                 ends = [self._lagging(cluster, part)]
+            case Happening.WRITES:
+                ends = [run(Schedule(before=partial(self._write, cluster, part.number)))]
+            case Happening.ALTERS:
+                ends = [self._altering(cluster, part, run)]
             case Happening.STRAYS:
                 ends = [run(Schedule(straying={part.number: part.at}))]
             case _:
@@ -243,8 +250,41 @@ class Explorer:
             Broken: one didn't.
         """
         may = ABORTED if self.journey.abort else MAY_END
+        if part.what == Happening.ALTERS:
+            may = (*may, MigrationFileError.exit_code)  # the new shape doesn't take the column
         if any(ended.code not in may for ended in ends):
             raise Broken(f"{self.journey}; {part}: {ends}")
+
+    def _write(self, cluster: Cluster, at: int, number: int) -> None:
+        """Let an application write its row, if the table is there."""
+        if number == at:
+            ((cql, values),) = writes([MEANWHILE], at=len(CALLS))
+            with suppress(Refusal):
+                cluster.write(cql, values, KEYSPACE)
+                cluster.taken += 1
+
+    def _altering(self, cluster: Cluster, part: Part, run: Callable[[Schedule], Ended]) -> Ended:
+        """Have a column added, with a value, while a run is at work: the run must not end as if
+        nothing were, with the value gone.
+        """
+        there = list[str]()
+
+        def before(number: int) -> None:
+            if number == part.number:
+                with suppress(Refusal):
+                    cluster.change_schema("ALTER TABLE call_records ADD sneaked int", KEYSPACE)
+                    ((cql, values),) = writes(CALLS[:1], at=0)
+                    cql = cql.replace("call_duration_seconds", "sneaked")
+                    cluster.write(cql, values, KEYSPACE)
+                    there.append(cql)
+
+        ended = run(Schedule(before=before))
+        table = cluster.schema(KEYSPACE).table("call_records")
+        if there and not ended.code and not (table and table.column("sneaked")):
+            raise Broken(f"a column that somebody added is gone, and nobody said so: {ended}")
+        if there and table and table.column("sneaked"):
+            cluster.change_schema("ALTER TABLE call_records DROP sneaked", KEYSPACE)
+        return ended
 
     def _met(self, cluster: Cluster, part: Part) -> list[Ended]:
         """Have the command typed while it is running: it must say so, and change nothing."""
@@ -289,13 +329,17 @@ class Explorer:
         return any(changes(at, each) for each in sent)
 
 
-def expected(revision: int) -> Rows:
+def expected(revision: int, *, taken: bool = False) -> Rows:
     """Return the rows that there are at a revision, whichever way led there: each with its cells,
     their values, write times, and the hours that they live. From revision 2 on, what has no
     destination is set aside.
+
+    Args:
+        taken: an application has written a row meanwhile.
     """
     plain, keyed, aside = list[Row](), list[Row](), list[Row]()
-    for number, (caller, day, callee, ttl) in enumerate(CALLS):
+    calls = (*CALLS, MEANWHILE) if taken else CALLS
+    for number, (caller, day, callee, ttl) in enumerate(calls):
         source = ("source_phone_number", caller)
         at = ("call_timestamp", datetime(2026, 9, day, tzinfo=UTC).replace(tzinfo=None))
         life = FIRST_WRITTEN + number, ttl // 3600
@@ -311,9 +355,17 @@ def expected(revision: int) -> Rows:
     return {"call_records": sorted(keyed), "call_records__aside_0002_up": aside}
 
 
-def writes(table: str = "call_records") -> Iterator[tuple[str, tuple[object, ...]]]:
-    """Yield the statements that write the calls, and their values."""
-    for number, (caller, day, callee, ttl) in enumerate(CALLS):
+def writes(
+    calls: Sequence[tuple[str, int, str | None, int]] = CALLS,
+    table: str = "call_records",
+    at: int = 0,
+) -> Iterator[tuple[str, tuple[object, ...]]]:
+    """Yield the statements that write calls, and their values.
+
+    Args:
+        at: the number of the first of them.
+    """
+    for number, (caller, day, callee, ttl) in enumerate(calls, start=at):
         cql = INSERT.format(table, FIRST_WRITTEN + number) + (f" AND TTL {ttl}" if ttl else "")
         moment = datetime(2026, 9, day, tzinfo=UTC).replace(tzinfo=None)
         yield cql, (caller, moment, callee, 60 + number)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from tests.support.simulator.exploring import Explorer
-from tests.support.simulator.faults import Fate
+from tests.support.simulator.exploring import LEASE_IS_OVER, Explorer
+from tests.support.simulator.faults import Fate, Sent
 from tests.support.simulator.lines import Happening, Part
 
 Parts = tuple[Part, ...]
+_DROP, _VERIFY = "DROP TABLE call_records", "VERIFY call_records IN "
 _ONE = (Fate.LOST, Fate.UNANSWERED, Fate.REFUSED, Fate.LATE)
 
 
@@ -103,6 +104,56 @@ def lagging(on: Explorer) -> Iterator[Parts]:
             yield (Part(Happening.STALE, number, seconds),)
 
 
+def delayed_then_hindered(on: Explorer) -> Iterator[Parts]:
+    """Yield: a statement of a killed run arrives while the next one is at work, and one of those of
+    the next one is lost, refused, answered late; or the next one is killed, and it arrives during
+    the one behind that.
+    """
+    wait = LEASE_IS_OVER if on.journey.elsewhere else 0
+    for (first,) in killed(on):
+        for second in range(1, on.length((first,)) + 1):
+            for fate in (*_ONE, Fate.KILLED):
+                seconds = wait + 3 if fate != Fate.KILLED else 2 * wait + 44
+                yield Part(Happening.DELAYED, first.number, seconds), Part(fate, second)
+
+
+def written(on: Explorer) -> Iterator[Parts]:
+    """Yield: an application writes a row before each statement of a run, or of the one that resumes
+    it; not between the last comparison and the DROP, where writers have to stand still.
+    """
+    for number in _compared(on.trace(()).sent):
+        yield (Part(Happening.WRITES, number),)
+    for (first,) in killed(on):
+        for number in _compared(on.trace((first,)).sent):
+            yield first, Part(Happening.WRITES, number)
+
+
+def altered(on: Explorer) -> Iterator[Parts]:
+    """Yield: somebody adds a column before each statement of a run up to the last comparison before
+    the DROP; not within a change of the schema, nor where a view keeps it from being taken away.
+    """
+    sent = on.trace(()).sent
+    views = [n for n, each in enumerate(sent, 1) if each.text.startswith("DROP MATERIALIZED VIEW")]
+    end = next((n for n, each in enumerate(sent, 1) if each.text == _DROP), 0)
+    for number in _compared(sent):
+        if max(views, default=0) < number < end and sent[number - 1].kind != "schema":
+            yield (Part(Happening.ALTERS, number),)
+
+
+def _compared(sent: Sequence[Sent]) -> Iterator[int]:
+    """Yield the numbers of statements but those from the end of the comparison to the DROP."""
+    over = False
+    for number, each in enumerate(sent, start=1):
+        over |= "applied" in each.values and any(_is_comparison(value) for value in each.values)
+        if not over:
+            yield number
+        over &= each.text != _DROP
+
+
+def _is_comparison(value: object) -> bool:
+    return isinstance(value, str) and value.startswith(_VERIFY) and "rows that fit" in value
+
+
 def straying(on: Explorer) -> Iterator[Parts]:
     """Yield: a statement gets no answer for the 20 s that are waited for it, and arrives later:
     when the next run has just begun, or as late as is waited for.
@@ -174,6 +225,11 @@ ALL = (
     Draw(hindered, "keep=0 abort", 30),
     Draw(delayed, "keep=0", 40),
     Draw(delayed, "keep=0 abort", 20),
+    Draw(delayed_then_hindered, "keep=0", 40),
+    Draw(delayed_then_hindered, "keep=7 elsewhere", 60),
+    Draw(written, "keep=0", 60),
+    Draw(written, "keep=7 elsewhere", 20),
+    Draw(altered, "keep=0", 15),
     Draw(straying, "keep=0", 30),
     Draw(straying, "keep=0 abort", 15),
     Draw(met, "keep=0", 15),

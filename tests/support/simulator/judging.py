@@ -5,12 +5,13 @@ that its message names; then all is there as it has to be (holding.py).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from calldrop_migrate.errors import DriftError
 from tests.support.simulator.cluster import Cluster
 from tests.support.simulator.commands import typed
 from tests.support.simulator.database import let_pass
-from tests.support.simulator.exploring import Explorer
+from tests.support.simulator.exploring import Explorer, expected
 from tests.support.simulator.faults import Fate, Schedule
 from tests.support.simulator.holding import SETTLES, Broken, kept, see_waited, see_wanted
 from tests.support.simulator.lines import Happening, Line, Part
@@ -60,7 +61,11 @@ def _settle(on: Explorer, cluster: Cluster, parts: Sequence[Part]) -> None:
         # A DROP may have landed behind the run: the second copy has the rows.
         said.append(on.who(cluster).restore())
     told = late and reached != on.goal and on.step(cluster.copy()).code == DriftError.exit_code
-    see_wanted(cluster, on.wanted, reached, said, drift_is_told=told)
+    wanted = on.wanted
+    if cluster.taken:
+        rows = expected(reached, taken=True)
+        wanted = {**wanted, reached: replace(wanted[reached], rows=rows)}
+    see_wanted(cluster, wanted, reached, said, drift_is_told=told)
 
 
 def _end(on: Explorer, cluster: Cluster) -> list[Ended]:
@@ -81,7 +86,7 @@ def _end(on: Explorer, cluster: Cluster) -> list[Ended]:
             said.append(_follow(on, cluster, said[-1]))
             if aborts and not said[-1].code:
                 return said
-        if cluster.behind():
+        if cluster.behind() or len(said) > 2:
             let_pass(cluster, _READS)
         said.append(run(cluster))
     if said[-1].code:

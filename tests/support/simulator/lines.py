@@ -5,6 +5,7 @@
     up keep=7; stands 14 while 9
     down keep=0 abort; killed 14; killed 3
     up keep=0; lags 14 for 45
+    up keep=0; killed 27; writes 1
 
 The first part is the journey: which way through the four CallDrop revisions, for how many days
 second copies are kept, whether who comes next is on another machine (and waits for the end of the
@@ -37,6 +38,8 @@ class Happening(StrEnum):
     STRAYS: nobody is killed; the statement gets no answer, and arrives so many seconds later.
     LAGS: a node doesn't show what the run changes in the schema; later runs ask that one.
     STALE: the same, and the run is killed behind its change.
+    WRITES: an application writes a row before that statement.
+    ALTERS: somebody adds a column with a value before it, and takes it away behind the run.
     """
 
     STANDS = "stands"
@@ -46,6 +49,8 @@ class Happening(StrEnum):
     STRAYS = "strays"
     LAGS = "lags"
     STALE = "stale"
+    WRITES = "writes"
+    ALTERS = "alters"
 
 
 # The word between the two numbers of a part.
