@@ -9,6 +9,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+_SCHEDULES = "::test_nothing_is_lost["
 RAN_ON = pytest.StashKey[str]()
 
 
@@ -24,6 +25,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 class _ByServer(LoadScopeScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         folder = Path(nodeid.partition("::")[0]).parent.name
+        if _SCHEDULES in nodeid:  # those of one journey share what is known of it
+            return nodeid.partition("[")[2].partition(":")[0] + nodeid.rpartition("-")[2]
         return folder if folder in ("cluster", "secured") else nodeid
 
 

@@ -239,7 +239,7 @@ MUTATIONS = (
         new="str((",
         notices=UPKEEP + "test_a_project_of_another_tool_is_taken_over",
     ),
-    _unmoved("accept", UPKEEP + "test_a_file_that_is_accepted_is_not_asked_about_again"),
+    _unmoved("accept", UPKEEP + "test_a_file_that_is_accepted_is_recorded_as_it_is_now"),
     Mutation(
         "remove by a plain DELETE",
         "history",

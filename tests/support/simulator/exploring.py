@@ -80,7 +80,7 @@ class Explorer:
     judged: set[tuple[Part, ...]] = field(default_factory=set)
     _wanted: dict[int, Kept] = field(default_factory=dict)
     _nothing: dict[tuple[Part, ...], bool] = field(default_factory=dict)
-    _lengths: dict[tuple[Part, ...], int] = field(default_factory=dict)
+    _sent: dict[tuple[Part, ...], tuple[Sent, ...]] = field(default_factory=dict)
     _traces: dict[tuple[Part, ...], Trace] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -164,9 +164,13 @@ class Explorer:
 
     def length(self, parts: tuple[Part, ...] = ()) -> int:
         """Return how many statements the run behind a schedule sends."""
-        if parts not in self._lengths:
-            self._lengths[parts] = len(self.trace(parts).sent)
-        return self._lengths[parts]
+        return len(self.known(parts))
+
+    def known(self, parts: tuple[Part, ...]) -> tuple[Sent, ...]:
+        """Return the statements that the run behind a schedule sends, which are kept."""
+        if parts not in self._sent:
+            self._sent[parts] = self.trace(parts).sent
+        return self._sent[parts]
 
     def after(self, parts: Sequence[Part]) -> Cluster:
         """Return a cluster behind a schedule, when the next run may begin."""

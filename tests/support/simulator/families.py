@@ -98,7 +98,7 @@ def lagging(on: Explorer) -> Iterator[Parts]:
     """Yield: a node shows each change of the schema late, sooner than a runner gives up waiting or
     later; the run goes on, or is killed, and the next one asks that node.
     """
-    for number, sent in enumerate(on.trace(()).sent, start=1):
+    for number, sent in enumerate(on.known(()), start=1):
         for seconds in (5, 45, 75) if sent.kind == "schema" else ():
             yield (Part(Happening.LAGS, number, seconds),)
             yield (Part(Happening.STALE, number, seconds),)
@@ -121,10 +121,10 @@ def written(on: Explorer) -> Iterator[Parts]:
     """Yield: an application writes a row before each statement of a run, or of the one that resumes
     it; not between the last comparison and the DROP, where writers have to stand still.
     """
-    for number in _compared(on.trace(()).sent):
+    for number in _compared(on.known(())):
         yield (Part(Happening.WRITES, number),)
     for (first,) in killed(on):
-        for number in _compared(on.trace((first,)).sent):
+        for number in _compared(on.known((first,))):
             yield first, Part(Happening.WRITES, number)
 
 
@@ -132,7 +132,7 @@ def altered(on: Explorer) -> Iterator[Parts]:
     """Yield: somebody adds a column before each statement of a run up to the last comparison before
     the DROP; not within a change of the schema, nor where a view keeps it from being taken away.
     """
-    sent = on.trace(()).sent
+    sent = on.known(())
     views = [n for n, each in enumerate(sent, 1) if each.text.startswith("DROP MATERIALIZED VIEW")]
     end = next((n for n, each in enumerate(sent, 1) if each.text == _DROP), 0)
     for number in _compared(sent):
@@ -174,18 +174,19 @@ class Draw:
         most: how many of the family are drawn each way; None: all of them.
         each: what follows of one that was drawn.
         few: how many of these are judged of which the held statement changes something where it
-            arrives: each takes its own run, the others come down to one.
+            arrives: each takes its own run, the others come down to one. 0.3 is one of them, behind
+            three of ten that were drawn.
     """
 
     family: Family
     journey: str
     most: int | None = None
     each: Callable[[Explorer, Parts], Iterator[Parts]] = alone
-    few: int | None = None
+    few: float | None = None
 
     def __str__(self) -> str:
         names = [self.family.__name__, *([self.each.__name__] if self.each != alone else [])]
-        return " ".join([*names, self.journey])
+        return f"{self.journey}: {' '.join(names)}"
 
     def whole(self) -> Draw:
         """Return the same with all of its schedules."""
@@ -206,42 +207,43 @@ class Draw:
         if self.few is None:
             return follow
         changing = [parts for parts in follow if not on.is_nothing(parts)]
-        left = set(changing) - set(chance.sample(changing, min(self.few, len(changing))))
+        few = int(self.few) + (chance.random() < self.few % 1)
+        left = set(changing) - set(chance.sample(changing, min(few, len(changing))))
         return [parts for parts in follow if parts not in left]
 
 
 ALL = (
     Draw(killed, "keep=0"),
-    Draw(killed, "keep=0 elsewhere", 40),
-    Draw(killed, "keep=0 abort"),
+    Draw(killed, "keep=0 elsewhere", 20),
+    Draw(killed, "keep=0 abort", 30),
     Draw(killed, "keep=0 slow=15", 20),
     Draw(killed, "keep=0 clock=-10", 20),
-    Draw(killed_twice, "keep=0", 40),
-    Draw(killed_twice, "keep=0 abort", 25),
-    Draw(killed_twice, "keep=0 abort again", 20),
-    Draw(killed_then_hindered, "keep=0", 40),
-    Draw(killed_then_hindered, "keep=0 abort", 20),
-    Draw(hindered, "keep=0", 60),
-    Draw(hindered, "keep=0 abort", 30),
-    Draw(delayed, "keep=0", 40),
-    Draw(delayed, "keep=0 abort", 20),
-    Draw(delayed_then_hindered, "keep=0", 40),
-    Draw(delayed_then_hindered, "keep=7 elsewhere", 60),
-    Draw(written, "keep=0", 60),
-    Draw(written, "keep=7 elsewhere", 20),
-    Draw(altered, "keep=0", 15),
-    Draw(straying, "keep=0", 30),
-    Draw(straying, "keep=0 abort", 15),
-    Draw(met, "keep=0", 15),
-    Draw(killed, "keep=7 elsewhere", each=arriving, few=5),
-    Draw(killed, "keep=7 elsewhere abort", each=arriving, few=2),
-    Draw(killed_twice, "keep=7 elsewhere", 260, each=arriving, few=1),
-    Draw(killed_twice, "keep=7 elsewhere abort", 30, each=arriving, few=1),
-    Draw(standing, "keep=7 elsewhere", 20),
-    Draw(standing, "keep=7 elsewhere abort", 20),
-    Draw(pausing, "keep=0 elsewhere", 20),
-    Draw(pausing, "keep=0 elsewhere abort", 20),
-    Draw(lagging, "keep=0", 20),
-    Draw(killed, "keep=0 scylla", 40),
-    Draw(killed, "keep=7 elsewhere scylla", 20, each=arriving, few=2),
+    Draw(killed_twice, "keep=0", 20),
+    Draw(killed_twice, "keep=0 abort", 20),
+    Draw(killed_twice, "keep=0 abort again", 12),
+    Draw(killed_then_hindered, "keep=0", 25),
+    Draw(killed_then_hindered, "keep=0 abort", 12),
+    Draw(hindered, "keep=0", 40),
+    Draw(hindered, "keep=0 abort", 20),
+    Draw(delayed, "keep=0", 30),
+    Draw(delayed, "keep=0 abort", 12),
+    Draw(delayed_then_hindered, "keep=0", 20),
+    Draw(delayed_then_hindered, "keep=7 elsewhere", 16),
+    Draw(written, "keep=0", 30),
+    Draw(written, "keep=7 elsewhere", 10),
+    Draw(altered, "keep=0", 10),
+    Draw(straying, "keep=0", 20),
+    Draw(straying, "keep=0 abort", 10),
+    Draw(met, "keep=0", 10),
+    Draw(killed, "keep=7 elsewhere", each=arriving, few=2),
+    Draw(killed, "keep=7 elsewhere abort", each=arriving, few=1),
+    Draw(killed_twice, "keep=7 elsewhere", 276, each=arriving, few=0.3),
+    Draw(killed_twice, "keep=7 elsewhere abort", 15, each=arriving, few=1),
+    Draw(standing, "keep=7 elsewhere", 8),
+    Draw(standing, "keep=7 elsewhere abort", 8),
+    Draw(pausing, "keep=0 elsewhere", 8),
+    Draw(pausing, "keep=0 elsewhere abort", 8),
+    Draw(lagging, "keep=0", 12),
+    Draw(killed, "keep=0 scylla", 20),
+    Draw(killed, "keep=7 elsewhere scylla", 15, each=arriving, few=1),
 )
