@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support import any_text
+from tests.support.settings import FULL
 
 CHARACTERS = st.characters(codec=None) | st.sampled_from("ab1.-/*'\"$;:?{}() \n\r\t\\_é\0")
 TEXTS = st.lists(st.sampled_from(any_text.FRAGMENTS) | CHARACTERS, max_size=25).map("".join)
@@ -22,19 +23,22 @@ FOLDERS = st.lists(
 ).map("\x1c".join)
 
 
-@settings(deadline=None, max_examples=1000)
+EACH = 1000 if FULL else 400  # texts
+
+
+@settings(deadline=None, max_examples=EACH)
 @given(TEXTS)
 def test_any_text(text: str) -> None:
     any_text.holds(text)
 
 
-@settings(deadline=None, max_examples=900)
+@settings(deadline=None, max_examples=EACH)
 @given(FILES)
 def test_any_file(text: str) -> None:
     any_text.holds(text)
 
 
-@settings(deadline=None, max_examples=700)
+@settings(deadline=None, max_examples=EACH)
 @given(FOLDERS)
 def test_any_folder(text: str) -> None:
     any_text.folders_are_read(text)
