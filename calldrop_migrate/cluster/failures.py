@@ -32,6 +32,7 @@ from cassandra.protocol import (
     SyntaxException,
 )
 
+from calldrop_migrate import commands
 from calldrop_migrate.core.cql import quote
 from calldrop_migrate.errors import OutcomeUnknown, StatementRefused, Unreachable, Unreadable
 
@@ -68,11 +69,6 @@ class Refused(StatementRefused):
 
 # What to do about refusals that no change of the statement mends, by what their message has.
 _HINTS = {
-    "twcs_max_window_count": (
-        "Either let it, on each node (and in scylla.yaml):\n"
-        "  UPDATE system.config SET value = '100' WHERE name = 'twcs_max_window_count'\n"
-        "or write larger windows, then run the same command again."
-    ),
     "tablets": (
         "Use a keyspace without tablets:  CREATE KEYSPACE ... AND tablets = {'enabled': false}"
     ),
@@ -94,6 +90,11 @@ def _hint(error: Exception) -> str:
             f"A guard rail of this server forbids it ({guard[1]}). Have it allowed on every node,"
             " in cassandra.yaml or by JMX, or connect as a superuser, for whom it doesn't count;"
             " then run the same command again."
+        )
+    if "twcs_max_window_count" in str(error):
+        return (
+            "Allow more windows on each node, or write larger ones, then run the same command again."
+            f"\nWhat to type for each node:  {commands.plan()}"
         )
     return next((hint for words, hint in _HINTS.items() if words in str(error)), "")
 

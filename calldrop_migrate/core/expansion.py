@@ -64,11 +64,11 @@ def expand(
     draft = Draft(migration, direction, attempt, facts, before)
     _fill(draft)
     if draft.faults:
-        if migration.leaves:
-            draft.faults.append(opposites.way_out(migration, direction))
-        raise MigrationFileError(tuple(draft.faults))
-    if direction == "down":
-        draft.notes += [f"down leaves {line} ({migration.partial})" for line in migration.leaves]
+        raise MigrationFileError((*draft.faults, *opposites.way_out(migration, direction)))
+    if direction == "down" and migration.left:
+        draft.notes += [
+            f"down leaves {line} ({migration.partial})" for line in migration.left.lines
+        ]
     # What a shadow gives back has come from the table before: it is no reason of its own.
     copies = [
         op
@@ -95,24 +95,26 @@ def examine(migrations: Sequence[Migration]) -> tuple[tuple[Migration, ...], tup
     """Return the revisions of a folder with what their ways down leave, and what is wrong in them:
     found by going up and back through it with rows in every table.
     """
-    before, faults, examined = Schema(""), list[Fault](), list[Migration]()
-    schema = before
-    for read_ in migrations:
-        migration = read_
-        ways: list[Direction] = ["up"] if migration.irreversible is not None else ["up", "down"]
-        for way in ways:
-            facts = Facts(filled=frozenset(t.name for t in schema.tables), set_aside=True)
-            draft = Draft(migration, way, UUID(int=0), facts, schema)
-            _fill(draft)
-            faults += draft.faults
-            if way == "up":  # the next revision begins here, and so does the way back
-                before, schema = schema, _of_users(draft.schema)
-            elif not draft.faults:
-                leaves = opposites.left(before, schema, _of_users(draft.schema))
-                migration = replace(migration, leaves=tuple(leaves))
-                faults += opposites.faults(migration)
-        examined.append(migration)
-    return tuple(examined), tuple(sorted(set(faults)))
+    schema, faults, examined = Schema(""), set[Fault](), list[Migration]()
+    for migration in migrations:
+        begun, up = schema, _passed(migration, "up", schema)
+        schema, found = _of_users(up.schema), up.faults
+        left = None
+        if migration.irreversible is None:
+            down = _passed(migration, "down", schema)
+            found = [*found, *down.faults]
+            left = None if found else opposites.left(begun, schema, _of_users(down.schema))
+        examined.append(replace(migration, left=left))
+        faults |= {*found, *opposites.faults(examined[-1])}
+    return tuple(examined), tuple(sorted(faults))
+
+
+def _passed(migration: Migration, direction: Direction, schema: Schema) -> Draft:
+    """Pass a revision with rows in every table."""
+    facts = Facts(filled=frozenset(t.name for t in schema.tables), set_aside=True)
+    draft = Draft(migration, direction, UUID(int=0), facts, schema)
+    _fill(draft)
+    return draft
 
 
 def _of_users(schema: Schema) -> Schema:

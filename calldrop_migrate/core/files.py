@@ -21,6 +21,7 @@ from calldrop_migrate.core.cql import CqlError, Kind, Statement, Token, group, s
 from calldrop_migrate.core.ddl import read
 from calldrop_migrate.core.directives import Directive, Rebuild, rebuild_of, recognise
 from calldrop_migrate.core.rules import created_table, misbuilt, misplaced
+from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.errors import Fault, MigrationFileError, Place
 
 __all__ = ["Migration", "Rebuild", "Step", "load", "parse"]
@@ -40,6 +41,21 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """The difference that a revision's way up and back down makes.
+
+    Attributes:
+        lines: the difference in words.
+        schema: the one to which the way down leads.
+        whole: all that the way up makes is there, too.
+    """
+
+    lines: tuple[str, ...]
+    schema: Schema
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Migration:
     """The file of one revision.
 
@@ -51,7 +67,7 @@ class Migration:
         checksum: the sha256 of the text, so it is the same for CRLF and LF.
         irreversible: why there is no way down, when the file says so.
         partial: why the way down leaves something of the way up, when the file says so.
-        leaves: what it leaves, a line each; known once the folder was examined.
+        left: what it leaves, if anything; known once the folder was examined.
     """
 
     number: int
@@ -64,7 +80,7 @@ class Migration:
     down: tuple[Step, ...]
     irreversible: str | None
     partial: str | None = None
-    leaves: tuple[str, ...] = ()
+    left: Left | None = None
 
     @classmethod
     def bare(cls, number: int, title: str) -> Migration:

@@ -121,9 +121,7 @@ class Table:
 
     @property
     def beyond(self) -> dict[str, str]:
-        """Return what the server keeps of it that no statement of the tool's says, by its name
-        there.
-        """
+        """The things that the server keeps of it and no statement of the tool's says."""
         return dict(json.loads(dict(self.options).get(table_options.READ_ONLY, "{}")))
 
     def comparable(self) -> dict[str, Any]:

@@ -74,12 +74,29 @@ def not_as_declared(migrations: Sequence[Migration], number: int, live: Schema) 
 
     What no revision of the folder makes is none of its business.
     """
-    declared = [declared_at(migrations, n) for n in range(len(migrations) + 1)]
-    made = {t.name for schema in declared for t in schema.tables}
-    extras = {(e.kind, e.name) for schema in declared for e in schema.extras}
-    ours = replace(live, tables=tuple(t for t in live.tables if t.name in made))
-    ours = ours.with_extras(e for e in live.extras if (e.kind, e.name) in extras)
-    return differences(declared[number], ours)
+    return differences(declared_at(migrations, number), _of_files(migrations, live))
+
+
+def is_left_by(migrations: Sequence[Migration], number: int, live: Schema) -> bool:
+    """Return whether the live schema is one that a partial way down leaves: the one that leads to
+    revision `number`, or that revision's own where all that its way up makes is still there.
+    """
+    left = [
+        m.left.schema
+        for m in migrations
+        if m.left and (m.number == number + 1 or (m.number == number and m.left.whole))
+    ]
+    return any(not differences(schema, _of_files(migrations, live)) for schema in left)
+
+
+def _of_files(migrations: Sequence[Migration], live: Schema) -> Schema:
+    """Return the live schema without what no revision of the folder makes."""
+    made = [declared_at(migrations, n) for n in range(len(migrations) + 1)]
+    made += [migration.left.schema for migration in migrations if migration.left]
+    tables = {t.name for schema in made for t in schema.tables}
+    extras = {(e.kind, e.name) for schema in made for e in schema.extras}
+    ours = replace(live, tables=tuple(t for t in live.tables if t.name in tables))
+    return ours.with_extras(e for e in live.extras if (e.kind, e.name) in extras)
 
 
 def without(comparable: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:

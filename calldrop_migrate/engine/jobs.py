@@ -19,7 +19,7 @@ from calldrop_migrate.core.plan import Direction, Plan, target_number
 from calldrop_migrate.core.schema import Schema
 from calldrop_migrate.engine.adopting import Adoption, Project
 from calldrop_migrate.engine.copying import Copier
-from calldrop_migrate.engine.drift import drift, fitting, not_as_declared
+from calldrop_migrate.engine.drift import drift, fitting, is_left_by, not_as_declared
 from calldrop_migrate.engine.executing import Executor
 from calldrop_migrate.engine.history import (
     History,
@@ -227,9 +227,8 @@ class Jobs:
                     state="Nothing was changed.",
                     hint="Use the newer release's folder.",
                 )
-            left = {line for migration in self._migrations for line in migration.leaves}
-            differs = not_as_declared(self._migrations, goal, schema)
-            if found := [line for line in differs if line not in left]:
+            found = not_as_declared(self._migrations, goal, schema)
+            if found and not is_left_by(self._migrations, goal, schema):
                 lines = "".join(f"\n    {line}" for line in found)
                 raise DriftError(
                     f"{schema.keyspace} is not as {at_revision(goal)} makes it:{lines}",

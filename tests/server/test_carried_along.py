@@ -1,4 +1,4 @@
-"""What belongs to a table besides its rows: vectors, their indexes (SAI), masks, comments, options.
+"""All that belongs to a table besides its rows: vectors, SAI indexes, masks, comments, options.
 All are shown, compared, put back, and there again behind each rebuild.
 """
 
@@ -43,7 +43,7 @@ def newer(client: Any) -> bool:
 
 
 def stored(client: Any, keyspace: str) -> dict[str, list[str]]:
-    """What the server keeps of the schema of `t`, but for its id."""
+    """Return the rows of the schema tables about `t`, but for its id."""
     kept = ("tables", "columns", "indexes")
     rows = {
         source: client.execute(

@@ -113,7 +113,7 @@ def test_an_interrupted_revision(cli: Cli, client: Any) -> None:
 
 @pytest.mark.thorough
 def test_an_interrupted_way_down(cli: Cli) -> None:
-    """What is refused on a way down is in test_bad_input.py, too."""
+    """See test_bad_input.py, too, for a refusal on the way down."""
     only(cli, r0001_a=tables("a"), r0002_b=tables("b"))
     refused = "DROP TABLE d;\nALTER TABLE a WITH nosuch = 1"
     write(cli, "0003_d", tables("d").replace("DROP TABLE d", refused))

@@ -74,10 +74,11 @@ def start(
     home: Path,
     said: list[str] | None = None,
     settings: Mapping[str, str] | None = None,
-    **arguments: float,
+    port: int = server.PORT,
+    timeout: float = 120.0,
 ) -> server.Server:
     say, tuning = (said if said is not None else []).append, Tuning(512, settings or {})
-    return server.start(home=home, host=HOST, tuning=tuning, say=say, **arguments)  # type: ignore[arg-type]
+    return server.start(home=home, host=HOST, tuning=tuning, say=say, port=port, timeout=timeout)
 
 
 def other(

@@ -1,4 +1,4 @@
-"""What all simulated tests share."""
+"""The fixture of all simulated tests."""
 
 from __future__ import annotations
 

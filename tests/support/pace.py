@@ -1,4 +1,4 @@
-"""How patient the tests of this run are: a node that needs longer for everything gets longer.
+"""The patience of this run's tests: a node that needs longer for everything gets longer.
 
 Limits in seconds, the times of leases, pauses and delays are written for a Cassandra on this
 machine, and are multiplied. A ScyllaDB gets four times as much, since a CREATE TABLE took it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from calldrop_migrate.core.files import Migration
 from calldrop_migrate.core.folder import load
 from calldrop_migrate.errors import MigrationFileError
 
@@ -13,9 +14,10 @@ REBUILT = "-- migrate:rebuild\nCREATE TABLE t (k int, c int, v text, PRIMARY KEY
 BACK = "-- migrate:rebuild\nCREATE TABLE t (k int, c int, v text, PRIMARY KEY (k, c)){};"
 
 
-def leaves(up: str, down: str) -> tuple[str, ...]:
-    text = f"-- migrate:up\n{up}\n-- migrate:down\n-- migrate:partial why\n{down}\n"
-    return load({"0001_t.cql": FIRST.encode(), "0002_t.cql": text.encode()})[1].leaves
+def second(up: str, down: str) -> Migration:
+    """Return a second revision of these sections."""
+    text = f"-- migrate:up\n{up}\n-- migrate:down\n{down}\n"
+    return load({"0001_t.cql": FIRST.encode(), "0002_t.cql": text.encode()})[1]
 
 
 @pytest.mark.parametrize(
@@ -40,7 +42,9 @@ def leaves(up: str, down: str) -> tuple[str, ...]:
     ],
 )
 def test_what_a_way_down_leaves(up: str, down: str, left: str) -> None:
-    assert any(line.startswith(left) for line in leaves(up, down)), leaves(up, down)
+    found = second(up, f"-- migrate:partial why\n{down}").left
+    assert found
+    assert any(line.startswith(left) for line in found.lines), found.lines
 
 
 @pytest.mark.parametrize(
@@ -58,8 +62,24 @@ def test_what_a_way_down_leaves(up: str, down: str, left: str) -> None:
     ],
 )
 def test_what_leads_back(up: str, down: str) -> None:
-    text = f"-- migrate:up\n{up}\n-- migrate:down\n{down}\n"
-    assert load({"0001_t.cql": FIRST.encode(), "0002_t.cql": text.encode()})[1].leaves == ()
+    assert second(up, down).left is None
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "whole"),
+    [
+        ("ALTER TABLE t ADD n int;", "ALTER TABLE t ADD o int;", True),
+        ("CREATE TYPE y (a int);", "ALTER TABLE t ADD o int;", True),
+        ("ALTER TABLE t DROP v;", "ALTER TABLE t ADD o int;", True),
+        ("CREATE TABLE u (k int PRIMARY KEY);", "DROP TABLE t;", False),
+        ("ALTER TABLE t ADD (n int, o int);", "ALTER TABLE t DROP o;", False),
+        ("ALTER TABLE t WITH comment = 'x';", "ALTER TABLE t WITH comment = 'y';", False),
+    ],
+)
+def test_whether_all_of_the_way_up_is_still_there(up: str, down: str, whole: bool) -> None:
+    left = second(up, f"-- migrate:partial why\n{down}").left
+    assert left
+    assert left.whole is whole
 
 
 @pytest.mark.parametrize(
@@ -75,6 +95,5 @@ def test_what_leads_back(up: str, down: str) -> None:
     ],
 )
 def test_what_is_refused(up: str, down: str, message: str) -> None:
-    text = f"-- migrate:up\n{up}\n-- migrate:down\n{down}\n"
     with pytest.raises(MigrationFileError, match=message):
-        load({"0001_t.cql": FIRST.encode(), "0002_t.cql": text.encode()})
+        second(up, down)
