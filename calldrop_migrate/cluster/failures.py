@@ -93,7 +93,7 @@ def _hint(error: Exception) -> str:
         )
     if "twcs_max_window_count" in str(error):
         return (
-            "Allow more windows on each node, or write larger ones, then run the same command again."
+            "Allow more windows on each node or write larger ones, then run the same command again."
             f"\nWhat to type for each node:  {commands.plan()}"
         )
     return next((hint for words, hint in _HINTS.items() if words in str(error)), "")

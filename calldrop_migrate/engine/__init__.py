@@ -35,7 +35,6 @@ Rows:
 What was left by others:
     resuming      an attempt that an earlier run began
     drift         the live schema against the recorded one
-    landing       the schema behind a way down against that before the way up
     sameness      that tables are the ones that they were, by their ids
     settling      an unknown outcome, read until it is known
     permissions   fences and grants around a table that is made anew

@@ -46,7 +46,6 @@ from calldrop_migrate.engine.drift import without
 from calldrop_migrate.engine.executing import Executor
 from calldrop_migrate.engine.history import History
 from calldrop_migrate.engine.journal import Event, Journal, unsettled
-from calldrop_migrate.engine.landing import landed
 from calldrop_migrate.engine.news import Began, Finished, Note
 from calldrop_migrate.engine.place import Place
 from calldrop_migrate.engine.ports import RangeResult
@@ -116,8 +115,7 @@ class Passage:
                 state = f"{attempt.label}: all its operations are applied."
                 hint = f"To bring them back:  {commands.restore()}"
                 refuse_lacking(do.log, do.executor.schema, state, hint)
-            back = landed(attempt, do.log, do.executor.schema)
-            notes = [*attempt.notes, *self._notes, *back, *counted(attempt, results)]
+            notes = [*attempt.notes, *self._notes, *counted(attempt, results)]
             self._finish()
         except CalldropError as error:
             self.stopped(error)
