@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.cli import Cli
+from tests.support.sampling import sample
 from tests.support.told import ok, only, tables, told
 
 A = "CREATE TABLE a (id int PRIMARY KEY, n int);\n"
@@ -61,7 +62,7 @@ def test_a_way_down_that_leaves_something_says_so_and_stamp_leads_out(cli: Cli) 
 
 
 @pytest.mark.parametrize(
-    "made", ["TABLE x (k int PRIMARY KEY)", "TYPE x (k int)", "INDEX x ON a (n)"]
+    "made", sample(["TABLE x (k int PRIMARY KEY)", "TYPE x (k int)", "INDEX x ON a (n)"])
 )
 def test_what_is_left_of_any_kind(cli: Cli, made: str) -> None:
     only(
